@@ -1,0 +1,17 @@
+# Warnings, hardening and floating-point flags of our own code; foreign headers come in by -isystem.
+add_library(nlp_warnings INTERFACE)
+target_compile_options(nlp_warnings INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes
+  -Wmissing-prototypes -Wundef -Wpointer-arith -fno-math-errno -ffp-contract=off -fstack-protector-strong
+  $<$<CONFIG:Release>:-O3> $<$<AND:$<CONFIG:Release>,$<STREQUAL:${NLP_SANITIZE},>>:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2>)
+target_compile_definitions(nlp_warnings INTERFACE _GNU_SOURCE)
+if(NLP_WERROR)
+  target_compile_options(nlp_warnings INTERFACE -Werror)
+endif()
+if(NLP_SANITIZE)
+  add_compile_options(-fsanitize=${NLP_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${NLP_SANITIZE})
+endif()
+if(NLP_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+add_link_options(-Wl,-z,now,-z,relro)

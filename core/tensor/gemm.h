@@ -1,0 +1,47 @@
+/* gemm.h: y = epilogue(x W + b) over prepacked panels: row blocks, panels, tails, polls. The one
+ * door to products. */
+#ifndef NLP_TENSOR_GEMM_H
+#define NLP_TENSOR_GEMM_H
+
+#include "base/poll.h"
+#include "tensor/kernels.h"
+
+typedef enum nlp_dtype {
+    NLP_F32 = 0,
+    NLP_I8 = 1,
+    NLP_I16 = 2,
+    NLP_Q4 = 3,
+    NLP_S8_ROWS = 4 /* embedding table: s8 rows + f32 scale a row */
+} nlp_dtype;
+
+/* A weight matrix as it lies in the pack. Borrowed; filled by model/binding.c. */
+typedef struct nlp_weight {
+    nlp_dtype dtype; /* NLP_F32 or NLP_I8 */
+    nlp_grid grid;   /* of its input */
+    uint32_t k, n;
+    const void *panels;   /* layouts: quant.h */
+    const float *factors; /* [k] channel factors of its input; NULL for f32 */
+} nlp_weight;
+
+/* Rows on their way into a product. For an f32 weight only f32 is used, for an i8 weight q and
+ * scales. */
+typedef struct nlp_rows {
+    const float *f32;      /* [m, k] */
+    const uint8_t *q;      /* [m, k padded to 64] */
+    const float *q_scales; /* [m] */
+} nlp_rows;
+
+/* out [m, n]. Must not alias the rows or the residual, except residual == out where both have the
+ * same shape. Polls in steps of under 0.3 ms. One thread per call. */
+nlp_status nlp_gemm(const nlp_kernels *kernels, const nlp_weight *weight, size_t m,
+                    const nlp_rows *rows, const nlp_epilogue *epilogue /* NULL: store */,
+                    float *out, nlp_poll *poll, nlp_error *err);
+
+/* Backend `openblas` (gemm_openblas.c): f32 only, unfused, outside the rule of equal bits. Loads
+ * the library on first use with one thread. NLP_EUNSUPPORTED where it can't be loaded. */
+nlp_status nlp_gemm_openblas(const nlp_kernels *kernels, const nlp_weight *weight, size_t m,
+                             const nlp_rows *rows, const nlp_epilogue *epilogue, float *out,
+                             nlp_poll *poll, nlp_error *err);
+nlp_status nlp_openblas_load(nlp_error *err);
+
+#endif

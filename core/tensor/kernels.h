@@ -1,0 +1,145 @@
+/* kernels.h: the table of compute kernels, one filled table per ISA level. Every level gives the
+ * same bits: a product has one accumulator per output, started at 0, k ascending, one fma a step; a
+ * sum has 16 lanes (lane j takes j, j + 16, ...; the tail skips lanes), then the tree 8, 4, 2, 1;
+ * functions are the same polynomials in the same order of fma; division and sqrt are IEEE; rounding
+ * is half-to-even. Kernels allocate nothing, check nothing (sizes are checked before), read no
+ * state, and may be called by any thread. Pointers need not be aligned unless said. Budgets are
+ * against double precision and are tested at every level. */
+#ifndef NLP_TENSOR_KERNELS_H
+#define NLP_TENSOR_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NLP_LANES      16 /* lanes of a sum; part of the numeric contract */
+#define NLP_PANEL      16 /* columns of a weight panel */
+#define NLP_TILE_ROWS  6  /* most rows of one product call */
+#define NLP_K_MULTIPLE 64 /* integer panels are padded with zeros to this k */
+
+typedef enum nlp_activation {
+    NLP_ACT_NONE = 0,
+    NLP_ACT_GELU_ERF = 1,  /* x*Phi(x); absolute error <= 6e-7 */
+    NLP_ACT_GELU_TANH = 2, /* absolute error <= 6e-7 */
+    NLP_ACT_RELU = 3,
+    NLP_ACT_TANH = 4,    /* absolute error <= 3e-7 */
+    NLP_ACT_SIGMOID = 5, /* absolute error <= 3e-7 */
+    NLP_ACT_SILU = 6
+} nlp_activation;
+
+/* How the f32 rows that enter an i8 product become bytes; t = x * factor[channel], a = max |t| of
+ * the row. */
+typedef enum nlp_grid {
+    NLP_GRID_SYMMETRIC = 0, /* q = rne(t * (127 / a)) + 128, zero point 128, scale a / 127 */
+    NLP_GRID_GELU = 1 /* input is a GELU's output, t = fma(x, m, 0.17 * m) >= 0: q = rne(t * (255 /
+                         a)), zero 0, scale a / 255 */
+} nlp_grid;
+
+#define NLP_GELU_OFFSET 0.17f
+
+/* What happens to a tile before it is stored, in this order: scale and bias, activation, residual,
+ * next factors, max. */
+typedef struct nlp_epilogue {
+    nlp_activation act;
+    const float *residual;     /* [m, n], row stride n; NULL: none */
+    const float *next_factors; /* [n]: store t = y * f (GELU grid: fma(y, f, NLP_GELU_OFFSET * f))
+                                  instead of y; NULL: none */
+    nlp_grid next_grid;
+    float *row_max; /* [m][16]: running lane-wise max of |stored value|, caller zeroes it first;
+                       NULL: none */
+} nlp_epilogue;
+
+/* At most NLP_TILE_ROWS rows times a run of panels; see gemm.c, the only caller. */
+typedef struct nlp_product {
+    size_t n_rows, k,
+        n; /* n: columns of the whole matrix; n % 16 columns of the last panel are not stored */
+    size_t first_panel, n_panels;
+    const void *rows;        /* f32 [n_rows, k] or u8 [n_rows, k padded to 64] */
+    const float *row_scales; /* i8: [n_rows] */
+    const void
+        *panels; /* first byte of panel 0, 64-byte aligned; panel strides follow from k (quant.h) */
+    nlp_grid grid; /* i8: zero point of the rows */
+    const nlp_epilogue *epilogue;
+    size_t first_row; /* index of row 0 in residual and row_max */
+    float *out;       /* [n_rows, n], row stride n */
+} nlp_product;
+
+/* LayerNorm of rows in place: y = (x - mean) / sqrt(var + eps) * gain + bias, two passes. With q:
+ * also the quantised row of y * factors on the symmetric grid and its scale. */
+typedef struct nlp_layer_norm_args {
+    float *rows; /* [n_rows, width], replaced by y */
+    size_t n_rows, width;
+    const float *gain, *bias; /* [width] */
+    float eps;
+    const float *factors; /* [width] of the next product; NULL: ones */
+    uint8_t *q; /* [n_rows, width padded to 64], padding written as the zero point; NULL: none */
+    float *q_scales; /* [n_rows] */
+} nlp_layer_norm_args;
+
+/* Rows to bytes, given the lane-wise maxima an epilogue left (row_max NULL: found here). The rows
+ * already hold t. */
+typedef struct nlp_quantise_args {
+    const float *rows; /* [n_rows, width] */
+    size_t n_rows, width;
+    const float *row_max; /* [n_rows][16] or NULL */
+    nlp_grid grid;
+    uint8_t *q;      /* [n_rows, width padded to 64] */
+    float *q_scales; /* [n_rows] */
+} nlp_quantise_args;
+
+/* Full (unmasked) attention of one text and one head. Queries in lanes: scores and exponentials run
+ * down the keys. */
+typedef struct nlp_attention_args {
+    const float *q, *k,
+        *v; /* [n_tokens, head_dim], row stride `stride` floats; head_dim a multiple of 4 */
+    size_t stride;
+    size_t n_tokens, head_dim;
+    float scale; /* 1 / sqrt(head_dim), or what the family says */
+    float *out;  /* [n_tokens, head_dim], row stride out_stride */
+    size_t out_stride;
+    float *row_max; /* [n_tokens][16] running lane-wise max of |out|, or NULL */
+    float *scratch; /* attention_scratch_floats(n_tokens, head_dim), 64-byte aligned */
+} nlp_attention_args;
+
+typedef struct nlp_kernels {
+    const char *name; /* "base", "avx2", "avx512", "avx512vnni" */
+    uint32_t level;
+
+    void (*product_f32)(const nlp_product *product);
+    void (*product_i8)(const nlp_product *product);
+
+    void (*layer_norm)(const nlp_layer_norm_args *args);
+    void (*quantise)(const nlp_quantise_args *args);
+    /* t = x * factors in place, out-of-range lanes of row_max updated: [n_rows, width]; the unfused
+     * way into a product */
+    void (*scale_columns)(float *rows, size_t n_rows, size_t width, const float *factors);
+    size_t (*attention_scratch_floats)(size_t n_tokens, size_t head_dim);
+    void (*attention)(const nlp_attention_args *args);
+
+    void (*add)(float *x, const float *y, size_t n); /* x += y */
+    void (*dequantise_row)(float *out, const int8_t *row, float scale,
+                           size_t n);                         /* out = row * scale */
+    void (*activate)(float *x, size_t n, nlp_activation act); /* in place */
+    void (*softmax)(float *x, size_t n);                      /* in place, n >= 1 */
+    void (*scale)(float *x, size_t n, float factor);          /* x *= factor */
+    float (*sum)(const float *x, size_t n);
+    float (*dot)(const float *x, const float *y, size_t n);
+    float (*max_abs)(const float *x, size_t n); /* integer maximum of the bits: NaN stays on top */
+    void (*axpy)(float *y, const float *x, float a, size_t n); /* y = fma(a, x, y) */
+    void (*maximum)(float *x, const float *y, size_t n);       /* x = max(x, y) */
+} nlp_kernels;
+
+/* The best table of this CPU at or under max_level and NLP_ISA (read once); never NULL. Any thread.
+ */
+const nlp_kernels *nlp_kernels_select(uint32_t max_level);
+/* For tests: table number i that this CPU can run, NULL past the last; table 0 is "base". */
+const nlp_kernels *nlp_kernels_at(size_t index);
+
+/* ---- The caller's floating-point mode (cpu.c)
+ * ---------------------------------------------------------------------- */
+/* Sets round-to-nearest without flush-to-zero and returns what was there, for nlp_fp_restore. Every
+ * public entry of the core that computes brackets itself with these two. */
+uint64_t nlp_fp_enter(void);
+void nlp_fp_restore(uint64_t saved);
+
+#endif

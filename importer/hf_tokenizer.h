@@ -1,0 +1,23 @@
+/* hf_tokenizer.h: tokenizer.json (or vocab.txt) -> the compiled blob that core/text opens. Anything
+ * the runtime can't do is refused by name. */
+#ifndef NLP_IMPORTER_HF_TOKENIZER_H
+#define NLP_IMPORTER_HF_TOKENIZER_H
+
+#include "base/buf.h"
+
+/* Appends the blob. `pad/unk/...` come from the file itself. */
+nlp_status nlp_hf_tokenizer_compile(const void *tokenizer_json, size_t n_bytes, nlp_buf *blob,
+                                    nlp_error *err);
+
+typedef struct nlp_vocab_txt_options {
+    bool lower_case;   /* do_lower_case */
+    int strip_accents; /* -1: same as lower_case */
+    bool chinese_characters;
+} nlp_vocab_txt_options;
+/* BERT's vocab.txt: one piece a line, id = line number; [CLS] [SEP] [UNK] [PAD] [MASK] must be
+ * there (PAD, MASK may not). */
+nlp_status nlp_vocab_txt_compile(const void *vocab_txt, size_t n_bytes,
+                                 const nlp_vocab_txt_options *options, nlp_buf *blob,
+                                 nlp_error *err);
+
+#endif

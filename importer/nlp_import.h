@@ -1,0 +1,49 @@
+/* nlp_import.h: foreign model files -> one pack. Linked by the command line only: a database
+ * process never parses a foreign file. Deterministic: same source, same version, same precision
+ * give the same bytes on every CPU. */
+#ifndef NLP_IMPORT_H
+#define NLP_IMPORT_H
+
+#include "nlp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nlp_import_options {
+    uint32_t struct_size;
+    const char *source;    /* a model folder, or a file inside one */
+    const char *out;       /* path of the pack */
+    const char *name;      /* written into the pack's meta; NULL: from out */
+    const char *precision; /* "f32", "i8"; NULL: the fastest that passes the gate */
+    const char *pooling;   /* "mean" "cls" "max" "last"; NULL: what the folder says */
+    const char *meta;      /* extra meta pairs "key=text\n...", may be NULL: licence, languages,
+                              description, source */
+    bool replace; /* an existing pack of other bytes is renamed to NAME@HEX8.nlp first; without: an
+                     error */
+    nlp_stop stop;
+    void (*progress)(void *context, const char *step, double fraction); /* may be NULL */
+    void *progress_context;
+} nlp_import_options;
+
+typedef struct nlp_import_report {
+    char precision[8], family[32], digest[65];
+    uint64_t pack_bytes;
+    bool gate_measured, gate_passed; /* i8 against f32 on the built-in texts */
+    double mean_cosine, min_cosine;
+    uint32_t n_gate_texts;
+    char notes[1024]; /* lines: dropped tensors, chosen pooling, ... */
+} nlp_import_report;
+
+NLP_API nlp_status nlp_import(const nlp_import_options *options, nlp_import_report *report,
+                              nlp_error *err);
+
+/* One member of a zip (a wheel), whole, with CRC checked; its SHA-256 must be `sha256_hex` unless
+ * that is NULL. Writes to `out` by temporary file and rename. */
+NLP_API nlp_status nlp_zip_extract(const char *zip_path, const char *member, const char *sha256_hex,
+                                   const char *out, const nlp_stop *stop, nlp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
