@@ -38,7 +38,7 @@ extern "C" {
 #define NLP_VERSION "0.1.0"
 
 /* ---- Status and error
- * ----------------------------------------------------------------------------------------------
+ *
  * One list makes the enum, the SQLSTATE table of PostgreSQL, the result codes of SQLite and
  * docs/errors.md. Numbers are pinned. Columns: name, number, SQLSTATE, SQLite result code (its
  * number in sqlite3.h), meaning. */
@@ -88,7 +88,7 @@ typedef struct nlp_stop {
 } nlp_stop;
 
 /* ---- Values
- * -------------------------------------------------------------------------------------------------------
+ *
  */
 typedef enum nlp_type {
     NLP_TYPE_NULL = 0,
@@ -113,8 +113,7 @@ typedef struct nlp_value {
     } as;
 } nlp_value;
 
-/* ---- Tasks: one table for PostgreSQL, SQLite and the command line
- * ------------------------------------------------- */
+/* ---- Tasks: one table for PostgreSQL, SQLite and the command line ---- */
 typedef struct nlp_column {
     const char *name; /* also the SQL argument or column name */
     nlp_type type;
@@ -151,7 +150,7 @@ typedef struct nlp_task_spec {
 } nlp_task_spec;
 
 /* ---- Engine
- * -------------------------------------------------------------------------------------------------------
+ *
  */
 typedef struct nlp_engine nlp_engine;
 typedef struct nlp_model nlp_model;
@@ -206,7 +205,7 @@ NLP_API const nlp_task_spec *nlp_task_at(const nlp_engine *engine, size_t index)
 NLP_API const nlp_task_spec *nlp_task_find(const nlp_engine *engine, const char *name);
 
 /* ---- Models
- * -------------------------------------------------------------------------------------------------------
+ *
  */
 /* Finds NAME.nlp in the model path (name: [a-z0-9_.-]{1,63}, optionally '@' and >= 8 hex digits of
  * its SHA-256), maps it once per engine and counts references; a changed file under the same name
@@ -249,7 +248,7 @@ NLP_API nlp_status nlp_model_list(nlp_engine *engine,
                                   void *context, nlp_error *err);
 
 /* ---- Running tasks
- * ------------------------------------------------------------------------------------------------
+ *
  */
 typedef struct nlp_text {
     const char *bytes; /* UTF-8, need not end in 0; NULL is a NULL value and gives a NULL result */
@@ -308,7 +307,7 @@ NLP_API nlp_status nlp_session_trace(nlp_session *session, nlp_model *model, con
                                      nlp_trace_fn trace, void *context, nlp_error *err);
 
 /* ---- Vectors
- * -------------------------------------------------------------------------------------------------------
+ *
  * Cosine in the fixed order of 16 lanes. NaN or infinity in a vector, unequal lengths, length 0:
  * NLP_EINVAL. A zero vector has cosine 0 with everything. Any thread. */
 NLP_API nlp_status nlp_vector_cosine(const float *a, size_t n_a, const float *b, size_t n_b,
@@ -337,8 +336,7 @@ NLP_API nlp_status nlp_fit(nlp_session *session, nlp_model *base, const char *na
                            const nlp_option *options, size_t n_options, const nlp_stop *stop,
                            nlp_fit_result *result, nlp_error *err);
 
-/* ---- Weight cache (reliability: one segment per pack in shared memory)
- * --------------------------------------------- */
+/* ---- Weight cache (reliability: one segment per pack in shared memory) ---- */
 typedef struct nlp_cache_entry {
     const char *name;   /* of the segment */
     const char *models; /* names of packs in the model path with this digest, comma-separated */
@@ -363,8 +361,7 @@ NLP_API nlp_status nlp_cache_prune(nlp_engine *engine, bool all, bool dry_run,
                                    void *context, nlp_error *err);
 NLP_API nlp_status nlp_cache_drop(nlp_engine *engine, const char *name, nlp_error *err);
 
-/* ---- What it is and what it has done
- * ------------------------------------------------------------------------------ */
+/* ---- What it is and what it has done ---- */
 typedef struct nlp_counters {
     uint32_t struct_size;
     uint64_t calls, inputs, forward_passes, tokens, truncated, unknown_tokens, errors, canceled;

@@ -135,8 +135,7 @@ const nlp_kernels *nlp_kernels_select(uint32_t max_level);
 /* For tests: table number i that this CPU can run, NULL past the last; table 0 is "base". */
 const nlp_kernels *nlp_kernels_at(size_t index);
 
-/* ---- The caller's floating-point mode (cpu.c)
- * ---------------------------------------------------------------------- */
+/* ---- The caller's floating-point mode (cpu.c) ---- */
 /* Sets round-to-nearest without flush-to-zero and returns what was there, for nlp_fp_restore. Every
  * public entry of the core that computes brackets itself with these two. */
 uint64_t nlp_fp_enter(void);
