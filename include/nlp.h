@@ -87,9 +87,7 @@ typedef struct nlp_stop {
     void *context;
 } nlp_stop;
 
-/* ---- Values
- *
- */
+/* ---- Values ---- */
 typedef enum nlp_type {
     NLP_TYPE_NULL = 0,
     NLP_TYPE_TEXT = 1,    /* as.text, n bytes of UTF-8, not terminated */
@@ -149,9 +147,7 @@ typedef struct nlp_task_spec {
     uint32_t n_options;
 } nlp_task_spec;
 
-/* ---- Engine
- *
- */
+/* ---- Engine ---- */
 typedef struct nlp_engine nlp_engine;
 typedef struct nlp_model nlp_model;
 typedef struct nlp_session nlp_session;
@@ -204,9 +200,7 @@ NLP_API size_t nlp_task_count(const nlp_engine *engine);
 NLP_API const nlp_task_spec *nlp_task_at(const nlp_engine *engine, size_t index);
 NLP_API const nlp_task_spec *nlp_task_find(const nlp_engine *engine, const char *name);
 
-/* ---- Models
- *
- */
+/* ---- Models ---- */
 /* Finds NAME.nlp in the model path (name: [a-z0-9_.-]{1,63}, optionally '@' and >= 8 hex digits of
  * its SHA-256), maps it once per engine and counts references; a changed file under the same name
  * is seen at the next open. A head's base is opened with it. Unknown: NLP_ENOMODEL, the hint is the
@@ -247,9 +241,7 @@ NLP_API nlp_status nlp_model_list(nlp_engine *engine,
                                   bool (*visit)(void *context, const nlp_model_info *info),
                                   void *context, nlp_error *err);
 
-/* ---- Running tasks
- *
- */
+/* ---- Running tasks ---- */
 typedef struct nlp_text {
     const char *bytes; /* UTF-8, need not end in 0; NULL is a NULL value and gives a NULL result */
     size_t n_bytes;
@@ -314,7 +306,8 @@ NLP_API nlp_status nlp_vector_cosine(const float *a, size_t n_a, const float *b,
                                      double *cosine, nlp_error *err);
 
 /* ---- Fitting: a small head on frozen vectors
- * ----------------------------------------------------------------------- Trains a head on `base`
+ *
+ * Trains a head on `base`
  * from n (text, label) pairs and writes a task pack that names its base by digest. Same texts,
  * labels, options and base give the same bytes on every machine. Option keys:
  * nlp_fit_options_spec(). */

@@ -47,7 +47,7 @@ nlp_span nlp_pack_string(const nlp_pack *pack, const char *section, uint32_t ind
 nlp_span nlp_pack_pair(const nlp_pack *pack, const char *section, const char *key);
 
 /* ---- Writing: collects in memory, finishes to one buffer; same input, same bytes. Sticky failure.
- * ------------------ */
+ */
 typedef struct nlp_pack_writer nlp_pack_writer;
 
 nlp_status nlp_pack_writer_open(nlp_mem *mem, uint32_t kind, nlp_dtype precision,
