@@ -43,6 +43,17 @@ NLP_API nlp_status nlp_import(const nlp_import_options *options, nlp_import_repo
 NLP_API nlp_status nlp_zip_extract(const char *zip_path, const char *member, const char *sha256_hex,
                                    const char *out, const nlp_stop *stop, nlp_error *err);
 
+/* A file must have this SHA-256: NLP_ECORRUPT with both otherwise. */
+NLP_API nlp_status nlp_file_check(const char *path, const char *sha256_hex, const nlp_stop *stop,
+                                  nlp_error *err);
+
+/* What a pack holds, as facts in groups ("pack", "spec", "tensor", "tokenizer", "label" ...). Texts
+ * are borrowed during the callback. */
+NLP_API nlp_status nlp_pack_describe(const char *path,
+                                     void (*fact)(void *context, const char *group, const char *key,
+                                                  const char *value),
+                                     void *context, nlp_error *err);
+
 #ifdef __cplusplus
 }
 #endif
