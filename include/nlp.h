@@ -264,6 +264,7 @@ typedef struct nlp_output {
     nlp_status status; /* not NLP_OK only with on_error 'null': cells are NULL values then */
     uint32_t n_rows;
     const nlp_value *cells; /* [n_rows][task->n_columns] */
+    double score;           /* sentiment: -1 .. 1; classify: of its label; NaN for other tasks */
     uint32_t n_tokens;      /* of the input, special tokens included, after truncation */
     bool truncated;
 } nlp_output;
