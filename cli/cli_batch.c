@@ -1,0 +1,126 @@
+/* cli_batch.c: inputs through a task in batches. A batch that fails is run again input by input, so
+ * that one bad line costs only itself. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum { BATCH_RECORDS = 1024, BYTES_PER_TOKEN = 4 };
+
+typedef struct batch {
+    cli_record records[BATCH_RECORDS];
+    nlp_text texts[2 * BATCH_RECORDS];
+    size_t n;
+    bool failed; /* an input of any batch failed */
+} batch;
+
+nlp_status cli_run(cli *app, const nlp_task_spec *task, nlp_model *model, const nlp_text *texts,
+                   size_t n_inputs, const nlp_result **result, nlp_error *err) {
+    nlp_request request = {.struct_size = sizeof request,
+                           .task = task,
+                           .model = model,
+                           .texts = texts,
+                           .n_inputs = n_inputs,
+                           .options = app->options,
+                           .n_options = app->n_options,
+                           .stop = cli_stop};
+    return nlp_session_run(app->session, &request, result, err);
+}
+
+/* The operands of one record: members of its object, or its line, cut at a tab where there are two.
+ */
+static void read_operands(cli_record *record, const cli_job *job, nlp_text *texts) {
+    uint32_t n = job->task->n_operands;
+    for (uint32_t i = 0; i < n; i++) texts[i] = cli_record_text(record, job->keys[i]);
+    if (record->object || n < 2 || record->problem.code != NLP_OK) return;
+    const char *tab = memchr(record->line, '\t', record->n_bytes);
+    if (!tab) {
+        record->problem.code = NLP_EINVAL;
+        snprintf(record->problem.message, sizeof record->problem.message,
+                 "the line has no tab between its two texts");
+        return;
+    }
+    size_t n_first = (size_t)(tab - record->line);
+    texts[0] = (nlp_text){record->line, n_first};
+    texts[1] = (nlp_text){tab + 1, record->n_bytes - n_first - 1};
+}
+
+static void emit_failure(cli *app, batch *b, const cli_record *record, const nlp_error *err) {
+    cli_print_error(app, record, err);
+    b->failed = true;
+}
+
+static void emit_output(cli *app, batch *b, const cli_job *job, const cli_record *record,
+                        const nlp_output *output) {
+    if (output->status == NLP_OK) {
+        job->emit(app, record, output);
+        return;
+    }
+    nlp_error err = {.code = output->status};
+    snprintf(err.message, sizeof err.message, "%s", nlp_status_meaning(output->status));
+    emit_failure(app, b, record, &err);
+}
+
+/* One by one, after the batch as a whole has failed. NLP_ECANCELED ends it. */
+static nlp_status run_singly(cli *app, batch *b, const cli_job *job) {
+    uint32_t n_operands = job->task->n_operands;
+    for (size_t i = 0; i < b->n; i++) {
+        const nlp_result *result;
+        nlp_error err = b->records[i].problem;
+        nlp_status status = err.code;
+        if (status == NLP_OK)
+            status =
+                cli_run(app, job->task, job->model, b->texts + i * n_operands, 1, &result, &err);
+        if (status == NLP_ECANCELED) return status;
+        if (status != NLP_OK)
+            emit_failure(app, b, &b->records[i], &err);
+        else
+            emit_output(app, b, job, &b->records[i], result->outputs);
+    }
+    return NLP_OK;
+}
+
+static nlp_status run_batch(cli *app, batch *b, const cli_job *job) {
+    bool all_good = true;
+    const nlp_result *result;
+    nlp_error err;
+    for (size_t i = 0; i < b->n; i++) {
+        read_operands(&b->records[i], job, b->texts + i * job->task->n_operands);
+        all_good = all_good && b->records[i].problem.code == NLP_OK;
+    }
+    if (!all_good) return run_singly(app, b, job);
+    nlp_status status = cli_run(app, job->task, job->model, b->texts, b->n, &result, &err);
+    if (status == NLP_ECANCELED) return status;
+    if (status != NLP_OK) return run_singly(app, b, job);
+    for (size_t i = 0; i < b->n; i++) emit_output(app, b, job, &b->records[i], &result->outputs[i]);
+    return NLP_OK;
+}
+
+int cli_run_job(cli *app, const cli_job *job) {
+    nlp_error err;
+    cli_input *input;
+    cli_progress progress;
+    size_t n_done = 0;
+    if (nlp_options_check(job->task, app->options, app->n_options, &err) != NLP_OK) {
+        cli_report(&err);
+        return CLI_USAGE;
+    }
+    batch *b = calloc(1, sizeof *b);
+    if (!b || cli_input_open(app, &input) != CLI_DONE) return CLI_ENVIRONMENT;
+    cli_print_header(app, job->columns);
+    cli_progress_start(&progress);
+    nlp_status status = NLP_OK;
+    while (status == NLP_OK && (b->n = cli_input_next(input, b->records, BATCH_RECORDS,
+                                                      app->batch_tokens * BYTES_PER_TOKEN)) > 0) {
+        status = run_batch(app, b, job);
+        fflush(stdout);
+        n_done += b->n;
+    }
+    cli_progress_end(&progress);
+    if (status == NLP_ECANCELED || cli_stop.should_stop(NULL))
+        fprintf(stderr, "nlp: stopped after %zu inputs\n", n_done);
+    cli_input_close(input);
+    bool failed = b->failed || status != NLP_OK;
+    free(b);
+    return failed ? CLI_INPUT_FAILED : CLI_DONE;
+}

@@ -1,0 +1,210 @@
+/* cmd_bench.c: `nlp bench`: our own speed as JSON lines, in the form that bench/compare puts beside
+ * other engines'. Times are wall time of whole calls, tokenizer included; the median of the rounds
+ * is what counts. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+enum { MAX_TEXTS = 4096, MAX_ROUNDS = 64, TEXT_BYTES = 8 * 512 };
+
+typedef struct workload {
+    char name[64];
+    const nlp_task_spec *task;
+    nlp_text *texts;
+    char *storage;
+    size_t n_texts, capacity;
+} workload;
+
+/* Words that are one token each in BERT's vocabulary, so that a text of n - 2 words has n tokens.
+ */
+static const char *const words[] = {
+    "time",     "year",    "people",   "way",    "day",        "man",    "thing",   "woman",
+    "life",     "child",   "world",    "school", "state",      "family", "student", "group",
+    "country",  "problem", "hand",     "part",   "place",      "case",   "week",    "company",
+    "system",   "program", "question", "work",   "government", "number", "night",   "point",
+    "home",     "water",   "room",     "mother", "area",       "money",  "story",   "fact",
+    "month",    "lot",     "right",    "study",  "book",       "eye",    "job",     "word",
+    "business", "issue",   "side",     "kind",   "head",       "house",  "service", "friend",
+    "father",   "power",   "hour",     "game",   "line",       "end",    "member"};
+
+static uint32_t next_random(uint32_t *state) {
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
+static void make_text(workload *w, size_t n_tokens, uint32_t *random) {
+    char *text = w->storage + w->n_texts * TEXT_BYTES;
+    size_t n = 0;
+    for (size_t i = 2; i < n_tokens; i++)
+        n += (size_t)snprintf(text + n, TEXT_BYTES - n, "%s%s", i > 2 ? " " : "",
+                              words[next_random(random) % (sizeof words / sizeof *words)]);
+    w->texts[w->n_texts++] = (nlp_text){text, n};
+}
+
+/* "32x8": 8 texts of 32 tokens. "ragged": 32 texts of 6 to 32 tokens. */
+static bool make_shape(workload *w, const char *shape) {
+    uint32_t random = 1;
+    unsigned n_tokens, n_texts;
+    char extra;
+    snprintf(w->name, sizeof w->name, "%s", shape);
+    if (!strcmp(shape, "ragged")) {
+        for (unsigned i = 0; i < 32; i++) make_text(w, 6 + i * 37 % 27, &random);
+        return true;
+    }
+    if (sscanf(shape, "%ux%u%c", &n_tokens, &n_texts, &extra) != 2 || n_tokens < 2 ||
+        n_tokens > 512 || !n_texts || n_texts > MAX_TEXTS) {
+        fprintf(stderr, "nlp: --shapes takes TOKENSxTEXTS (up to 512x%d) and ragged, not %s\n",
+                MAX_TEXTS, shape);
+        return false;
+    }
+    while (n_texts--) make_text(w, n_tokens, &random);
+    return true;
+}
+
+static bool read_texts(workload *w, const char *path) {
+    FILE *file = fopen(path, "r");
+    char line[TEXT_BYTES];
+    const char *slash = strrchr(path, '/');
+    snprintf(w->name, sizeof w->name, "%.60s", slash ? slash + 1 : path);
+    while (file && w->n_texts < MAX_TEXTS && fgets(line, sizeof line, file)) {
+        size_t n = strcspn(line, "\r\n");
+        char *text = w->storage + w->n_texts * TEXT_BYTES;
+        memcpy(text, line, n);
+        w->texts[w->n_texts++] = (nlp_text){text, n};
+    }
+    if (file) fclose(file);
+    if (!w->n_texts) fprintf(stderr, "nlp: no lines in %s\n", path);
+    return w->n_texts > 0;
+}
+
+/* ---- Measuring ---- */
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static bool run_once(cli *app, nlp_model *model, const workload *w, uint64_t *n_tokens) {
+    enum { CALL = 1024 };
+    for (size_t i = 0; i < w->n_texts; i += CALL) {
+        size_t n = w->n_texts - i < CALL ? w->n_texts - i : CALL;
+        const nlp_result *result;
+        nlp_error err;
+        if (cli_run(app, w->task, model, w->texts + i, n, &result, &err) != NLP_OK) {
+            cli_report(&err);
+            return false;
+        }
+        *n_tokens += result->n_tokens;
+    }
+    return true;
+}
+
+/* Tokens a second of one round of about `seconds`. */
+static double run_round(cli *app, nlp_model *model, const workload *w, double seconds) {
+    uint64_t n_tokens = 0;
+    double started = cli_seconds(), now = started;
+    while (now - started < seconds) {
+        if (!run_once(app, model, w, &n_tokens)) return NAN;
+        now = cli_seconds();
+    }
+    return (double)n_tokens / (now - started);
+}
+
+static void print_result(const cli *app, const nlp_model *model, const workload *w,
+                         const double *rounds, size_t n_rounds, double tokens_per_text) {
+    nlp_model_info info = {.struct_size = sizeof info};
+    nlp_model_get_info(model, &info);
+    double sorted[MAX_ROUNDS];
+    memcpy(sorted, rounds, n_rounds * sizeof *rounds);
+    qsort(sorted, n_rounds, sizeof *sorted, by_value);
+    double median = sorted[n_rounds / 2];
+    json_t *list = json_array();
+    for (size_t i = 0; i < n_rounds; i++) json_array_append_new(list, json_real(rounds[i]));
+    cli_print_json(NULL,
+                   json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:f}", "engine", "nlp",
+                             "version", NLP_VERSION, "build", nlp_build_info(app->engine), "model",
+                             info.name, "precision", info.precision, "workload", w->name, "threads",
+                             (int)app->threads, "rounds", list, "tok_s", median, "sent_s",
+                             median / tokens_per_text));
+    fflush(stdout);
+}
+
+static int measure(cli *app, nlp_model *model, const workload *w) {
+    const char *seconds_text = cli_flag_value(app, "seconds"),
+               *rounds_text = cli_flag_value(app, "rounds");
+    double rounds[MAX_ROUNDS], seconds = seconds_text ? strtod(seconds_text, NULL) : 1;
+    long n_rounds = 5;
+    uint64_t n_tokens = 0;
+    if (rounds_text && !cli_whole_number("rounds", rounds_text, 1, MAX_ROUNDS, &n_rounds))
+        return CLI_USAGE;
+    if (!run_once(app, model, w, &n_tokens)) return CLI_ENVIRONMENT;
+    for (long i = 0; i < n_rounds; i++) {
+        rounds[i] = run_round(app, model, w, seconds);
+        if (isnan(rounds[i])) return CLI_ENVIRONMENT;
+    }
+    print_result(app, model, w, rounds, (size_t)n_rounds, (double)n_tokens / (double)w->n_texts);
+    return CLI_DONE;
+}
+
+static int bench_texts(cli *app, nlp_model *model, workload *w) {
+    const char *file = cli_flag_value(app, "texts"), *shapes = cli_flag_value(app, "shapes");
+    if (file) return read_texts(w, file) ? measure(app, model, w) : CLI_ENVIRONMENT;
+    char list[256];
+    int status = CLI_DONE;
+    snprintf(list, sizeof list, "%s", shapes ? shapes : "16x1,32x1,128x1,32x32,ragged");
+    char *rest;
+    for (char *shape = strtok_r(list, ",", &rest); shape && status == CLI_DONE;
+         shape = strtok_r(NULL, ",", &rest)) {
+        w->n_texts = 0;
+        status = make_shape(w, shape) ? measure(app, model, w) : CLI_USAGE;
+    }
+    return status;
+}
+
+/* Milliseconds from nothing to the first vector in a new engine, as a new connection has it. */
+static int bench_attach(cli *app, const char *name) {
+    double times[9];
+    enum { N = sizeof times / sizeof *times };
+    nlp_text text = {"attach", 6};
+    for (int i = 0; i < N; i++) {
+        cli fresh = *app;
+        const nlp_result *result;
+        nlp_error err = {0};
+        double started = cli_seconds();
+        if (cli_open_engine(&fresh) != CLI_DONE || cli_apply_settings(&fresh) != CLI_DONE)
+            return CLI_ENVIRONMENT;
+        const nlp_task_spec *task = nlp_task_find(fresh.engine, "embed");
+        nlp_model *model = cli_open_model(&fresh, name, task);
+        bool good = model && cli_run(&fresh, task, model, &text, 1, &result, &err) == NLP_OK;
+        times[i] = 1e3 * (cli_seconds() - started);
+        nlp_model_close(model);
+        nlp_session_close(fresh.session);
+        nlp_engine_close(fresh.engine);
+        if (!good) return err.code == NLP_OK ? CLI_ENVIRONMENT : cli_report(&err);
+    }
+    qsort(times, N, sizeof *times, by_value);
+    cli_print_json(NULL, json_pack("{s:s, s:s, s:f, s:f}", "engine", "nlp", "workload", "attach",
+                                   "ms", times[N / 2], "best_ms", times[0]));
+    return CLI_DONE;
+}
+
+int cmd_bench(cli *app) {
+    const char *what = app->n_arguments ? app->arguments[0] : "encode";
+    if (!strcmp(what, "attach")) return bench_attach(app, app->model_name);
+    bool encode = !strcmp(what, "encode");
+    if (!encode && strcmp(what, "tokenize")) {
+        fputs("nlp: bench takes encode, tokenize or attach\n", stderr);
+        return CLI_USAGE;
+    }
+    workload w = {.task = nlp_task_find(app->engine, encode ? "embed" : "token_count")};
+    nlp_model *model = cli_open_model(app, app->model_name, nlp_task_find(app->engine, "embed"));
+    w.texts = calloc(MAX_TEXTS, sizeof *w.texts);
+    w.storage = malloc((size_t)MAX_TEXTS * TEXT_BYTES);
+    int status = model && w.texts && w.storage ? bench_texts(app, model, &w) : CLI_ENVIRONMENT;
+    free(w.texts);
+    free(w.storage);
+    nlp_model_close(model);
+    return status;
+}

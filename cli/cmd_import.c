@@ -1,0 +1,69 @@
+/* cmd_import.c: `nlp import`: a model's own files become a pack. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "cli_import.h"
+#include "nlp_import.h"
+
+void cli_print_report(const cli *app, const char *path, const nlp_import_report *report) {
+    if (app->json) {
+        cli_print_json(
+            NULL, json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:f, s:f, s:i}", "pack", path, "family",
+                            report->family, "precision", report->precision, "digest",
+                            report->digest, "bytes", (json_int_t)report->pack_bytes, "gate_passed",
+                            report->gate_passed, "mean_cosine", report->mean_cosine, "min_cosine",
+                            report->min_cosine, "gate_texts", (int)report->n_gate_texts));
+        return;
+    }
+    printf("%s: %s, %s, %.1f MB\n", path, report->family, report->precision,
+           (double)report->pack_bytes / 1e6);
+    if (report->gate_measured)
+        printf("accuracy of i8 against f32 over %u texts: cosine mean %.5f, min %.5f: %s\n",
+               report->n_gate_texts, report->mean_cosine, report->min_cosine,
+               report->gate_passed ? "passes" : "does not pass");
+    fputs(report->notes, stdout);
+    printf("digest %s\n", report->digest);
+}
+
+int cli_import(cli *app, nlp_import_options *options, nlp_import_report *report) {
+    nlp_error err;
+    cli_progress progress;
+    cli_progress_start(&progress);
+    options->stop = cli_stop;
+    options->progress = cli_progress_show;
+    options->progress_context = &progress;
+    nlp_status status = nlp_import(options, report, &err);
+    cli_progress_end(&progress);
+    if (status != NLP_OK) return cli_report(&err);
+    cli_print_report(app, options->out, report);
+    return CLI_DONE;
+}
+
+/* The pairs that go into the pack's meta section: "key=text" lines of those that are set. */
+void cli_meta_add(char *meta, size_t meta_bytes, const char *key, const char *value) {
+    size_t n = strlen(meta);
+    if (value && *value) snprintf(meta + n, meta_bytes - n, "%s=%s\n", key, value);
+}
+
+int cmd_import(cli *app) {
+    char out[CLI_PATH_BYTES], meta[4096] = "";
+    const char *name = cli_flag_value(app, "out");
+    if (app->n_arguments != 1 || !name) {
+        fputs("nlp: import takes one folder or file, and --out\n", stderr);
+        return CLI_USAGE;
+    }
+    if (!cli_pack_path(app, name, out, sizeof out)) return CLI_ENVIRONMENT;
+    static const char *const keys[] = {"licence", "languages", "description"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        cli_meta_add(meta, sizeof meta, keys[i], cli_flag_value(app, keys[i]));
+    nlp_import_options options = {.struct_size = sizeof options,
+                                  .source = app->arguments[0],
+                                  .out = out,
+                                  .precision = cli_flag_value(app, "precision"),
+                                  .pooling = cli_flag_value(app, "pooling"),
+                                  .meta = meta,
+                                  .replace = cli_flag_value(app, "replace") != NULL};
+    nlp_import_report report;
+    return cli_import(app, &options, &report);
+}

