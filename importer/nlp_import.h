@@ -47,10 +47,10 @@ NLP_API nlp_status nlp_zip_extract(const char *zip_path, const char *member, con
 NLP_API nlp_status nlp_file_check(const char *path, const char *sha256_hex, const nlp_stop *stop,
                                   nlp_error *err);
 
-/* Writes a finished pack (of nlp_fit) as nlp_import writes its own: checked, whole or not at all, an
- * existing pack of other bytes kept as NAME@HEX8.nlp with replace, an error without. */
-NLP_API nlp_status nlp_pack_save(const char *path, const void *pack, size_t pack_bytes, bool replace,
-                                 nlp_error *err);
+/* Writes a finished pack (of nlp_fit) as nlp_import writes its own: checked, whole or not at all,
+ * an existing pack of other bytes kept as NAME@HEX8.nlp with replace, an error without. */
+NLP_API nlp_status nlp_pack_save(const char *path, const void *pack, size_t pack_bytes,
+                                 bool replace, nlp_error *err);
 
 /* What a pack holds, as facts in groups ("pack", "spec", "tensor", "tokenizer", "label" ...). Texts
  * are borrowed during the callback. */

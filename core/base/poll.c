@@ -1,0 +1,16 @@
+/* poll.c: asking the host. */
+#include "base/poll.h"
+
+void nlp_poll_init(nlp_poll *poll, const nlp_stop *stop, uint64_t work_per_poll) {
+    *poll = (nlp_poll){.work_per_poll = work_per_poll ? work_per_poll : NLP_POLL_WORK_DEFAULT};
+    if (stop) poll->stop = *stop;
+}
+
+nlp_status nlp_poll_now(nlp_poll *poll, nlp_error *err) {
+    if (!poll) return NLP_OK;
+    if (poll->stopped || (poll->stop.should_stop && poll->stop.should_stop(poll->stop.context))) {
+        poll->stopped = true;
+        return nlp_fail(err, NLP_ECANCELED, "canceled");
+    }
+    return NLP_OK;
+}
