@@ -1,4 +1,31 @@
 # One kernel source -> one object per ISA level. The rest of the build has no -m flag: the binary runs on any CPU and
-# chooses at run time.
+# chooses at run time (core/tensor/kernels_select.c).
+set(NLP_KERNEL_TEMPLATES product_tmpl rows_tmpl attention_tmpl)
+set(NLP_FLAGS_BASE "")
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+  set(NLP_ISA_LEVELS BASE AVX2 AVX512 AVX512VNNI)
+  set(NLP_FLAGS_AVX2 -mavx2 -mfma)
+  set(NLP_FLAGS_AVX512 ${NLP_FLAGS_AVX2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
+  set(NLP_FLAGS_AVX512VNNI ${NLP_FLAGS_AVX512} -mavx512vnni)
+else()
+  set(NLP_ISA_LEVELS BASE)
+endif()
+
 function(nlp_add_isa_sources target)
+  foreach(level ${NLP_ISA_LEVELS})
+    string(TOLOWER ${level} suffix)
+    set(sources "")
+    foreach(template ${NLP_KERNEL_TEMPLATES})
+      list(APPEND sources ${PROJECT_SOURCE_DIR}/core/tensor/${template}.c)
+    endforeach()
+    add_library(nlp_kernels_${suffix} OBJECT ${sources})
+    target_include_directories(nlp_kernels_${suffix} PRIVATE ${PROJECT_SOURCE_DIR}/core ${PROJECT_SOURCE_DIR}/include)
+    target_compile_definitions(nlp_kernels_${suffix} PRIVATE NLP_ISA_${level})
+    target_link_libraries(nlp_kernels_${suffix} PRIVATE nlp_warnings)
+    # Kernels are measured in Debug builds too; gcc's partial redundancy elimination spills the tiles.
+    target_compile_options(nlp_kernels_${suffix} PRIVATE ${NLP_FLAGS_${level}} -O3
+      $<$<C_COMPILER_ID:GNU>:-fno-tree-pre>)
+    set_target_properties(nlp_kernels_${suffix} PROPERTIES C_VISIBILITY_PRESET hidden)
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:nlp_kernels_${suffix}>)
+  endforeach()
 endfunction()

@@ -16,9 +16,9 @@ typedef enum nlp_dtype {
 
 /* A weight matrix as it lies in the pack. Borrowed; filled by model/binding.c. */
 typedef struct nlp_weight {
-    nlp_dtype dtype; /* NLP_F32 or NLP_I8 */
-    nlp_grid grid;   /* of its input */
-    uint32_t k, n;
+    nlp_dtype dtype;      /* NLP_F32 or NLP_I8 */
+    nlp_grid grid;        /* of its input */
+    size_t k, n;          /* inputs, outputs */
     const void *panels;   /* layouts: quant.h */
     const float *factors; /* [k] channel factors of its input; NULL for f32 */
 } nlp_weight;

@@ -87,15 +87,15 @@ typedef struct nlp_quantise_args {
     float *q_scales; /* [n_rows] */
 } nlp_quantise_args;
 
-/* Full (unmasked) attention of one text and one head. Queries in lanes: scores and exponentials run
- * down the keys. */
+/* Full (unmasked) attention of one text and one head, a stripe of queries at a time. */
+#define NLP_STRIPE 64
 typedef struct nlp_attention_args {
-    const float *q, *k,
-        *v; /* [n_tokens, head_dim], row stride `stride` floats; head_dim a multiple of 4 */
+    const float *q, *k, *v; /* [n_tokens, head_dim], row stride `stride` floats */
     size_t stride;
     size_t n_tokens, head_dim;
-    float scale; /* 1 / sqrt(head_dim), or what the family says */
-    float *out;  /* [n_tokens, head_dim], row stride out_stride */
+    size_t first_query, n_queries; /* the stripe: 1 .. NLP_STRIPE queries */
+    float scale;                   /* 1 / sqrt(head_dim), or what the family says */
+    float *out;                    /* [n_tokens, head_dim], row stride out_stride */
     size_t out_stride;
     float *row_max; /* [n_tokens][16] running lane-wise max of |out|, or NULL */
     float *scratch; /* attention_scratch_floats(n_tokens, head_dim), 64-byte aligned */

@@ -19,6 +19,13 @@ void nlp_test_fail(const char *file, int line, const char *format, ...) {
     putchar('\n');
 }
 
+void nlp_test_status(const char *file, int line, const char *call, nlp_status status,
+                     nlp_status expected, const nlp_error *err) {
+    if (status == expected) return;
+    nlp_test_fail(file, line, "%s: %s instead of %s (%s)", call, nlp_status_name(status),
+                  nlp_status_name(expected), err ? err->message : "");
+}
+
 static bool is_folder(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);

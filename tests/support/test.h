@@ -17,6 +17,8 @@ typedef struct nlp_test {
 int nlp_test_main(int argc, char **argv, const nlp_test *tests, size_t n_tests);
 void nlp_test_fail(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void nlp_test_status(const char *file, int line, const char *call, nlp_status status,
+                     nlp_status expected, const nlp_error *err);
 /* Folder of the committed test data (tests/data), and of the whole sets: $NLP_SHARED, else
  * ../shared, else NULL. */
 const char *nlp_test_data(void);
@@ -28,13 +30,7 @@ const char *nlp_test_shared(void);
     } while (0)
 /* err may be NULL; its message is shown when the status differs */
 #define CHECK_STATUS(call, expected, err_)                                                         \
-    do {                                                                                           \
-        nlp_status status_ = (call);                                                               \
-        if (status_ != (expected))                                                                 \
-            nlp_test_fail(__FILE__, __LINE__, "%s: %s instead of %s (%s)", #call,                  \
-                          nlp_status_name(status_), nlp_status_name(expected),                     \
-                          (err_) ? ((const nlp_error *)(err_))->message : "");                     \
-    } while (0)
+    nlp_test_status(__FILE__, __LINE__, #call, (call), (expected), (err_))
 #define CHECK_TEXT(actual, expected)                                                               \
     do {                                                                                           \
         const char *a_ = (actual), *e_ = (expected);                                               \

@@ -1,0 +1,72 @@
+/* cpu.c: probing, and the floating-point mode. The one place that reads the environment: NLP_ISA.
+ */
+#include "tensor/cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tensor/kernels.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+
+/* Register state that the operating system saves: ymm is bits 1-2, zmm bits 5-7. */
+__attribute__((target("xsave"))) static uint64_t saved_state(void) {
+    return (uint64_t)_xgetbv(0);
+}
+
+static uint32_t probe(void) {
+    uint32_t a, b, c, d;
+    const uint32_t avx512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return NLP_LEVEL_BASE;
+    if (!(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_FMA)) return NLP_LEVEL_BASE;
+    uint64_t state = saved_state();
+    if ((state & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return NLP_LEVEL_BASE;
+    if (!(b & bit_AVX2)) return NLP_LEVEL_BASE;
+    if ((state & 0xE6) != 0xE6 || (b & avx512) != avx512) return NLP_LEVEL_AVX2;
+    return c & bit_AVX512VNNI ? NLP_LEVEL_AVX512VNNI : NLP_LEVEL_AVX512;
+}
+
+uint64_t nlp_fp_enter(void) {
+    const uint32_t standard = 0x1F80; /* nearest even, no flush to zero, all exceptions masked */
+    uint32_t mode = _mm_getcsr();
+    if ((mode & ~0x3Fu) != standard) _mm_setcsr(standard);
+    return mode;
+}
+
+void nlp_fp_restore(uint64_t saved) {
+    if ((saved & ~(uint64_t)0x3F) != 0x1F80) _mm_setcsr((uint32_t)saved);
+}
+#else
+static uint32_t probe(void) {
+    return NLP_LEVEL_BASE;
+}
+#if defined(__aarch64__)
+uint64_t nlp_fp_enter(void) {
+    uint64_t mode, standard = 0;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    if (mode != standard) __asm__ volatile("msr fpcr, %0" ::"r"(standard));
+    return mode;
+}
+void nlp_fp_restore(uint64_t saved) {
+    if (saved) __asm__ volatile("msr fpcr, %0" ::"r"(saved));
+}
+#else
+uint64_t nlp_fp_enter(void) {
+    return 0;
+}
+void nlp_fp_restore(uint64_t saved) {
+    (void)saved;
+}
+#endif
+#endif
+
+uint32_t nlp_cpu_level(void) {
+    static const char *const names[] = {"base", "avx2", "avx512", "avx512vnni"};
+    uint32_t level = probe();
+    const char *wanted = secure_getenv("NLP_ISA");
+    for (uint32_t i = 0; wanted && i < level; i++)
+        if (!strcmp(wanted, names[i])) return i;
+    return level;
+}

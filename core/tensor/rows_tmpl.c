@@ -1,0 +1,217 @@
+/* rows_tmpl.c: norms, quantisation, activations, sums over rows, compiled once per ISA level. A
+ * tail of a row that is no multiple of 16 uses the first lanes only; the other lanes of a sum stay
+ * as they are. */
+#include <math.h>
+#include <string.h>
+
+#include "tensor/lanes.h"
+
+enum { LARGEST_FINITE_BITS = 0x7f7fffff };
+static const float smallest_scalable =
+    1e-30f; /* a row below is taken as zeros: 255 / a must not overflow */
+
+/* Every 16 floats of a row of n: full lanes first, then the tail. `live` is 16 or the rest. */
+#define EACH_LANES(at, live, n)                                                                    \
+    for (size_t at = 0, live = (n) < 16 ? (n) : 16; at < (n);                                      \
+         at += 16, live = (n)-at < 16 ? (n)-at : 16)
+
+LANES_INLINE v16 load_live(const float *p, size_t live) {
+    return live == 16 ? v_load(p) : v_load_n(p, live);
+}
+LANES_INLINE void store_live(float *p, v16 x, size_t live) {
+    if (live == 16)
+        v_store(p, x);
+    else
+        v_store_n(p, x, live);
+}
+LANES_INLINE v16 keep_tail(v16 x, v16 old, size_t live) {
+    return live == 16 ? x : v_first(x, old, live);
+}
+
+/* ---- Sums ---- */
+
+static float sum(const float *x, size_t n) {
+    v16 total = v_set(0);
+    EACH_LANES(i, live, n) total = keep_tail(v_add(total, load_live(x + i, live)), total, live);
+    return v_sum(total);
+}
+
+static float dot(const float *x, const float *y, size_t n) {
+    v16 total = v_set(0);
+    EACH_LANES(i, live, n)
+    total = keep_tail(v_fma(load_live(x + i, live), load_live(y + i, live), total), total, live);
+    return v_sum(total);
+}
+
+static float max_abs(const float *x, size_t n) {
+    v16 top = v_set(0);
+    EACH_LANES(i, live, n) top = v_max_bits(top, v_abs(load_live(x + i, live)));
+    return v_top_bits(top);
+}
+
+/* ---- Elementwise ---- */
+
+static void add(float *x, const float *y, size_t n) {
+    EACH_LANES(i, live, n)
+    store_live(x + i, v_add(load_live(x + i, live), load_live(y + i, live)), live);
+}
+
+static void scale(float *x, size_t n, float factor) {
+    EACH_LANES(i, live, n) store_live(x + i, v_mul(load_live(x + i, live), v_set(factor)), live);
+}
+
+static void axpy(float *y, const float *x, float a, size_t n) {
+    EACH_LANES(i, live, n)
+    store_live(y + i, v_fma(v_set(a), load_live(x + i, live), load_live(y + i, live)), live);
+}
+
+static void maximum(float *x, const float *y, size_t n) {
+    EACH_LANES(i, live, n)
+    store_live(x + i, v_max(load_live(x + i, live), load_live(y + i, live)), live);
+}
+
+static void activate(float *x, size_t n, nlp_activation act) {
+    EACH_LANES(i, live, n) store_live(x + i, v_activate(load_live(x + i, live), act), live);
+}
+
+static void dequantise_row(float *out, const int8_t *row, float row_scale, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v_store(out + i, v_mul(v_load_s8(row + i), v_set(row_scale)));
+    if (i == n) return;
+    int8_t tail[16] = {0};
+    memcpy(tail, row + i, n - i);
+    v_store_n(out + i, v_mul(v_load_s8(tail), v_set(row_scale)), n - i);
+}
+
+static void scale_columns(float *rows, size_t n_rows, size_t width, const float *factors) {
+    for (size_t r = 0; r < n_rows; r++, rows += width) EACH_LANES(i, live, width)
+    store_live(rows + i, v_mul(load_live(rows + i, live), load_live(factors + i, live)), live);
+}
+
+static void softmax(float *x, size_t n) {
+    v16 top = v_set(x[0]), total = v_set(0);
+    EACH_LANES(i, live, n) top = keep_tail(v_max(load_live(x + i, live), top), top, live);
+    top = v_set(v_top(top));
+    EACH_LANES(i, live, n) {
+        v16 e = v_exp(v_sub(load_live(x + i, live), top));
+        store_live(x + i, e, live);
+        total = keep_tail(v_add(total, e), total, live);
+    }
+    v16 divisor = v_set(v_sum(total));
+    EACH_LANES(i, live, n) store_live(x + i, v_div(load_live(x + i, live), divisor), live);
+}
+
+/* ---- Rows to bytes ---- */
+
+/* Multiplier and scale of a row whose largest |t| is `top`: steps 127 or 255. A row that is not
+ * finite gets a NaN scale, so that what is computed from it is seen not to be finite. */
+LANES_INLINE float multiplier_of(float top, float steps, float *row_scale) {
+    int32_t bits;
+    memcpy(&bits, &top, sizeof bits);
+    if (bits > LARGEST_FINITE_BITS) {
+        *row_scale = NAN;
+        return 0;
+    }
+    *row_scale = top < smallest_scalable ? 0 : top / steps;
+    return top < smallest_scalable ? 0 : steps / top;
+}
+
+LANES_INLINE size_t padded_width(size_t width) {
+    return (width + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE;
+}
+
+/* One row of t * factors (factors NULL: t) to bytes with zero point `zero`; NaN lanes become the
+ * zero point. */
+LANES_INLINE void quantise_row(const float *t, const float *factors, size_t width, float multiplier,
+                               int32_t zero, uint8_t *q) {
+    v16 m = v_set(multiplier);
+    EACH_LANES(i, live, width) {
+        v16 x = load_live(t + i, live);
+        if (factors) x = v_mul(x, load_live(factors + i, live));
+        x = v_mul(x, m);
+        if (multiplier == 0) x = v_set(0);
+        if (live == 16) {
+            v_store_u8(q + i, x, zero);
+        } else {
+            uint8_t tail[16];
+            v_store_u8(tail, x, zero);
+            memcpy(q + i, tail, live);
+        }
+    }
+    memset(q + width, (int)zero, padded_width(width) - width);
+}
+
+static void quantise(const nlp_quantise_args *a) {
+    size_t stride = padded_width(a->width);
+    float steps = a->grid == NLP_GRID_GELU ? 255.0f : 127.0f;
+    int32_t zero = a->grid == NLP_GRID_GELU ? 0 : 128;
+    for (size_t r = 0; r < a->n_rows; r++) {
+        const float *row = a->rows + r * a->width;
+        float top =
+            a->row_max ? v_top_bits(v_load(a->row_max + NLP_LANES * r)) : max_abs(row, a->width);
+        float multiplier = multiplier_of(top, steps, &a->q_scales[r]);
+        quantise_row(row, NULL, a->width, multiplier, zero, a->q + r * stride);
+    }
+}
+
+/* ---- LayerNorm ---- */
+
+/* One row in place; returns the largest |y * factor|. */
+LANES_INLINE float norm_row(const nlp_layer_norm_args *a, float *row) {
+    size_t width = a->width;
+    v16 mean = v_set(sum(row, width) / (float)width), squares = v_set(0), top = v_set(0);
+    EACH_LANES(i, live, width) {
+        v16 d = v_sub(load_live(row + i, live), mean);
+        squares = keep_tail(v_fma(d, d, squares), squares, live);
+    }
+    v16 inverse = v_set(1.0f / sqrtf(v_sum(squares) / (float)width + a->eps));
+    EACH_LANES(i, live, width) {
+        v16 d = v_mul(v_sub(load_live(row + i, live), mean), inverse);
+        v16 y = v_fma(d, load_live(a->gain + i, live), load_live(a->bias + i, live));
+        store_live(row + i, y, live);
+        if (!a->q) continue;
+        v16 t = a->factors ? v_mul(y, load_live(a->factors + i, live)) : y;
+        top = v_max_bits(top, live == 16 ? v_abs(t) : v_first(v_abs(t), v_set(0), live));
+    }
+    return v_top_bits(top);
+}
+
+static void layer_norm(const nlp_layer_norm_args *a) {
+    size_t stride = padded_width(a->width);
+    for (size_t r = 0; r < a->n_rows; r++) {
+        float *row = a->rows + r * a->width;
+        float top = norm_row(a, row);
+        if (!a->q) continue;
+        float multiplier = multiplier_of(top, 127.0f, &a->q_scales[r]);
+        quantise_row(row, a->factors, a->width, multiplier, 128, a->q + r * stride);
+    }
+}
+
+/* ---- The table of this level ---- */
+
+void NLP_LEVEL(product_f32)(const nlp_product *product);
+void NLP_LEVEL(product_i8)(const nlp_product *product);
+void NLP_LEVEL(attention)(const nlp_attention_args *args);
+size_t NLP_LEVEL(attention_scratch_floats)(size_t n_tokens, size_t head_dim);
+
+extern const nlp_kernels NLP_LEVEL(kernels);
+const nlp_kernels NLP_LEVEL(kernels) = {
+    .name = LANES_NAME,
+    .product_f32 = NLP_LEVEL(product_f32),
+    .product_i8 = NLP_LEVEL(product_i8),
+    .layer_norm = layer_norm,
+    .quantise = quantise,
+    .scale_columns = scale_columns,
+    .attention_scratch_floats = NLP_LEVEL(attention_scratch_floats),
+    .attention = NLP_LEVEL(attention),
+    .add = add,
+    .dequantise_row = dequantise_row,
+    .activate = activate,
+    .softmax = softmax,
+    .scale = scale,
+    .sum = sum,
+    .dot = dot,
+    .max_abs = max_abs,
+    .axpy = axpy,
+    .maximum = maximum,
+};
