@@ -21,7 +21,11 @@
 #include "tensor/lanes_base.h"
 #endif
 
-#if defined(__clang__)
+/* Loops over constants that must vanish, so that what they index stays in registers; base has no
+ * registers to gain. */
+#if !defined(NLP_ISA_AVX2) && !defined(NLP_ISA_AVX512) && !defined(NLP_ISA_AVX512VNNI)
+#define LANES_UNROLL
+#elif defined(__clang__)
 #define LANES_UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define LANES_UNROLL _Pragma("GCC unroll 64")

@@ -8,37 +8,51 @@
 #define TILE_PANELS      LANES_TILE_PANELS
 #define CONSTANT_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 
-/* y of one row and one panel: residual, next factors, running maximum, store. n_live < 16 in the
- * last panel only. */
-LANES_INLINE void finish(const nlp_product *p, const nlp_epilogue *e, size_t row, size_t column,
-                         size_t n_live, v16 y) {
-    y = v_activate(y, e->act);
-    size_t at = row * p->n + column, full_row = p->first_row + row;
-    if (e->residual) {
-        const float *residual = e->residual + full_row * p->n + column;
-        y = v_add(y, n_live == NLP_PANEL ? v_load(residual) : v_load_n(residual, n_live));
-    }
-    if (e->next_factors) {
-        const float *factors = e->next_factors + column;
-        v16 f = n_live == NLP_PANEL ? v_load(factors) : v_load_n(factors, n_live);
-        y = e->next_grid == NLP_GRID_GELU ? v_fma(y, f, v_mul(v_set(NLP_GELU_OFFSET), f))
-                                          : v_mul(y, f);
-    }
-    if (n_live == NLP_PANEL)
-        v_store(p->out + at, y);
-    else
-        v_store_n(p->out + at, y, n_live);
-    if (e->row_max) {
-        float *top = e->row_max + NLP_LANES * full_row;
-        v16 size = v_abs(y);
-        if (n_live != NLP_PANEL) size = v_first(size, v_set(0), n_live);
-        v_store(top, v_max_bits(v_load(top), size));
-    }
-}
-
 LANES_INLINE size_t live_columns(const nlp_product *p, size_t panel) {
     size_t left = p->n - panel * NLP_PANEL;
     return left < NLP_PANEL ? left : NLP_PANEL;
+}
+
+LANES_INLINE v16 load_live(const float *p, size_t live) {
+    return live == NLP_PANEL ? v_load(p) : v_load_n(p, live);
+}
+LANES_INLINE void store_live(float *p, v16 x, size_t live) {
+    if (live == NLP_PANEL)
+        v_store(p, x);
+    else
+        v_store_n(p, x, live);
+}
+
+/* The epilogue of one row's 16 columns, which lie in `out` as scaled sums with bias; 16 live
+ * columns but in the last panel. */
+LANES_INLINE void finish(const nlp_product *p, const nlp_epilogue *e, size_t row, size_t column,
+                         size_t live) {
+    float *out = p->out + row * p->n + column;
+    size_t full_row = p->first_row + row;
+    v16 y = v_activate(load_live(out, live), e->act);
+    if (e->residual) y = v_add(y, load_live(e->residual + full_row * p->n + column, live));
+    if (e->next_factors) {
+        v16 f = load_live(e->next_factors + column, live);
+        y = e->next_grid == NLP_GRID_GELU ? v_fma(y, f, v_mul(v_set(NLP_GELU_OFFSET), f))
+                                          : v_mul(y, f);
+    }
+    store_live(out, y, live);
+    if (!e->row_max) return;
+    float *top = e->row_max + NLP_LANES * full_row;
+    v16 size = v_abs(y);
+    if (live != NLP_PANEL) size = v_first(size, v_set(0), live);
+    v_store(top, v_max_bits(v_load(top), size));
+}
+
+/* The epilogue of a whole tile, while it is in the first cache level: kept out of the tiles, which
+ * keep their sums in registers. */
+static __attribute__((noinline)) void finish_tile(const nlp_product *p, size_t panel,
+                                                  size_t panels) {
+    const nlp_epilogue *e = p->epilogue;
+    if (e->act == NLP_ACT_NONE && !e->residual && !e->next_factors && !e->row_max) return;
+    for (size_t i = 0; i < p->n_rows; i++)
+        for (size_t j = panel; j < panel + panels; j++)
+            finish(p, e, i, j * NLP_PANEL, live_columns(p, j));
 }
 
 /* ---- f32: panel [k][16], then 16 biases ---- */
@@ -60,10 +74,9 @@ LANES_INLINE void tile_f32(const nlp_product *p, size_t panel, int rows, int pan
     }
     LANES_UNROLL for (int j = 0; j < panels; j++) {
         v16 bias = v_load(w + (size_t)j * stride); /* w stands behind the last k */
-        size_t n_live = live_columns(p, panel + (size_t)j),
-               column = (panel + (size_t)j) * NLP_PANEL;
+        size_t live = live_columns(p, panel + (size_t)j), column = (panel + (size_t)j) * NLP_PANEL;
         LANES_UNROLL for (int i = 0; i < rows; i++)
-            finish(p, p->epilogue, (size_t)i, column, n_live, v_add(sum[i][j], bias));
+            store_live(p->out + (size_t)i * p->n + column, v_add(sum[i][j], bias), live);
     }
 }
 
@@ -91,12 +104,11 @@ LANES_INLINE void tile_i8(const nlp_product *p, size_t panel, int rows, int pane
     LANES_UNROLL for (int j = 0; j < panels; j++) {
         const float *trailer = (const float *)(const void *)(w + (size_t)j * stride);
         v16 scale = v_load(trailer), bias = v_load(trailer + 32);
-        size_t n_live = live_columns(p, panel + (size_t)j),
-               column = (panel + (size_t)j) * NLP_PANEL;
+        size_t live = live_columns(p, panel + (size_t)j), column = (panel + (size_t)j) * NLP_PANEL;
         LANES_UNROLL for (int i = 0; i < rows; i++) {
             v16 both = v_mul(v_set(p->row_scales[i]), scale);
-            finish(p, p->epilogue, (size_t)i, column, n_live,
-                   v_fma(vi_to_float(sum[i][j]), both, bias));
+            store_live(p->out + (size_t)i * p->n + column,
+                       v_fma(vi_to_float(sum[i][j]), both, bias), live);
         }
     }
 }
@@ -126,8 +138,14 @@ typedef void (*tile_fn)(const nlp_product *p, size_t panel);
 
 static void run_tiles(const nlp_product *p, tile_fn group, tile_fn single) {
     size_t panel = p->first_panel, end = p->first_panel + p->n_panels;
-    for (; panel + TILE_PANELS <= end; panel += TILE_PANELS) group(p, panel);
-    for (; panel < end; panel++) single(p, panel);
+    for (; panel + TILE_PANELS <= end; panel += TILE_PANELS) {
+        group(p, panel);
+        finish_tile(p, panel, TILE_PANELS);
+    }
+    for (; panel < end; panel++) {
+        single(p, panel);
+        finish_tile(p, panel, 1);
+    }
 }
 
 void NLP_LEVEL(product_f32)(const nlp_product *product);
