@@ -35,6 +35,11 @@ nlp_status nlp_pack_open(const void *bytes, size_t n_bytes, nlp_pack *pack, nlp_
 /* SHA-256 as the header defines it, polling; compare with header->digest. */
 nlp_status nlp_pack_digest(const void *bytes, size_t n_bytes, nlp_poll *poll,
                            uint8_t digest[NLP_SHA256_BYTES], nlp_error *err);
+/* The same of header and section table alone; bytes must hold them. */
+void nlp_pack_meta_digest(const void *bytes, uint8_t digest[NLP_SHA256_BYTES]);
+/* Bytes of a tensor; NLP_EUNSUPPORTED where type, layout and shape do not go together. */
+nlp_status nlp_tensor_bytes(nlp_dtype dtype, uint32_t layout, uint64_t rows, uint64_t columns,
+                            size_t *n_bytes, nlp_error *err);
 /* Empty span where there is no such section. */
 nlp_span nlp_pack_section_find(const nlp_pack *pack, const char *name);
 /* NULL where there is no such tensor. */
