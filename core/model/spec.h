@@ -35,14 +35,6 @@ typedef struct nlp_arch_spec { /* section "spec" */
  * = ffn layer.N.ffn.norm.gain .bias and, for i8 panels X: X.factors [1, k]. Heads: pooler panels,
  * classifier panels. Dense of a pipeline: dense.I panels. */
 
-enum {
-    NLP_POOL_CLS = 1,
-    NLP_POOL_MAX = 2,
-    NLP_POOL_MEAN = 4,
-    NLP_POOL_MEAN_SQRT = 8,
-    NLP_POOL_WEIGHTED_MEAN = 16,
-    NLP_POOL_LAST = 32
-};
 enum { NLP_STAGE_DENSE = 1, NLP_STAGE_NORMALIZE = 2 };
 #define NLP_MAX_STAGES 8
 

@@ -89,10 +89,6 @@ LANES_INLINE void value_tile(const nlp_attention_args *a, const float *scores, s
             v_store(out, y);
         else
             v_store_n(out, y, live);
-        if (!a->row_max) continue;
-        float *top = a->row_max + NLP_LANES * q;
-        v16 size = live == GROUP ? v_abs(y) : v_first(v_abs(y), v_set(0), live);
-        v_store(top, v_max_bits(v_load(top), size));
     }
 }
 

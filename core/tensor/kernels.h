@@ -76,8 +76,8 @@ typedef struct nlp_layer_norm_args {
     float *q_scales; /* [n_rows] */
 } nlp_layer_norm_args;
 
-/* Rows to bytes, given the lane-wise maxima an epilogue left (row_max NULL: found here). The rows
- * already hold t. */
+/* Rows to bytes, given the maxima that an epilogue left, lane-wise (row_max NULL: found here). The
+ * rows already hold t. */
 typedef struct nlp_quantise_args {
     const float *rows; /* [n_rows, width] */
     size_t n_rows, width;
@@ -97,7 +97,6 @@ typedef struct nlp_attention_args {
     float scale;                   /* 1 / sqrt(head_dim), or what the family says */
     float *out;                    /* [n_tokens, head_dim], row stride out_stride */
     size_t out_stride;
-    float *row_max; /* [n_tokens][16] running lane-wise max of |out|, or NULL */
     float *scratch; /* attention_scratch_floats(n_tokens, head_dim), 64-byte aligned */
 } nlp_attention_args;
 
@@ -110,8 +109,7 @@ typedef struct nlp_kernels {
 
     void (*layer_norm)(const nlp_layer_norm_args *args);
     void (*quantise)(const nlp_quantise_args *args);
-    /* t = x * factors in place, out-of-range lanes of row_max updated: [n_rows, width]; the unfused
-     * way into a product */
+    /* x *= factors by column, in place: [n_rows, width]; the unfused way into a product */
     void (*scale_columns)(float *rows, size_t n_rows, size_t width, const float *factors);
     size_t (*attention_scratch_floats)(size_t n_tokens, size_t head_dim);
     void (*attention)(const nlp_attention_args *args);

@@ -1,0 +1,85 @@
+/* readout.c: pooling pipelines and heads. Their products are f32 in every precision of a pack. */
+#include "model/readout.h"
+
+#include <string.h>
+
+static uint32_t pooling_of(const nlp_pooler *p, const nlp_pool_options *o) {
+    if (o && o->pooling) return o->pooling;
+    return p->spec.pooling ? p->spec.pooling : NLP_POOL_MEAN;
+}
+
+/* The stages belong to the pack's own pooling: another one skips Dense, but still normalises. */
+static bool own_pipeline(const nlp_pooler *p, const nlp_pool_options *o) {
+    return p->spec.struct_size && pooling_of(p, o) == p->spec.pooling;
+}
+
+size_t nlp_readout_scratch_floats(const nlp_pooler *pooler, const nlp_head *head,
+                                  uint32_t hidden_size) {
+    size_t widest = 6 * (size_t)hidden_size;
+    for (uint32_t i = 0; i < pooler->spec.n_stages; i++)
+        if (pooler->dense[i].n > widest) widest = pooler->dense[i].n;
+    if (head && head->hidden.n > widest) widest = head->hidden.n;
+    return 2 * (widest + NLP_PANEL);
+}
+
+uint32_t nlp_pool_dims(const nlp_pooler *p, uint32_t hidden_size, const nlp_pool_options *o) {
+    uint32_t dims = hidden_size * (uint32_t)__builtin_popcount(pooling_of(p, o));
+    if (own_pipeline(p, o)) dims = p->spec.dims;
+    return o && o->dimensions && o->dimensions < dims ? o->dimensions : dims;
+}
+
+static nlp_status run_dense(const nlp_pooler *p, const nlp_kernels *kernels, uint32_t stage,
+                            const float *in, float *out, nlp_error *err) {
+    nlp_rows rows = {.f32 = in};
+    nlp_epilogue e = {.act = (nlp_activation)p->spec.stage_activation[stage]};
+    return nlp_gemm(kernels, &p->dense[stage], 1, &rows, &e, out, NULL, err);
+}
+
+nlp_status nlp_pool_text(const nlp_pooler *p, const nlp_kernels *kernels, uint32_t hidden_size,
+                         const float *hidden, size_t n_tokens, const nlp_pool_options *o,
+                         float *out, float *scratch, nlp_error *err) {
+    uint32_t kinds = pooling_of(p, o), dims = nlp_pool_dims(p, hidden_size, o), width = 0;
+    size_t first = o && p->spec.exclude_prompt ? o->n_prompt_tokens : 0;
+    float *vector = scratch,
+          *other = scratch + nlp_readout_scratch_floats(p, NULL, hidden_size) / 2;
+    for (uint32_t kind = NLP_POOL_CLS; kind <= NLP_POOL_LAST; kind *= 2) {
+        if (!(kinds & kind)) continue;
+        nlp_pool(kernels, kind, hidden, n_tokens, first, hidden_size, vector + width);
+        width += hidden_size;
+    }
+    bool own = own_pipeline(p, o), normalised = !p->spec.struct_size || !own;
+    for (uint32_t i = 0; own && i < p->spec.n_stages; i++) {
+        if (p->spec.stages[i] == NLP_STAGE_NORMALIZE) {
+            normalised = true;
+            if (i + 1 < p->spec.n_stages) nlp_normalize(kernels, vector, width);
+            continue;
+        }
+        NLP_TRY(run_dense(p, kernels, i, vector, other, err));
+        width = (uint32_t)p->dense[i].n;
+        float *swap = vector;
+        vector = other, other = swap;
+        normalised = false;
+    }
+    memcpy(out, vector, dims * sizeof *out);
+    if (normalised && !(o && o->no_normalize)) nlp_normalize(kernels, out, dims);
+    return NLP_OK;
+}
+
+nlp_status nlp_head_run(const nlp_head *head, const nlp_kernels *kernels, const float *row,
+                        float *logits, float *scratch, nlp_error *err) {
+    nlp_rows rows = {.f32 = row};
+    if (head->spec.head != NLP_HEAD_VECTOR_LINEAR) {
+        nlp_epilogue e = {.act = head->spec.head == NLP_HEAD_POOLER_CLASSIFIER
+                                     ? NLP_ACT_TANH
+                                     : (nlp_activation)head->spec.hidden_activation};
+        NLP_TRY(nlp_gemm(kernels, &head->hidden, 1, &rows, &e, scratch, NULL, err));
+        rows.f32 = scratch;
+    }
+    return nlp_gemm(kernels, &head->classifier, 1, &rows, NULL, logits, NULL, err);
+}
+
+void nlp_head_scores(const nlp_head *head, const nlp_kernels *kernels, float *logits) {
+    if (head->spec.score == NLP_SCORE_SOFTMAX) kernels->softmax(logits, head->spec.n_labels);
+    if (head->spec.score == NLP_SCORE_SIGMOID)
+        kernels->activate(logits, head->spec.n_labels, NLP_ACT_SIGMOID);
+}
