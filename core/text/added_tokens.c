@@ -1,0 +1,74 @@
+/* added_tokens.c: tokens that are matched in the raw text before anything else ("[MASK]"), as the
+ * reference does: leftmost, the longest of those that begin at one place. */
+#include <string.h>
+
+#include "base/utf8.h"
+#include "text/tokenizer_parts.h"
+
+static const nlp_added_token *longest_at(const nlp_tokenizer *t, const char *text, size_t n_bytes) {
+    const nlp_added_token *best = NULL;
+    for (uint32_t i = 0; i < t->header.n_added; i++) {
+        const nlp_added_token *a = &t->added[i];
+        if (a->text_bytes <= n_bytes && !memcmp(t->text + a->text_at, text, a->text_bytes) &&
+            (!best || a->text_bytes > best->text_bytes))
+            best = a;
+    }
+    return best;
+}
+
+static bool is_word_character(uint32_t c) {
+    nlp_unicode_class class = nlp_unicode_class_of(c);
+    return class == NLP_UC_LETTER || class == NLP_UC_MARK_NONSPACING ||
+           class == NLP_UC_MARK_OTHER || class == NLP_UC_DECIMAL || class == NLP_UC_NUMBER_OTHER ||
+           c == '_';
+}
+
+/* Start of the character that ends at `at`. */
+static size_t previous(const char *text, size_t at) {
+    do at--;
+    while (at > 0 && ((uint8_t)text[at] & 0xC0) == 0x80);
+    return at;
+}
+
+static bool stands_alone(const char *text, size_t start, size_t end, size_t n_bytes) {
+    uint32_t c;
+    if (start > 0) {
+        size_t before = previous(text, start);
+        nlp_utf8_decode(text + before, start - before, &c);
+        if (is_word_character(c)) return false;
+    }
+    if (end >= n_bytes) return true;
+    nlp_utf8_decode(text + end, n_bytes - end, &c);
+    return !is_word_character(c);
+}
+
+static void strip(const char *text, size_t from, size_t n_bytes, uint32_t flags, size_t *start,
+                  size_t *end) {
+    uint32_t c;
+    while ((flags & NLP_ADDED_LSTRIP) && *start > from) {
+        size_t before = previous(text, *start);
+        nlp_utf8_decode(text + before, *start - before, &c);
+        if (!nlp_unicode_white_space(c)) break;
+        *start = before;
+    }
+    while ((flags & NLP_ADDED_RSTRIP) && *end < n_bytes) {
+        size_t n = nlp_utf8_decode(text + *end, n_bytes - *end, &c);
+        if (!nlp_unicode_white_space(c)) break;
+        *end += n;
+    }
+}
+
+bool added_token_find(const nlp_tokenizer *t, const char *text, size_t from, size_t n_bytes,
+                      size_t *start, size_t *end, const nlp_added_token **token) {
+    for (size_t at = from; at < n_bytes; at++) {
+        if (!t->added_starts[(uint8_t)text[at]]) continue;
+        *token = longest_at(t, text + at, n_bytes - at);
+        if (!*token) continue;
+        *start = at, *end = at + (*token)->text_bytes;
+        if (((*token)->flags & NLP_ADDED_SINGLE_WORD) && !stands_alone(text, *start, *end, n_bytes))
+            continue;
+        strip(text, from, n_bytes, (*token)->flags, start, end);
+        return true;
+    }
+    return false;
+}

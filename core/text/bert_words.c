@@ -1,0 +1,128 @@
+/* bert_words.c: BertNormalizer and BertPreTokenizer in one pass, as the reference's fast tokenizer
+ * does it: clean, space around Chinese characters, strip accents, lower case; then split on white
+ * space, punctuation alone. Each character remembers the bytes of the text that it came from. */
+#include <string.h>
+
+#include "base/utf8.h"
+#include "text/tokenizer_parts.h"
+
+typedef struct splitter {
+    const nlp_tokenizer *tokenizer;
+    word *word;
+    token_list *tokens;
+    bool failed; /* out of memory */
+} splitter;
+
+static void end_word(splitter *s) {
+    if (!s->word->n_chars) return;
+    s->failed = !wordpiece_push(s->tokenizer, s->word, s->tokens) || s->failed;
+    s->word->n_chars = 0;
+}
+
+static void add_character(splitter *s, uint32_t code_point, size_t from, size_t to) {
+    word *w = s->word;
+    size_t i = w->n_chars++;
+    w->last_to = (uint32_t)to;
+    if (i >= NLP_TOKENIZER_MAX_WORD) return;
+    size_t at = i ? w->ends[i - 1] : 0;
+    w->ends[i] = (uint16_t)(at + nlp_utf8_encode(code_point, w->bytes + at));
+    w->from[i] = (uint32_t)from;
+    w->to[i] = (uint32_t)to;
+}
+
+static bool ascii_punctuation(uint32_t c) {
+    return (c >= 33 && c <= 47) || (c >= 58 && c <= 64) || (c >= 91 && c <= 96) ||
+           (c >= 123 && c <= 126);
+}
+
+static bool is_punctuation(uint32_t c) {
+    return c < 128 ? ascii_punctuation(c) : nlp_unicode_class_of(c) == NLP_UC_PUNCTUATION;
+}
+
+/* A character as it leaves the normaliser. */
+static void split(splitter *s, uint32_t c, size_t from, size_t to) {
+    if (nlp_unicode_white_space(c)) {
+        end_word(s);
+    } else if (is_punctuation(c)) {
+        end_word(s);
+        add_character(s, c, from, to);
+        end_word(s);
+    } else {
+        add_character(s, c, from, to);
+    }
+}
+
+/* 2B920 is the reference's own slip for 2B820. */
+static bool is_chinese(uint32_t c) {
+    return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
+           (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
+           (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
+           (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
+}
+
+static bool is_dropped(uint32_t c) {
+    if (c == 0 || c == NLP_REPLACEMENT) return true;
+    if (c == '\t' || c == '\n' || c == '\r') return false;
+    nlp_unicode_class class = nlp_unicode_class_of(c);
+    return class == NLP_UC_CONTROL || class == NLP_UC_FORMAT || class == NLP_UC_PRIVATE;
+}
+
+static void lower_and_split(splitter *s, uint32_t c, size_t from, size_t to) {
+    uint32_t lower[3] = {c};
+    size_t n = s->tokenizer->header.flags & NLP_TEXT_LOWER ? nlp_unicode_lower(c, lower) : 1;
+    for (size_t i = 0; i < n; i++) split(s, lower[i], from, to);
+}
+
+static void normalise(splitter *s, uint32_t c, size_t from, size_t to) {
+    uint32_t flags = s->tokenizer->header.flags, parts[18] = {c};
+    if (flags & NLP_TEXT_CLEAN) {
+        if (is_dropped(c)) return;
+        if (nlp_unicode_white_space(c)) c = parts[0] = ' ';
+    }
+    bool alone = (flags & NLP_TEXT_CHINESE) && is_chinese(c);
+    if (alone) end_word(s);
+    size_t n = flags & NLP_TEXT_STRIP_ACCENTS ? nlp_unicode_decompose(c, false, parts) : 1;
+    for (size_t i = 0; i < n; i++) {
+        if ((flags & NLP_TEXT_STRIP_ACCENTS) &&
+            nlp_unicode_class_of(parts[i]) == NLP_UC_MARK_NONSPACING)
+            continue;
+        lower_and_split(s, parts[i], from, to);
+    }
+    if (alone) end_word(s);
+}
+
+/* ASCII needs no tables: letters and digits join the word, the rest ends it. */
+static void normalise_ascii(splitter *s, uint8_t c, size_t at) {
+    uint32_t flags = s->tokenizer->header.flags;
+    if (c >= 'A' && c <= 'Z' && (flags & NLP_TEXT_LOWER)) c = (uint8_t)(c + 32);
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'))
+        add_character(s, c, at, at + 1);
+    else if (c == ' ')
+        end_word(s);
+    else
+        normalise(s, c, at, at + 1);
+}
+
+nlp_status bert_words(const nlp_tokenizer *tokenizer, const char *text, size_t from, size_t to,
+                      word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err) {
+    enum { POLL_BYTES = 4096, WORK_PER_BYTE = 64 };
+    splitter s = {.tokenizer = tokenizer, .word = scratch, .tokens = tokens};
+    scratch->n_chars = 0;
+    for (size_t at = from, polled = from; at < to && !s.failed;) {
+        uint32_t c = (uint8_t)text[at];
+        size_t n = 1;
+        if (c < 128) {
+            normalise_ascii(&s, (uint8_t)c, at);
+        } else {
+            n = nlp_utf8_decode(text + at, to - at, &c);
+            normalise(&s, c, at, at + n);
+        }
+        at += n;
+        if (tokens->limit && tokens->n > tokens->limit) break;
+        if (at - polled < POLL_BYTES) continue;
+        NLP_TRY(nlp_poll_work(poll, (at - polled) * WORK_PER_BYTE, err));
+        polled = at;
+    }
+    end_word(&s);
+    return s.failed ? nlp_arena_status(tokens->arena, err) : NLP_OK;
+}

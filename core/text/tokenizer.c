@@ -1,0 +1,260 @@
+/* tokenizer.c: opening the blob, and the way of a text: added tokens, words, pieces, truncation,
+ * template. */
+#include <string.h>
+
+#include "base/utf8.h"
+#include "text/tokenizer_parts.h"
+
+/* ---- Opening ---- */
+
+static nlp_status corrupt(nlp_error *err, const char *what) {
+    return nlp_fail(err, NLP_ECORRUPT, "the pack's tokenizer is damaged: %s", what);
+}
+
+/* A table of n entries of `size` bytes at `at`; NULL where it does not fit. */
+static const void *table(const void *blob, size_t n_bytes, uint32_t at, uint32_t n, size_t size) {
+    size_t bytes;
+    if (at % 4 || at > n_bytes || nlp_mul_overflows(n, size, &bytes) || bytes > n_bytes - at)
+        return NULL;
+    return (const uint8_t *)blob + at;
+}
+
+static nlp_status check_pieces(nlp_tokenizer *t, nlp_error *err) {
+    const nlp_tokenizer_header *h = &t->header;
+    uint32_t start = 0, n_empty = 0;
+    for (uint32_t i = 0; i < h->n_pieces; start = t->piece_ends[i++]) {
+        uint32_t length = t->piece_ends[i] - start;
+        if (t->piece_ends[i] < start || t->piece_ends[i] > h->text_bytes ||
+            length > NLP_TOKENIZER_MAX_PIECE_BYTES)
+            return corrupt(err, "a piece lies out of place");
+        if (length > t->longest_piece) t->longest_piece = length;
+    }
+    for (uint32_t i = 0; i < h->n_slots; i++) {
+        if (t->slots[i] > h->n_pieces) return corrupt(err, "a slot names no piece");
+        n_empty += !t->slots[i];
+    }
+    return n_empty ? NLP_OK : corrupt(err, "its table is full");
+}
+
+static nlp_status check_added(nlp_tokenizer *t, nlp_error *err) {
+    for (uint32_t i = 0; i < t->header.n_added; i++) {
+        const nlp_added_token *a = &t->added[i];
+        if (a->id >= t->header.n_pieces || !a->text_bytes || a->text_at > t->header.text_bytes ||
+            a->text_bytes > t->header.text_bytes - a->text_at)
+            return corrupt(err, "an added token lies out of place");
+        t->added_starts[(uint8_t)t->text[a->text_at]] = true;
+    }
+    return NLP_OK;
+}
+
+/* Every template has the first text once, the pair's also the second, in that order. */
+static nlp_status check_template(const nlp_tokenizer *t, const nlp_template_item *items, uint32_t n,
+                                 uint32_t n_texts, uint32_t *n_special, nlp_error *err) {
+    uint32_t seen = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (items[i].type_id > 1 || items[i].kind > NLP_ITEM_SECOND ||
+            (items[i].kind == NLP_ITEM_SPECIAL && items[i].id >= t->header.n_pieces) ||
+            (items[i].kind != NLP_ITEM_SPECIAL && items[i].kind != ++seen))
+            return corrupt(err, "a template is not possible");
+        *n_special += items[i].kind == NLP_ITEM_SPECIAL;
+    }
+    return seen == n_texts ? NLP_OK : corrupt(err, "a template leaves out a text");
+}
+
+static nlp_status check_header(const nlp_tokenizer_header *h, nlp_error *err) {
+    if (h->magic != NLP_TOKENIZER_MAGIC || h->version != NLP_TOKENIZER_VERSION ||
+        h->model != NLP_MODEL_WORDPIECE)
+        return nlp_fail(err, NLP_EUNSUPPORTED,
+                        "the pack's tokenizer is of a kind that this library does not know");
+    if (!h->n_pieces || h->n_pieces > NLP_TOKENIZER_MAX_PIECES || !h->n_slots ||
+        (h->n_slots & (h->n_slots - 1)) || h->n_slots > 4 * NLP_TOKENIZER_MAX_PIECES ||
+        h->n_added > NLP_TOKENIZER_MAX_PIECES || h->n_single > 64 || h->n_pair > 64)
+        return corrupt(err, "a count is not possible");
+    if (h->unknown_id >= h->n_pieces || (h->pad_id != NLP_NO_ID && h->pad_id >= h->n_pieces) ||
+        (h->mask_id != NLP_NO_ID && h->mask_id >= h->n_pieces) || !h->max_word ||
+        h->max_word > NLP_TOKENIZER_MAX_WORD)
+        return corrupt(err, "an id or limit is not possible");
+    if (h->prefix_bytes > h->text_bytes || h->prefix_at > h->text_bytes - h->prefix_bytes)
+        return corrupt(err, "its prefix lies out of place");
+    return NLP_OK;
+}
+
+static nlp_status open_tables(nlp_tokenizer *t, const void *blob, size_t n_bytes, nlp_error *err) {
+    if (n_bytes < sizeof t->header) return corrupt(err, "it is cut");
+    memcpy(&t->header, blob, sizeof t->header);
+    const nlp_tokenizer_header *h = &t->header;
+    NLP_TRY(check_header(h, err));
+    t->piece_ends = table(blob, n_bytes, h->pieces_at, h->n_pieces, sizeof *t->piece_ends);
+    t->slots = table(blob, n_bytes, h->slots_at, h->n_slots, sizeof *t->slots);
+    t->added = table(blob, n_bytes, h->added_at, h->n_added, sizeof *t->added);
+    t->single = table(blob, n_bytes, h->single_at, h->n_single, sizeof *t->single);
+    t->pair = table(blob, n_bytes, h->pair_at, h->n_pair, sizeof *t->pair);
+    t->text = table(blob, n_bytes, h->text_at, h->text_bytes, 1);
+    if (!t->piece_ends || !t->slots || !t->added || !t->single || !t->pair || !t->text)
+        return corrupt(err, "a table lies out of place");
+    NLP_TRY(check_pieces(t, err));
+    NLP_TRY(check_added(t, err));
+    NLP_TRY(check_template(t, t->single, h->n_single, 1, &t->n_special_single, err));
+    if (h->n_pair) NLP_TRY(check_template(t, t->pair, h->n_pair, 2, &t->n_special_pair, err));
+    t->prefix_hash = nlp_piece_hash(NLP_PIECE_HASH_START, t->text + h->prefix_at, h->prefix_bytes);
+    return NLP_OK;
+}
+
+nlp_status nlp_tokenizer_open(const void *blob, size_t n_bytes, nlp_mem *mem,
+                              nlp_tokenizer **tokenizer, nlp_error *err) {
+    nlp_tokenizer *t = nlp_mem_zalloc(mem, sizeof *t);
+    *tokenizer = NULL;
+    if (!t) return nlp_mem_fail(mem, sizeof *t, err);
+    t->mem = mem;
+    nlp_status status = open_tables(t, blob, n_bytes, err);
+    if (status == NLP_OK)
+        *tokenizer = t;
+    else
+        nlp_tokenizer_close(t);
+    return status;
+}
+
+void nlp_tokenizer_close(nlp_tokenizer *t) {
+    if (t) nlp_mem_free(t->mem, t, sizeof *t);
+}
+
+static int32_t id_or_none(uint32_t id) {
+    return id == NLP_NO_ID ? -1 : (int32_t)id;
+}
+
+void nlp_tokenizer_get_info(const nlp_tokenizer *t, nlp_tokenizer_info *info) {
+    *info = (nlp_tokenizer_info){.model = "wordpiece",
+                                 .vocabulary = t->header.n_pieces,
+                                 .n_special_single = t->n_special_single,
+                                 .n_special_pair = t->n_special_pair,
+                                 .unknown_id = id_or_none(t->header.unknown_id),
+                                 .pad_id = id_or_none(t->header.pad_id),
+                                 .mask_id = id_or_none(t->header.mask_id)};
+}
+
+nlp_text nlp_tokenizer_piece(const nlp_tokenizer *t, int32_t id) {
+    uint32_t start = id ? t->piece_ends[id - 1] : 0;
+    return (nlp_text){t->text + start, t->piece_ends[id] - start};
+}
+
+/* ---- Encoding ---- */
+
+bool token_push(token_list *list, uint32_t id, size_t start, size_t end) {
+    if (list->n == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 64;
+        int32_t *ids = NLP_PUSH(list->arena, int32_t, capacity);
+        uint32_t *starts = NLP_PUSH(list->arena, uint32_t, capacity),
+                 *ends = NLP_PUSH(list->arena, uint32_t, capacity);
+        if (!ids || !starts || !ends) return false;
+        if (list->n) {
+            memcpy(ids, list->ids, list->n * sizeof *ids);
+            memcpy(starts, list->start, list->n * sizeof *starts);
+            memcpy(ends, list->end, list->n * sizeof *ends);
+        }
+        list->ids = ids, list->start = starts, list->end = ends, list->capacity = capacity;
+    }
+    list->ids[list->n] = (int32_t)id;
+    list->start[list->n] = (uint32_t)start;
+    list->end[list->n++] = (uint32_t)end;
+    return true;
+}
+
+static nlp_status encode_text(const nlp_tokenizer *t, const nlp_text *text, word *scratch,
+                              token_list *tokens, nlp_poll *poll, nlp_error *err) {
+    const nlp_added_token *added;
+    size_t bad, at = 0, start, end;
+    if (text->n_bytes > INT32_MAX)
+        return nlp_fail(err, NLP_ELIMIT, "a text has %zu bytes, at most %d are possible",
+                        text->n_bytes, INT32_MAX);
+    if (!nlp_utf8_valid(text->bytes, text->n_bytes, &bad))
+        return nlp_fail(err, NLP_EENCODING, "a text is not valid UTF-8 at byte %zu", bad);
+    while (added_token_find(t, text->bytes, at, text->n_bytes, &start, &end, &added)) {
+        NLP_TRY(bert_words(t, text->bytes, at, start, scratch, tokens, poll, err));
+        if (!token_push(tokens, added->id, start, end)) return nlp_arena_status(tokens->arena, err);
+        at = end;
+        if (tokens->limit && tokens->n > tokens->limit) return NLP_OK;
+    }
+    return bert_words(t, text->bytes, at, text->n_bytes, scratch, tokens, poll, err);
+}
+
+/* Longest first, as the reference does it: only the longer one gives way, or both end at half. */
+static void truncate_pair(size_t budget, size_t *a, size_t *b) {
+    size_t shorter = *a < *b ? *a : *b, longer = *a < *b ? *b : *a;
+    bool swap = *a > *b;
+    if (shorter + longer <= budget) return;
+    longer = shorter > budget ? shorter : budget - shorter > shorter ? budget - shorter : shorter;
+    if (shorter + longer > budget) {
+        shorter = budget / 2;
+        longer = shorter + budget % 2;
+    }
+    *a = swap ? longer : shorter;
+    *b = swap ? shorter : longer;
+}
+
+static void put(nlp_encoding *e, int32_t id, uint32_t start, uint32_t end, uint32_t type_id,
+                int sequence) {
+    e->ids[e->n] = id;
+    e->start[e->n] = start;
+    e->end[e->n] = end;
+    e->type_ids[e->n] = (uint8_t)type_id;
+    e->sequence[e->n++] = (int8_t)sequence;
+}
+
+static void put_text(nlp_encoding *e, const token_list *tokens, size_t n, uint32_t type_id,
+                     int sequence) {
+    for (size_t i = 0; i < n; i++)
+        put(e, tokens->ids[i], tokens->start[i], tokens->end[i], type_id, sequence);
+}
+
+static void apply_template(const nlp_template_item *items, uint32_t n_items, bool special,
+                           const token_list lists[2], const size_t n[2], nlp_encoding *e) {
+    for (uint32_t i = 0; i < n_items; i++) {
+        const nlp_template_item *item = &items[i];
+        if (item->kind != NLP_ITEM_SPECIAL)
+            put_text(e, &lists[item->kind - 1], n[item->kind - 1], item->type_id,
+                     (int)item->kind - 1);
+        else if (special)
+            put(e, (int32_t)item->id, 0, 0, item->type_id, -1);
+    }
+}
+
+static nlp_status assemble(const nlp_tokenizer *t, bool is_pair, const nlp_encode_options *o,
+                           const token_list lists[2], nlp_arena *arena, nlp_encoding *e,
+                           nlp_error *err) {
+    size_t n[2] = {lists[0].n, lists[1].n};
+    size_t n_special = o->no_special_tokens ? 0 : is_pair ? t->n_special_pair : t->n_special_single;
+    *e = (nlp_encoding){.n_full = n[0] + n[1] + n_special,
+                        .n_unknown = lists[0].n_unknown + lists[1].n_unknown};
+    if (o->max_tokens && o->max_tokens < n_special)
+        return nlp_fail(err, NLP_EINVAL, "max_tokens is %u, special tokens alone are %zu",
+                        o->max_tokens, n_special);
+    e->truncated = o->max_tokens && e->n_full > o->max_tokens;
+    if (e->truncated && is_pair) truncate_pair(o->max_tokens - n_special, &n[0], &n[1]);
+    if (e->truncated && !is_pair) n[0] = o->max_tokens - n_special;
+    size_t total = n[0] + n[1] + n_special;
+    e->ids = NLP_PUSH(arena, int32_t, total);
+    e->start = NLP_PUSH(arena, uint32_t, total);
+    e->end = NLP_PUSH(arena, uint32_t, total);
+    e->type_ids = NLP_PUSH(arena, uint8_t, total);
+    e->sequence = NLP_PUSH(arena, int8_t, total);
+    NLP_TRY(nlp_arena_status(arena, err));
+    apply_template(is_pair ? t->pair : t->single, is_pair ? t->header.n_pair : t->header.n_single,
+                   !o->no_special_tokens, lists, n, e);
+    return NLP_OK;
+}
+
+nlp_status nlp_tokenizer_encode(const nlp_tokenizer *t, const nlp_text *text, const nlp_text *pair,
+                                const nlp_encode_options *options, nlp_arena *arena, nlp_poll *poll,
+                                nlp_encoding *encoding, nlp_error *err) {
+    static const nlp_encode_options defaults;
+    const nlp_encode_options *o = options ? options : &defaults;
+    token_list lists[2] = {{.arena = arena}, {.arena = arena}};
+    word *scratch = NLP_PUSH(arena, word, 1);
+    NLP_TRY(nlp_arena_status(arena, err));
+    if (pair && !t->header.n_pair)
+        return nlp_fail(err, NLP_EUNSUPPORTED, "the model's tokenizer takes no pair of texts");
+    if (o->stop_when_full) lists[0].limit = lists[1].limit = o->max_tokens;
+    NLP_TRY(encode_text(t, text, scratch, &lists[0], poll, err));
+    if (pair) NLP_TRY(encode_text(t, pair, scratch, &lists[1], poll, err));
+    return assemble(t, pair != NULL, o, lists, arena, encoding, err);
+}
