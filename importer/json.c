@@ -1,0 +1,116 @@
+/* json.c: a linear pre-scan for size and depth, then libjansson with its heap under a budget. */
+#include "json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DEPTH = 64, HEAP_PER_BYTE = 24, HEAP_EXTRA = 1 << 20 };
+
+/* jansson has one pair of allocation functions for the whole process; the importer runs in a
+ * process of its own (the command line), one document at a time. Each block begins with its size.
+ */
+static size_t heap_left;
+
+static void *budget_alloc(size_t n_bytes) {
+    size_t total = n_bytes + 16;
+    if (total < n_bytes || total > heap_left) return NULL;
+    size_t *block = malloc(total);
+    if (!block) return NULL;
+    heap_left -= total;
+    block[0] = total;
+    return block + 2;
+}
+
+static void budget_free(void *pointer) {
+    if (!pointer) return;
+    size_t *block = (size_t *)pointer - 2;
+    heap_left += block[0];
+    free(block);
+}
+
+/* Depth by brackets outside strings. Anything else that is wrong is found by the parser. */
+static bool too_deep(const char *at, size_t n_bytes) {
+    size_t depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < n_bytes; i++) {
+        char c = at[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > MAX_DEPTH) return true;
+        } else if ((c == '}' || c == ']') && depth) {
+            depth--;
+        }
+    }
+    return false;
+}
+
+nlp_status nlp_json_parse(const void *bytes, size_t n_bytes, size_t max_bytes, const char *name,
+                          json_t **json, nlp_error *err) {
+    json_error_t problem;
+    *json = NULL;
+    if (n_bytes > max_bytes)
+        return nlp_fail(err, NLP_ELIMIT, "%s has %zu bytes, at most %zu are read", name, n_bytes,
+                        max_bytes);
+    if (too_deep(bytes, n_bytes))
+        return nlp_fail(err, NLP_EINVAL, "%s nests deeper than %d levels", name, MAX_DEPTH);
+    heap_left = HEAP_PER_BYTE * n_bytes + HEAP_EXTRA;
+    json_set_alloc_funcs(budget_alloc, budget_free);
+    *json = json_loadb(bytes, n_bytes, JSON_REJECT_DUPLICATES, &problem);
+    if (*json) return NLP_OK;
+    return nlp_fail(err, NLP_EINVAL, "%s is no JSON that can be read (line %d, column %d)", name,
+                    problem.line, problem.column);
+}
+
+static nlp_status wrong_type(nlp_error *err, const char *name, const char *key,
+                             const char *wanted) {
+    return nlp_fail(err, NLP_EINVAL, "%s: \"%s\" must be %s", name, key, wanted);
+}
+
+nlp_status nlp_json_integer(const json_t *object, const char *name, const char *key,
+                            int64_t fallback, int64_t min, int64_t max, int64_t *out,
+                            nlp_error *err) {
+    const json_t *member = json_object_get(object, key);
+    *out = fallback;
+    if (!member || json_is_null(member)) return NLP_OK;
+    if (!json_is_integer(member)) return wrong_type(err, name, key, "a whole number");
+    *out = json_integer_value(member);
+    if (*out >= min && *out <= max) return NLP_OK;
+    return nlp_fail(err, NLP_EINVAL, "%s: \"%s\" is %lld, possible are %lld to %lld", name, key,
+                    (long long)*out, (long long)min, (long long)max);
+}
+
+nlp_status nlp_json_number(const json_t *object, const char *name, const char *key, double fallback,
+                           double *out, nlp_error *err) {
+    const json_t *member = json_object_get(object, key);
+    *out = fallback;
+    if (!member || json_is_null(member)) return NLP_OK;
+    if (!json_is_number(member)) return wrong_type(err, name, key, "a number");
+    *out = json_number_value(member);
+    return NLP_OK;
+}
+
+nlp_status nlp_json_boolean(const json_t *object, const char *name, const char *key, bool fallback,
+                            bool *out, nlp_error *err) {
+    const json_t *member = json_object_get(object, key);
+    *out = fallback;
+    if (!member || json_is_null(member)) return NLP_OK;
+    if (!json_is_boolean(member)) return wrong_type(err, name, key, "true or false");
+    *out = json_is_true(member);
+    return NLP_OK;
+}
+
+nlp_status nlp_json_text(const json_t *object, const char *name, const char *key,
+                         const char *fallback, const char **out, nlp_error *err) {
+    const json_t *member = json_object_get(object, key);
+    *out = fallback;
+    if (!member || json_is_null(member)) return NLP_OK;
+    if (!json_is_string(member)) return wrong_type(err, name, key, "a text");
+    *out = json_string_value(member);
+    return NLP_OK;
+}
