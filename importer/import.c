@@ -1,0 +1,166 @@
+/* import.c: the whole way: folder, f32 pack, calibration, i8 pack, gate, file. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "assemble.h"
+#include "base/mapfile.h"
+
+typedef struct made_pack {
+    nlp_pack_writer *writer;
+    const uint8_t *bytes;
+    size_t n_bytes;
+} made_pack;
+
+static void report_progress(const nlp_import_options *o, const char *step, double fraction) {
+    if (o->progress) o->progress(o->progress_context, step, fraction);
+}
+
+static nlp_status make_pack(nlp_model_folder *folder, const nlp_import_options *o, const char *name,
+                            const nlp_calibration *calibration, made_pack *pack, nlp_error *err) {
+    nlp_poll poll;
+    nlp_poll_init(&poll, &o->stop, 0);
+    nlp_assemble_options options = {
+        .name = name, .meta = o->meta, .calibration = calibration, .poll = &poll};
+    NLP_TRY(nlp_pack_writer_open(folder->mem, NLP_PACK_FULL, calibration ? NLP_I8 : NLP_F32,
+                                 &pack->writer, err));
+    NLP_TRY(nlp_assemble(folder, &options, pack->writer, err));
+    return nlp_pack_writer_finish(pack->writer, &pack->bytes, &pack->n_bytes, err);
+}
+
+/* ---- Which precision ---- */
+
+static nlp_status measure(const made_pack *f32, const made_pack *i8, const nlp_import_options *o,
+                          nlp_import_report *report, nlp_error *err) {
+    nlp_gate gate;
+    NLP_TRY(
+        nlp_gate_measure(f32->bytes, f32->n_bytes, i8->bytes, i8->n_bytes, &o->stop, &gate, err));
+    report->gate_measured = true;
+    report->gate_passed = gate.passed;
+    report->mean_cosine = gate.mean_cosine;
+    report->min_cosine = gate.min_cosine;
+    report->n_gate_texts = gate.n_texts;
+    return NLP_OK;
+}
+
+/* Makes the i8 pack beside the f32 one and says which of them is wanted. */
+static nlp_status choose(nlp_model_folder *folder, const nlp_import_options *o, const char *name,
+                         made_pack *f32, made_pack *i8, const made_pack **chosen,
+                         nlp_import_report *report, nlp_error *err) {
+    nlp_arena arena;
+    nlp_calibration calibration;
+    *chosen = f32;
+    if (o->precision && !strcmp(o->precision, "f32")) return NLP_OK;
+    nlp_arena_init(&arena, folder->mem);
+    report_progress(o, "calibrating", 0.3);
+    nlp_status status =
+        nlp_calibrate(f32->bytes, f32->n_bytes, &arena, &o->stop, &calibration, err);
+    report_progress(o, "quantising", 0.5);
+    if (status == NLP_OK) status = make_pack(folder, o, name, &calibration, i8, err);
+    report_progress(o, "measuring", 0.7);
+    if (status == NLP_OK) status = measure(f32, i8, o, report, err);
+    if (status == NLP_OK && (o->precision || report->gate_passed)) *chosen = i8;
+    nlp_arena_deinit(&arena);
+    return status;
+}
+
+/* ---- Writing ---- */
+
+/* An existing pack of other bytes steps aside under NAME@HEX8.nlp, where heads and pinned names
+ * still find it. */
+static nlp_status set_aside(const char *path, nlp_error *err) {
+    nlp_pack_header header;
+    char hex[NLP_SHA256_HEX_BYTES], aside[4096];
+    int fd;
+    uint64_t n_bytes;
+    size_t n = strlen(path);
+    NLP_TRY(nlp_file_open(path, &fd, &n_bytes, err));
+    nlp_status status = nlp_file_read(fd, 0, &header, sizeof header, NULL, err);
+    nlp_file_close(fd);
+    if (status != NLP_OK || nlp_pack_check_header(&header, sizeof header, NULL) != NLP_OK)
+        return NLP_OK;
+    nlp_hex(header.digest, sizeof header.digest, hex);
+    if (n > 4 && !strcmp(path + n - 4, ".nlp")) n -= 4;
+    if ((size_t)snprintf(aside, sizeof aside, "%.*s@%.8s.nlp", (int)n, path, hex) >= sizeof aside)
+        return nlp_fail(err, NLP_EINVAL, "the path is too long");
+    if (rename(path, aside) != 0) return nlp_fail(err, NLP_EIO, "%s can't be renamed", path);
+    return NLP_OK;
+}
+
+static bool same_file(const char *path, const void *pack, size_t pack_bytes) {
+    nlp_pack_header header;
+    int fd;
+    uint64_t n_bytes;
+    if (nlp_file_open(path, &fd, &n_bytes, NULL) != NLP_OK) return false;
+    bool same = n_bytes == pack_bytes &&
+                nlp_file_read(fd, 0, &header, sizeof header, NULL, NULL) == NLP_OK &&
+                !memcmp(&header, pack, sizeof header);
+    nlp_file_close(fd);
+    return same;
+}
+
+nlp_status nlp_pack_save(const char *path, const void *pack, size_t pack_bytes, bool replace,
+                         nlp_error *err) {
+    if (same_file(path, pack, pack_bytes)) return NLP_OK;
+    if (replace && access(path, F_OK) == 0) NLP_TRY(set_aside(path, err));
+    return nlp_file_write(path, pack, pack_bytes, replace, err);
+}
+
+/* ---- The entry ---- */
+
+static void name_of(const nlp_import_options *o, char *name, size_t n) {
+    const char *slash = strrchr(o->out, '/');
+    snprintf(name, n, "%s", o->name ? o->name : slash ? slash + 1 : o->out);
+    char *ending = strstr(name, ".nlp");
+    if (ending) *ending = 0;
+}
+
+/* The folder of a source that is a file inside one. */
+static void folder_of(const char *source, char *folder, size_t n) {
+    struct stat st;
+    snprintf(folder, n, "%s", source);
+    if (stat(source, &st) != 0 || S_ISDIR(st.st_mode)) return;
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        *slash = 0;
+    else
+        snprintf(folder, n, ".");
+}
+
+static nlp_status finish(const nlp_model_folder *folder, const nlp_import_options *o,
+                         const made_pack *chosen, bool is_i8, nlp_import_report *report,
+                         nlp_error *err) {
+    const nlp_pack_header *header = (const nlp_pack_header *)(const void *)chosen->bytes;
+    snprintf(report->precision, sizeof report->precision, "%s", is_i8 ? "i8" : "f32");
+    snprintf(report->family, sizeof report->family, "%s", folder->family->name);
+    snprintf(report->notes, sizeof report->notes, "%s", folder->notes);
+    nlp_hex(header->digest, sizeof header->digest, report->digest);
+    report->pack_bytes = chosen->n_bytes;
+    return nlp_pack_save(o->out, chosen->bytes, chosen->n_bytes, o->replace, err);
+}
+
+nlp_status nlp_import(const nlp_import_options *o, nlp_import_report *report, nlp_error *err) {
+    char path[4096], name[64];
+    nlp_mem mem;
+    nlp_model_folder folder;
+    made_pack f32 = {0}, i8 = {0};
+    const made_pack *chosen = &f32;
+    memset(report, 0, sizeof *report);
+    if (o->precision && strcmp(o->precision, "f32") && strcmp(o->precision, "i8"))
+        return nlp_fail(err, NLP_EINVAL, "the precision is f32 or i8, not %.16s", o->precision);
+    folder_of(o->source, path, sizeof path);
+    name_of(o, name, sizeof name);
+    nlp_mem_init(&mem, NULL, NULL, 0);
+    report_progress(o, "reading", 0.05);
+    nlp_status status = nlp_model_folder_open(&folder, &mem, path, o->pooling, err);
+    if (status == NLP_OK) status = make_pack(&folder, o, name, NULL, &f32, err);
+    if (status == NLP_OK) status = choose(&folder, o, name, &f32, &i8, &chosen, report, err);
+    report_progress(o, "writing", 0.95);
+    if (status == NLP_OK) status = finish(&folder, o, chosen, chosen == &i8, report, err);
+    nlp_pack_writer_close(f32.writer);
+    nlp_pack_writer_close(i8.writer);
+    nlp_model_folder_close(&folder);
+    return status;
+}

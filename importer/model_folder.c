@@ -1,0 +1,192 @@
+/* model_folder.c: a folder in the form of Hugging Face transformers. */
+#include "model_folder.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mapfile.h"
+#include "hf_tokenizer.h"
+#include "json.h"
+
+void nlp_model_folder_note(nlp_model_folder *f, const char *format, ...) {
+    size_t n = strlen(f->notes);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(f->notes + n, sizeof f->notes - n, format, arguments);
+    va_end(arguments);
+}
+
+static nlp_status load(nlp_model_folder *f, const char *name, size_t max_bytes, uint8_t **bytes,
+                       size_t *n_bytes, nlp_error *err) {
+    char path[4096];
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", f->path, name) >= sizeof path)
+        return nlp_fail(err, NLP_EINVAL, "the folder's path is too long");
+    return nlp_file_load(path, max_bytes, f->mem, bytes, n_bytes, err);
+}
+
+nlp_status nlp_model_folder_json(nlp_model_folder *f, const char *name, size_t max_bytes,
+                                 json_t **json, nlp_error *err) {
+    uint8_t *bytes;
+    size_t n_bytes;
+    *json = NULL;
+    nlp_status status = load(f, name, max_bytes, &bytes, &n_bytes, err);
+    if (status == NLP_ENOFILE) return NLP_OK;
+    NLP_TRY(status);
+    status = nlp_json_parse(bytes, n_bytes, max_bytes, name, json, err);
+    nlp_mem_free(f->mem, bytes, n_bytes + 1);
+    return status;
+}
+
+/* ---- Labels ---- */
+
+static uint32_t polarity_of(const char *label) {
+    static const struct {
+        const char *name;
+        uint32_t polarity;
+    } names[] = {{"positive", NLP_POLARITY_POSITIVE}, {"pos", NLP_POLARITY_POSITIVE},
+                 {"negative", NLP_POLARITY_NEGATIVE}, {"neg", NLP_POLARITY_NEGATIVE},
+                 {"neutral", NLP_POLARITY_NEUTRAL},   {"neu", NLP_POLARITY_NEUTRAL},
+                 {"1 star", NLP_POLARITY_NEGATIVE},   {"2 stars", NLP_POLARITY_NEGATIVE},
+                 {"3 stars", NLP_POLARITY_NEUTRAL},   {"4 stars", NLP_POLARITY_POSITIVE},
+                 {"5 stars", NLP_POLARITY_POSITIVE}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcasecmp(names[i].name, label)) return names[i].polarity;
+    return NLP_POLARITY_NONE;
+}
+
+static nlp_status read_labels(nlp_model_folder *f, const json_t *config, nlp_error *err) {
+    uint32_t n = f->head.n_labels;
+    const char *key;
+    json_t *label;
+    f->labels = NLP_PUSH_ZERO(&f->arena, const char *, n);
+    NLP_TRY(nlp_arena_status(&f->arena, err));
+    json_object_foreach(json_object_get(config, "id2label"), key, label) {
+        char *end;
+        unsigned long id = strtoul(key, &end, 10);
+        if (*end || id >= n || !json_is_string(label) || f->labels[id])
+            return nlp_fail(
+                err, NLP_EINVAL,
+                "config.json: \"id2label\" has %zu labels, the classifier has %u outputs",
+                json_object_size(json_object_get(config, "id2label")), n);
+        f->labels[id] =
+            nlp_arena_text(&f->arena, json_string_value(label), json_string_length(label));
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (!f->labels[i]) f->labels[i] = nlp_arena_format(&f->arena, "LABEL_%u", i);
+        if (f->labels[i] && i < NLP_MAX_POLARITIES) f->head.polarity[i] = polarity_of(f->labels[i]);
+    }
+    return nlp_arena_status(&f->arena, err);
+}
+
+/* A sequence classifier has the family's classifier and what stands before it. */
+static nlp_status read_head(nlp_model_folder *f, const json_t *config, nlp_error *err) {
+    nlp_source_tensor *classifier = nlp_family_tensor(f->family, &f->source, "classifier.weight");
+    const char *problem_type;
+    if (!classifier) return NLP_OK;
+    if (!nlp_family_tensor(f->family, &f->source, "pooler.dense.weight") ||
+        classifier->n_dims != 2 || !classifier->shape[0] || classifier->shape[0] > 65536)
+        return nlp_fail(err, NLP_EUNSUPPORTED,
+                        "the model has a classifier without a pooler (token classification), which "
+                        "nlp does not know yet");
+    f->head = (nlp_head_spec){.struct_size = sizeof f->head,
+                              .head = f->family->head,
+                              .n_labels = (uint32_t)classifier->shape[0],
+                              .hidden_size = f->spec.hidden_size};
+    NLP_TRY(nlp_json_text(config, "config.json", "problem_type", "", &problem_type, err));
+    f->head.score = f->head.n_labels == 1 ? NLP_SCORE_SIGMOID : NLP_SCORE_SOFTMAX;
+    if (!strcmp(problem_type, "regression")) f->head.score = NLP_SCORE_NONE;
+    if (!strcmp(problem_type, "multi_label_classification")) f->head.score = NLP_SCORE_SIGMOID;
+    return read_labels(f, config, err);
+}
+
+/* ---- Tokenizer ---- */
+
+static nlp_status compile_vocab_txt(nlp_model_folder *f, const json_t *config, nlp_error *err) {
+    uint8_t *bytes;
+    size_t n_bytes;
+    nlp_vocab_txt_options options = {.strip_accents = -1};
+    bool lower, chinese;
+    NLP_TRY(nlp_json_boolean(config, "tokenizer_config.json", "do_lower_case", true, &lower, err));
+    NLP_TRY(nlp_json_boolean(config, "tokenizer_config.json", "tokenize_chinese_chars", true,
+                             &chinese, err));
+    const json_t *strip = json_object_get(config, "strip_accents");
+    options.lower_case = lower;
+    options.chinese_characters = chinese;
+    if (json_is_boolean(strip)) options.strip_accents = json_is_true(strip);
+    nlp_status status = load(f, "vocab.txt", NLP_JSON_TOKENIZER_BYTES, &bytes, &n_bytes, err);
+    if (status == NLP_ENOFILE)
+        return nlp_fail(err, NLP_ENOFILE, "the folder has neither tokenizer.json nor vocab.txt");
+    NLP_TRY(status);
+    status = nlp_vocab_txt_compile(bytes, n_bytes, &options, &f->tokenizer, err);
+    nlp_mem_free(f->mem, bytes, n_bytes + 1);
+    return status;
+}
+
+static nlp_status read_tokenizer(nlp_model_folder *f, const json_t *config, nlp_error *err) {
+    uint8_t *bytes;
+    size_t n_bytes;
+    nlp_status status = load(f, "tokenizer.json", NLP_JSON_TOKENIZER_BYTES, &bytes, &n_bytes, err);
+    if (status == NLP_ENOFILE) return compile_vocab_txt(f, config, err);
+    NLP_TRY(status);
+    status = nlp_hf_tokenizer_compile(bytes, n_bytes, &f->tokenizer, err);
+    nlp_mem_free(f->mem, bytes, n_bytes + 1);
+    return status;
+}
+
+/* The tokenizer's own limit where it has one ("none" is written as a huge number), else the
+ * positions. */
+static void read_max_tokens(nlp_model_folder *f, const json_t *tokenizer_config) {
+    double limit = json_number_value(json_object_get(tokenizer_config, "model_max_length"));
+    uint32_t positions = f->spec.n_positions - f->spec.position_offset;
+    f->spec.max_tokens = limit >= 3 && limit < positions ? (uint32_t)limit : positions;
+}
+
+/* ---- All of it ---- */
+
+static nlp_status read_config(nlp_model_folder *f, const json_t *config, nlp_error *err) {
+    const char *model_type;
+    if (!config) return nlp_fail(err, NLP_ENOFILE, "%s has no config.json", f->path);
+    NLP_TRY(nlp_json_text(config, "config.json", "model_type", "", &model_type, err));
+    f->family = nlp_family_find(model_type);
+    if (!f->family) {
+        nlp_fail(err, NLP_EUNSUPPORTED, "config.json: nlp does not know the model_type \"%.64s\"",
+                 model_type);
+        nlp_hint(err, "families that it knows: see docs/models.md");
+        return NLP_EUNSUPPORTED;
+    }
+    NLP_TRY(nlp_family_spec(f->family, config, &f->spec, err));
+    NLP_TRY(nlp_safetensors_open(&f->source, f->mem, f->path, err));
+    return read_head(f, config, err);
+}
+
+static nlp_status read_rest(nlp_model_folder *f, const char *pooling, nlp_error *err) {
+    json_t *tokenizer_config;
+    NLP_TRY(nlp_model_folder_json(f, "tokenizer_config.json", NLP_JSON_CONFIG_BYTES,
+                                  &tokenizer_config, err));
+    nlp_status status = read_tokenizer(f, tokenizer_config, err);
+    read_max_tokens(f, tokenizer_config);
+    json_decref(tokenizer_config);
+    return status == NLP_OK ? nlp_sentence_transformers_read(f, pooling, err) : status;
+}
+
+nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *path,
+                                 const char *pooling, nlp_error *err) {
+    json_t *config;
+    memset(f, 0, sizeof *f);
+    f->mem = mem, f->path = path;
+    nlp_arena_init(&f->arena, mem);
+    nlp_safetensors_init(&f->source, mem);
+    nlp_buf_init(&f->tokenizer, mem);
+    NLP_TRY(nlp_model_folder_json(f, "config.json", NLP_JSON_CONFIG_BYTES, &config, err));
+    nlp_status status = read_config(f, config, err);
+    json_decref(config);
+    return status == NLP_OK ? read_rest(f, pooling, err) : status;
+}
+
+void nlp_model_folder_close(nlp_model_folder *f) {
+    nlp_safetensors_close(&f->source);
+    nlp_buf_deinit(&f->tokenizer);
+    nlp_arena_deinit(&f->arena);
+}

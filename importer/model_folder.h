@@ -1,0 +1,43 @@
+/* model_folder.h: what a model's folder says, read once: config, tokenizer, pipeline, labels,
+ * prompts, weights. */
+#ifndef NLP_IMPORTER_MODEL_FOLDER_H
+#define NLP_IMPORTER_MODEL_FOLDER_H
+
+#include "base/buf.h"
+#include "family.h"
+#include "nlp_import.h"
+
+enum { NLP_MAX_NOTES = 1024 };
+
+typedef struct nlp_model_folder {
+    nlp_mem *mem;
+    nlp_arena arena; /* texts */
+    const char *path;
+    const nlp_family *family;
+    nlp_arch_spec spec;
+    nlp_source source;
+    nlp_buf tokenizer;
+    nlp_pooling_spec pipeline; /* struct_size 0: the folder has none */
+    const char *dense_folder[NLP_MAX_STAGES];
+    nlp_head_spec head;      /* struct_size 0: none */
+    const char **labels;     /* [head.n_labels] */
+    const char *prompts[64]; /* pairs */
+    uint32_t n_prompts;      /* entries of prompts */
+    char notes[NLP_MAX_NOTES];
+} nlp_model_folder;
+
+/* Close on failure too. pooling: "mean" ... or NULL for what the folder says. */
+nlp_status nlp_model_folder_open(nlp_model_folder *folder, nlp_mem *mem, const char *path,
+                                 const char *pooling, nlp_error *err);
+void nlp_model_folder_close(nlp_model_folder *folder);
+void nlp_model_folder_note(nlp_model_folder *folder, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A JSON file of the folder; *json NULL where the file does not exist. */
+nlp_status nlp_model_folder_json(nlp_model_folder *folder, const char *name, size_t max_bytes,
+                                 json_t **json, nlp_error *err);
+
+/* sentence_transformers.c: modules.json and its folders, prompts, max_seq_length. */
+nlp_status nlp_sentence_transformers_read(nlp_model_folder *folder, const char *pooling,
+                                          nlp_error *err);
+
+#endif
