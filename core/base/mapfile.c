@@ -1,6 +1,7 @@
 /* mapfile.c: plain files. Shared memory and locks: mapfile_shm.c. */
 #include "base/mapfile.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -81,6 +82,56 @@ nlp_status nlp_file_load(const char *path, uint64_t max_bytes, nlp_mem *mem, uin
     return status;
 }
 
+/* ---- Looking ---- */
+
+void nlp_folder_list(const char *folder, bool (*visit)(void *context, const char *name),
+                     void *context) {
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir)) && visit(context, entry->d_name)) {
+    }
+    if (dir) closedir(dir);
+}
+
+nlp_status nlp_file_identify(const char *path, nlp_file_identity *identity, nlp_error *err) {
+    struct stat st;
+    if (stat(path, &st) != 0) return fail_errno(err, "can't open", path, errno);
+    *identity = (nlp_file_identity){.device = st.st_dev,
+                                    .inode = st.st_ino,
+                                    .n_bytes = (uint64_t)st.st_size,
+                                    .modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 +
+                                                   st.st_mtim.tv_nsec};
+    return NLP_OK;
+}
+
+static bool others_may_write(const struct stat *st) {
+    return (st->st_mode & (S_IWGRP | S_IWOTH)) || (st->st_uid != 0 && st->st_uid != geteuid());
+}
+
+nlp_status nlp_file_check_owner(const char *path, int fd, nlp_error *err) {
+    char folder[PATH_BYTES];
+    struct stat st;
+    if (fstat(fd, &st) != 0) return fail_errno(err, "can't look at", path, errno);
+    if (others_may_write(&st)) {
+        nlp_fail(err, NLP_EDENIED,
+                 "%s may be changed by others than root and uid %u (mode %03o, owner %u)", path,
+                 (unsigned)geteuid(), (unsigned)st.st_mode & 0777, (unsigned)st.st_uid);
+        nlp_hint(err, "chmod go-w, and chown to root or to the user that runs this process");
+        return NLP_EDENIED;
+    }
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash) *(slash == folder ? slash + 1 : slash) = 0;
+    if (stat(slash ? folder : ".", &st) != 0)
+        return fail_errno(err, "can't look at", folder, errno);
+    if (!others_may_write(&st) || (st.st_mode & S_ISVTX)) return NLP_OK;
+    nlp_fail(err, NLP_EDENIED,
+             "the folder of %s may be changed by others than root and uid %u (mode %03o, owner %u)",
+             path, (unsigned)geteuid(), (unsigned)st.st_mode & 0777, (unsigned)st.st_uid);
+    nlp_hint(err, "chmod go-w, and chown to root or to the user that runs this process");
+    return NLP_EDENIED;
+}
+
 /* ---- Writing ---- */
 
 static nlp_status write_all(int fd, const uint8_t *at, size_t n_bytes, const char *path,
@@ -155,4 +206,27 @@ nlp_status nlp_map_file(int fd, size_t n_bytes, nlp_map *map, nlp_error *err) {
 void nlp_map_close(nlp_map *map) {
     if (map->bytes) munmap((void *)(uintptr_t)map->bytes, map->n_bytes);
     *map = (nlp_map){0};
+}
+
+static bool maps_file(const char *maps_path, const char *path) {
+    char line[PATH_BYTES + 128];
+    bool found = false;
+    FILE *maps = fopen(maps_path, "re");
+    while (maps && !found && fgets(line, sizeof line, maps)) found = strstr(line, path) != NULL;
+    if (maps) fclose(maps);
+    return found;
+}
+
+uint32_t nlp_map_count(const char *path) {
+    uint32_t n = 0;
+    DIR *proc = *path ? opendir("/proc") : NULL;
+    struct dirent *entry;
+    while (proc && (entry = readdir(proc))) {
+        char maps_path[64];
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9') continue;
+        snprintf(maps_path, sizeof maps_path, "/proc/%.20s/maps", entry->d_name);
+        n += maps_file(maps_path, path);
+    }
+    if (proc) closedir(proc);
+    return n;
 }

@@ -27,7 +27,23 @@ nlp_status nlp_file_load(const char *path, uint64_t max_bytes, nlp_mem *mem, uin
  * the folder. Without replace an existing file is NLP_EINVAL. */
 nlp_status nlp_file_write(const char *path, const void *bytes, size_t n_bytes, bool replace,
                           nlp_error *err);
+/* Names of a folder's entries, in no order; stops when visit returns false. A missing folder has
+ * none. */
+void nlp_folder_list(const char *folder, bool (*visit)(void *context, const char *name),
+                     void *context);
+/* What tells one version of a file from another without reading it. */
+typedef struct nlp_file_identity {
+    uint64_t device, inode, n_bytes;
+    int64_t modified_ns;
+} nlp_file_identity;
+nlp_status nlp_file_identify(const char *path, nlp_file_identity *identity, nlp_error *err);
+/* NLP_EDENIED with the reason where others than root and this user could change the file or its
+ * folder. */
+nlp_status nlp_file_check_owner(const char *path, int fd, nlp_error *err);
 nlp_status nlp_map_file(int fd, size_t n_bytes, nlp_map *map, nlp_error *err);
 void nlp_map_close(nlp_map *map);
+/* Processes, as far as this user can see them, that map a file with this path; 0 where it can't be
+ * known. */
+uint32_t nlp_map_count(const char *path);
 
 #endif

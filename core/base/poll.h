@@ -19,6 +19,11 @@ void nlp_poll_init(nlp_poll *poll, const nlp_stop *stop /* may be NULL */, uint6
 /* Asks now. */
 nlp_status nlp_poll_now(nlp_poll *poll, nlp_error *err);
 
+/* Whether the poll has been told to stop, without asking. Any thread. */
+static inline bool nlp_poll_stopped(const nlp_poll *poll) {
+    return __atomic_load_n(&poll->stopped, __ATOMIC_RELAXED);
+}
+
 /* Adds work and asks when due. poll may be NULL. */
 static inline nlp_status nlp_poll_work(nlp_poll *poll, uint64_t work, nlp_error *err) {
     if (!poll || (poll->work += work) < poll->work_per_poll) return NLP_OK;

@@ -33,6 +33,9 @@ typedef struct nlp_mapping {
  * rest. Polls; any thread. */
 nlp_status nlp_store_map(const nlp_store_options *options, const char *path, const nlp_stop *stop,
                          nlp_mapping *mapping, nlp_error *err);
+/* A private copy of bytes in memory. */
+nlp_status nlp_store_copy(const nlp_store_options *options, const void *bytes, size_t n_bytes,
+                          nlp_mapping *mapping, nlp_error *err);
 void nlp_store_unmap(nlp_mapping *mapping);
 const char *nlp_backing_name(nlp_backing backing);
 /* Processes of this user that map the segment or file behind path. 0 where it can't be known. */

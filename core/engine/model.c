@@ -1,0 +1,278 @@
+/* model.c: packs as opened models: mapped, checked, bound, counted, cached. Everything under the
+ * engine's lock, since it is short; a build of a shared segment is the exception that the lock must
+ * not be held for: nlp_store_map runs outside. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/engine.h"
+
+/* ---- Freeing ---- */
+
+static void free_text(nlp_engine *engine, char *text) {
+    if (text) nlp_mem_free(&engine->mem, text, strlen(text) + 1);
+}
+
+static void model_free(nlp_model *m) {
+    nlp_engine *engine = m->engine;
+    if (m->base) m->base->n_references--;
+    nlp_tokenizer_close(m->tokenizer);
+    nlp_arena_deinit(&m->arena);
+    nlp_store_unmap(&m->mapping);
+    free_text(engine, m->path);
+    free_text(engine, m->name);
+    nlp_mem_free(&engine->mem, m, sizeof *m);
+}
+
+static bool still_there(const nlp_model *m) {
+    nlp_file_identity now;
+    return m->from_bytes || (nlp_file_identify(m->path, &now, NULL) == NLP_OK &&
+                             !memcmp(&now, &m->identity, sizeof now));
+}
+
+/* Task packs before their bases: a base is free only when its last head is gone. */
+void nlp_models_sweep(nlp_engine *engine, bool all) {
+    for (bool freed = true; freed;) {
+        freed = false;
+        for (nlp_model **at = &engine->models; *at;) {
+            nlp_model *m = *at;
+            if (m->n_references || (!all && still_there(m))) {
+                at = &m->next;
+                continue;
+            }
+            *at = m->next;
+            model_free(m);
+            freed = true;
+        }
+    }
+}
+
+/* ---- Binding ---- */
+
+static nlp_status copy_text(nlp_engine *engine, const char *text, char **out, nlp_error *err) {
+    size_t n = strlen(text) + 1;
+    *out = nlp_mem_alloc(&engine->mem, n);
+    if (!*out) return nlp_mem_fail(&engine->mem, n, err);
+    memcpy(*out, text, n);
+    return NLP_OK;
+}
+
+static nlp_status bind_labels(nlp_model *m, nlp_error *err) {
+    uint32_t n = m->head.spec.n_labels;
+    nlp_text *labels = NLP_PUSH(&m->arena, nlp_text, n);
+    m->label_texts = NLP_PUSH(&m->arena, const char *, n);
+    NLP_TRY(nlp_arena_status(&m->arena, err));
+    for (uint32_t i = 0; i < n; i++) {
+        nlp_span s = nlp_pack_string(&m->pack, "labels", i);
+        labels[i] = (nlp_text){(const char *)s.bytes, s.n_bytes};
+        m->label_texts[i] = nlp_arena_text(&m->arena, labels[i].bytes, labels[i].n_bytes);
+    }
+    m->task.labels = labels;
+    return nlp_arena_status(&m->arena, err);
+}
+
+static nlp_status bind_full(nlp_model *m, nlp_error *err) {
+    nlp_span blob = nlp_pack_section_find(&m->pack, "tokenizer");
+    nlp_tokenizer_info info;
+    NLP_TRY(nlp_encoder_bind(&m->pack, &m->arena, &m->encoder, err));
+    NLP_TRY(nlp_tokenizer_open(blob.bytes, blob.n_bytes, &m->engine->mem, &m->tokenizer, err));
+    nlp_tokenizer_get_info(m->tokenizer, &info);
+    if (info.vocabulary > m->encoder->spec.vocabulary)
+        return nlp_fail(err, NLP_ECORRUPT, "the tokenizer has %u pieces, the model %u",
+                        info.vocabulary, m->encoder->spec.vocabulary);
+    NLP_TRY(nlp_pooler_bind(&m->pack, m->encoder->spec.hidden_size, &m->pooler, err));
+    NLP_TRY(nlp_head_bind(&m->pack, m->encoder->spec.hidden_size, &m->head, err));
+    m->task = (nlp_task_model){
+        .tokenizer = m->tokenizer, .encoder = m->encoder, .pooler = &m->pooler, .pack = &m->pack};
+    return NLP_OK;
+}
+
+static nlp_status bind_task(nlp_model *m, nlp_error *err) {
+    const nlp_task_model *base = &m->base->task;
+    m->task = *base;
+    NLP_TRY(nlp_head_bind(&m->pack,
+                          nlp_pool_dims(base->pooler, base->encoder->spec.hidden_size, NULL),
+                          &m->head, err));
+    if (m->head.spec.struct_size && m->head.spec.head != NLP_HEAD_POOLER_CLASSIFIER) return NLP_OK;
+    return nlp_fail(err, NLP_ECORRUPT, "a task pack needs a head that takes its base's vector");
+}
+
+static nlp_status bind_model(nlp_model *m, nlp_error *err) {
+    NLP_TRY(nlp_pack_open(m->mapping.bytes, m->mapping.n_bytes, &m->pack, err));
+    nlp_hex(m->pack.header->digest, NLP_SHA256_BYTES, m->digest);
+    if (m->pack.header->kind == NLP_PACK_TASK)
+        nlp_hex(m->pack.header->base_digest, NLP_SHA256_BYTES, m->base_digest);
+    NLP_TRY(m->base ? bind_task(m, err) : bind_full(m, err));
+    m->task.name = m->name;
+    m->task.head = &m->head;
+    return m->head.spec.struct_size ? bind_labels(m, err) : NLP_OK;
+}
+
+/* ---- The base of a task pack ---- */
+
+static nlp_status no_base(nlp_engine *engine, const nlp_pack *pack, const char *name,
+                          const char *base, nlp_error *err) {
+    nlp_span known = nlp_pack_pair(pack, "meta", "base");
+    (void)engine;
+    nlp_fail(err, NLP_ENOMODEL,
+             "model %s (%.8s) stands on a base with digest %.16s, which is not in the model path",
+             name, pack->header ? "task pack" : "", base);
+    nlp_hint(
+        err,
+        "nlp pull %.*s; a base of another precision or version has another digest: fit the task pack again then",
+        (int)(known.n_bytes ? known.n_bytes : 6),
+        known.n_bytes ? (const char *)known.bytes : "minilm");
+    return NLP_ENOMODEL;
+}
+
+static nlp_status open_base(nlp_engine *engine, const void *bytes, size_t n_bytes, const char *name,
+                            const nlp_stop *stop, nlp_model **base, nlp_error *err) {
+    char path[NLP_PATH_BYTES], hex[NLP_SHA256_HEX_BYTES];
+    nlp_pack pack;
+    *base = NULL;
+    NLP_TRY(nlp_pack_open(bytes, n_bytes, &pack, err));
+    if (pack.header->kind != NLP_PACK_TASK) return NLP_OK;
+    nlp_hex(pack.header->base_digest, NLP_SHA256_BYTES, hex);
+    nlp_mutex_lock(&engine->lock);
+    for (nlp_model *m = engine->models; m && !*base; m = m->next)
+        if (!strcmp(m->digest, hex)) (*base = m)->n_references++;
+    bool found = *base || nlp_model_path_find_digest(engine, hex, path);
+    nlp_mutex_unlock(&engine->lock);
+    if (*base) return NLP_OK;
+    if (!found) return no_base(engine, &pack, name, hex, err);
+    NLP_TRY(nlp_model_open_file(engine, path, stop, base, err));
+    if ((*base)->base)
+        return nlp_fail(err, NLP_ECORRUPT, "the base of model %s is itself a task pack", name);
+    return NLP_OK;
+}
+
+/* ---- Opening ---- */
+
+/* An opened model of that identity, with one more reference; NULL where there is none. Under the
+ * lock. */
+static nlp_model *find_opened(nlp_engine *engine, const char *path,
+                              const nlp_file_identity *identity, const char *digest) {
+    for (nlp_model *m = engine->models; m; m = m->next) {
+        bool same = path ? m->path && !strcmp(m->path, path) &&
+                               !memcmp(&m->identity, identity, sizeof *identity)
+                         : m->from_bytes && !strcmp(m->digest, digest);
+        if (!same) continue;
+        m->n_references++;
+        return m;
+    }
+    return NULL;
+}
+
+/* A model over a mapping, which it takes over; the base's reference too. */
+static nlp_status make_model(nlp_engine *engine, const char *name, const char *path,
+                             nlp_mapping *mapping, nlp_model *base,
+                             const nlp_file_identity *identity, nlp_model **out, nlp_error *err) {
+    nlp_mutex_lock(&engine->lock);
+    nlp_model *m = nlp_mem_zalloc(&engine->mem, sizeof *m);
+    nlp_status status = m ? NLP_OK : nlp_mem_fail(&engine->mem, sizeof *m, err);
+    if (m) {
+        m->engine = engine;
+        m->mapping = *mapping;
+        m->base = base;
+        m->n_references = 1;
+        m->from_bytes = !path;
+        if (identity) m->identity = *identity;
+        nlp_arena_init(&m->arena, &engine->mem);
+        status = copy_text(engine, name, &m->name, err);
+        if (status == NLP_OK && path) status = copy_text(engine, path, &m->path, err);
+        if (status == NLP_OK) status = bind_model(m, err);
+        if (status == NLP_OK) {
+            m->next = engine->models;
+            engine->models = m;
+        } else {
+            model_free(m);
+        }
+    } else {
+        nlp_store_unmap(mapping);
+        if (base) base->n_references--;
+    }
+    nlp_mutex_unlock(&engine->lock);
+    *out = status == NLP_OK ? m : NULL;
+    return status;
+}
+
+static void name_of_path(const char *path, char name[128]) {
+    const char *slash = strrchr(path, '/');
+    snprintf(name, 128, "%s", slash ? slash + 1 : path);
+    char *ending = strstr(name, ".nlp");
+    if (ending) *ending = 0;
+}
+
+nlp_status nlp_model_open_file(nlp_engine *engine, const char *path, const nlp_stop *stop,
+                               nlp_model **model, nlp_error *err) {
+    nlp_file_identity identity;
+    nlp_mapping mapping;
+    nlp_model *base;
+    char name[128];
+    *model = NULL;
+    NLP_TRY(nlp_file_identify(path, &identity, err));
+    nlp_mutex_lock(&engine->lock);
+    nlp_models_sweep(engine, false);
+    *model = find_opened(engine, path, &identity, NULL);
+    nlp_store_options store = engine->store;
+    nlp_mutex_unlock(&engine->lock);
+    if (*model) return NLP_OK;
+    name_of_path(path, name);
+    nlp_status status = nlp_store_map(&store, path, stop, &mapping, err);
+    if (status == NLP_OK) {
+        status = open_base(engine, mapping.bytes, mapping.n_bytes, name, stop, &base, err);
+        if (status == NLP_OK)
+            return make_model(engine, name, path, &mapping, base, &identity, model, err);
+        nlp_store_unmap(&mapping);
+    }
+    if (status != NLP_ENOMODEL && status != NLP_ECANCELED) nlp_error_prefix(err, "model %s", name);
+    return status;
+}
+
+nlp_status nlp_model_open(nlp_engine *engine, const char *name, const nlp_stop *stop,
+                          nlp_model **model, nlp_error *err) {
+    char path[NLP_PATH_BYTES];
+    *model = NULL;
+    nlp_mutex_lock(&engine->lock);
+    nlp_status status = nlp_model_path_find(engine, name, path, err);
+    nlp_mutex_unlock(&engine->lock);
+    return status == NLP_OK ? nlp_model_open_file(engine, path, stop, model, err) : status;
+}
+
+nlp_status nlp_model_open_bytes(nlp_engine *engine, const char *name, const void *pack,
+                                size_t pack_bytes, const nlp_stop *stop, nlp_model **model,
+                                nlp_error *err) {
+    nlp_mapping mapping;
+    nlp_model *base;
+    nlp_pack view;
+    uint8_t digest[NLP_SHA256_BYTES];
+    char hex[NLP_SHA256_HEX_BYTES];
+    nlp_poll poll;
+    *model = NULL;
+    NLP_TRY(nlp_store_copy(&engine->store, pack, pack_bytes, &mapping, err));
+    nlp_poll_init(&poll, stop, 0);
+    nlp_status status = nlp_pack_open(mapping.bytes, mapping.n_bytes, &view, err);
+    if (status == NLP_OK)
+        status = nlp_pack_digest(mapping.bytes, mapping.n_bytes, &poll, digest, err);
+    if (status == NLP_OK && memcmp(digest, view.header->digest, sizeof digest))
+        status = nlp_fail(err, NLP_ECORRUPT,
+                          "model %s: the pack's bytes have another digest than it says", name);
+    if (status == NLP_OK) {
+        nlp_hex(digest, sizeof digest, hex);
+        nlp_mutex_lock(&engine->lock);
+        *model = find_opened(engine, NULL, NULL, hex);
+        nlp_mutex_unlock(&engine->lock);
+    }
+    if (status == NLP_OK && !*model)
+        status = open_base(engine, mapping.bytes, mapping.n_bytes, name, stop, &base, err);
+    if (status == NLP_OK && !*model)
+        return make_model(engine, name, NULL, &mapping, base, NULL, model, err);
+    nlp_store_unmap(&mapping);
+    return status;
+}
+
+void nlp_model_close(nlp_model *model) {
+    if (!model) return;
+    nlp_mutex_lock(&model->engine->lock);
+    model->n_references--;
+    nlp_mutex_unlock(&model->engine->lock);
+}

@@ -1,0 +1,136 @@
+/* model_info.c: what is known of an opened model, and of the packs that lie in the model path. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/engine.h"
+
+static const char *meta_text(const nlp_pack *pack, nlp_arena *arena, const char *key) {
+    nlp_span s = nlp_pack_pair(pack, "meta", key);
+    const char *text = s.n_bytes ? nlp_arena_text(arena, (const char *)s.bytes, s.n_bytes) : "";
+    return text ? text : "";
+}
+
+static const char *precision_name(uint32_t precision) {
+    static const char *const names[] = {"f32", "i8", "i16", "q4"};
+    return precision < sizeof names / sizeof *names ? names[precision] : "?";
+}
+
+void nlp_model_info_of_pack(const nlp_pack *pack, nlp_arena *arena, nlp_model_info *info) {
+    nlp_arch_spec spec;
+    info->precision = precision_name(pack->header->precision);
+    info->family = meta_text(pack, arena, "family");
+    info->tasks = meta_text(pack, arena, "tasks");
+    info->languages = meta_text(pack, arena, "languages");
+    info->licence = meta_text(pack, arena, "licence");
+    info->description = meta_text(pack, arena, "description");
+    info->file_bytes = pack->n_bytes;
+    info->n_labels = nlp_pack_strings_count(pack, "labels");
+    nlp_hex(pack->header->digest, NLP_SHA256_BYTES, info->digest);
+    info->base_digest[0] = 0;
+    if (pack->header->kind == NLP_PACK_TASK)
+        nlp_hex(pack->header->base_digest, NLP_SHA256_BYTES, info->base_digest);
+    if (pack->header->kind != NLP_PACK_FULL || nlp_spec_read(pack, &spec, NULL) != NLP_OK) return;
+    nlp_pooler pooler;
+    info->vocabulary = spec.vocabulary;
+    info->layers = spec.n_layers;
+    info->hidden_size = spec.hidden_size;
+    info->max_tokens = spec.max_tokens;
+    if (nlp_pooler_bind(pack, spec.hidden_size, &pooler, NULL) == NLP_OK)
+        info->dims = nlp_pool_dims(&pooler, spec.hidden_size, NULL);
+}
+
+/* A task pack has the sizes of its base. */
+static void add_base(const nlp_model *base, nlp_model_info *info) {
+    nlp_model_info of_base = {.struct_size = sizeof of_base};
+    nlp_model_get_info(base, &of_base);
+    info->dims = of_base.dims;
+    info->max_tokens = of_base.max_tokens;
+    info->vocabulary = of_base.vocabulary;
+    info->layers = of_base.layers;
+    info->hidden_size = of_base.hidden_size;
+}
+
+void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
+    nlp_model *m =
+        (nlp_model *)(uintptr_t)model; /* texts are kept in the model's arena, under the lock */
+    nlp_model_info full = {.struct_size = sizeof full};
+    nlp_mutex_lock(&m->engine->lock);
+    nlp_model_info_of_pack(&m->pack, &m->arena, &full);
+    nlp_mutex_unlock(&m->engine->lock);
+    full.name = m->name;
+    full.path = m->path ? m->path : "";
+    full.labels = m->label_texts;
+    full.backing = nlp_backing_name(m->mapping.backing);
+    full.processes = nlp_store_processes(*m->mapping.segment ? m->mapping.segment : full.path);
+    full.problem = m->mapping.note;
+    if (m->base) add_base(m->base, &full);
+    size_t n =
+        info->struct_size && info->struct_size < sizeof full ? info->struct_size : sizeof full;
+    full.struct_size = (uint32_t)n;
+    memcpy(info, &full, n);
+}
+
+/* ---- Listing ---- */
+
+typedef struct listing {
+    nlp_engine *engine;
+    bool (*visit)(void *context, const nlp_model_info *info);
+    void *context;
+    nlp_arena arena;
+} listing;
+
+static void describe_file(listing *l, const char *path, nlp_model_info *info) {
+    nlp_mapping mapping;
+    nlp_pack pack;
+    nlp_error err = {0};
+    char base_path[NLP_PATH_BYTES];
+    nlp_store_options file_only = l->engine->store;
+    file_only.weight_cache = NLP_CACHE_FILE;
+    nlp_status status = nlp_store_map(&file_only, path, NULL, &mapping, &err);
+    if (status == NLP_OK) {
+        status = nlp_pack_open(mapping.bytes, mapping.n_bytes, &pack, &err);
+        if (status == NLP_OK) nlp_model_info_of_pack(&pack, &l->arena, info);
+        nlp_store_unmap(&mapping);
+    }
+    if (status == NLP_OK && *info->base_digest &&
+        !nlp_model_path_find_digest(l->engine, info->base_digest, base_path))
+        nlp_fail(&err, status = NLP_ENOMODEL, "its base %.16s is not in the model path",
+                 info->base_digest);
+    if (status != NLP_OK) info->problem = nlp_arena_format(&l->arena, "%s", err.message);
+    if (!info->problem) info->problem = "";
+}
+
+static bool list_file(void *context, const char *path, const char *name) {
+    listing *l = context;
+    nlp_model_info info = {.struct_size = sizeof info,
+                           .name = name,
+                           .path = path,
+                           .family = "",
+                           .precision = "",
+                           .tasks = "",
+                           .languages = "",
+                           .licence = "",
+                           .description = "",
+                           .backing = "",
+                           .problem = ""};
+    describe_file(l, path, &info);
+    for (nlp_model *m = l->engine->models; m; m = m->next)
+        if (m->path && !strcmp(m->path, path) && m->n_references)
+            info.backing = nlp_backing_name(m->mapping.backing);
+    bool go_on = l->visit(l->context, &info);
+    nlp_arena_reset(&l->arena);
+    return go_on;
+}
+
+nlp_status nlp_model_list(nlp_engine *engine,
+                          bool (*visit)(void *context, const nlp_model_info *info), void *context,
+                          nlp_error *err) {
+    nlp_mem mem;
+    listing l = {.engine = engine, .visit = visit, .context = context};
+    (void)err;
+    nlp_mem_init(&mem, engine->alloc, engine->alloc_context, 0);
+    nlp_arena_init(&l.arena, &mem);
+    nlp_model_path_each(engine, list_file, &l);
+    nlp_arena_deinit(&l.arena);
+    return NLP_OK;
+}

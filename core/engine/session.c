@@ -1,0 +1,243 @@
+/* session.c: one thread of work: a request becomes a call of its task, a result lives until the
+ * next one. */
+#include <string.h>
+
+#include "base/hash.h"
+#include "engine/engine.h"
+
+struct nlp_session {
+    nlp_engine *engine;
+    nlp_mem mem; /* budget: the engine's max_memory */
+    nlp_arena arena, scratch;
+    nlp_result result;
+};
+
+nlp_status nlp_session_open(nlp_engine *engine, nlp_session **session, nlp_error *err) {
+    nlp_mem mem;
+    nlp_mem_init(&mem, engine->alloc, engine->alloc_context, 0);
+    nlp_session *s = nlp_mem_zalloc(&mem, sizeof *s);
+    *session = s;
+    if (!s) return nlp_mem_fail(&mem, sizeof *s, err);
+    s->engine = engine;
+    s->mem = mem;
+    nlp_arena_init(&s->arena, &s->mem);
+    nlp_arena_init(&s->scratch, &s->mem);
+    return NLP_OK;
+}
+
+void nlp_session_close(nlp_session *s) {
+    if (!s) return;
+    nlp_arena_deinit(&s->arena);
+    nlp_arena_deinit(&s->scratch);
+    nlp_mem mem = s->mem;
+    nlp_mem_free(&mem, s, sizeof *s);
+}
+
+size_t nlp_session_scratch_bytes(const nlp_session *s) {
+    return s->mem.used_bytes;
+}
+
+/* ---- Distinct inputs: equal texts are computed once, NULL texts not at all ---- */
+
+typedef struct distinct {
+    nlp_text *texts; /* [n][n_operands] */
+    nlp_value *ids;  /* [n] or NULL */
+    size_t n;
+    size_t *index; /* [n_inputs] into them; SIZE_MAX for a NULL input */
+} distinct;
+
+static bool same_texts(const nlp_text *a, const nlp_text *b, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (a[i].n_bytes != b[i].n_bytes || memcmp(a[i].bytes, b[i].bytes, a[i].n_bytes))
+            return false;
+    return true;
+}
+
+static bool any_null(const nlp_text *texts, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (!texts[i].bytes) return true;
+    return false;
+}
+
+static uint64_t hash_texts(const nlp_text *texts, uint32_t n) {
+    uint64_t hash = 0;
+    for (uint32_t i = 0; i < n; i++)
+        hash = hash * 31 + nlp_hash_bytes(texts[i].bytes, texts[i].n_bytes);
+    return hash;
+}
+
+/* Open addressing over the distinct inputs so far: slots hold index + 1. */
+static void find_distinct(const nlp_request *r, uint32_t n_operands, uint32_t *slots,
+                          size_t n_slots, distinct *d) {
+    for (size_t i = 0; i < r->n_inputs; i++) {
+        const nlp_text *texts = r->texts + i * n_operands;
+        d->index[i] = SIZE_MAX;
+        if (any_null(texts, n_operands)) continue;
+        size_t slot = hash_texts(texts, n_operands) & (n_slots - 1);
+        while (slots[slot] &&
+               !same_texts(d->texts + (slots[slot] - 1) * n_operands, texts, n_operands))
+            slot = (slot + 1) & (n_slots - 1);
+        if (!slots[slot]) {
+            memcpy(d->texts + d->n * n_operands, texts, n_operands * sizeof *texts);
+            slots[slot] = (uint32_t)++d->n;
+        }
+        d->index[i] = slots[slot] - 1;
+    }
+}
+
+static nlp_status make_distinct(nlp_session *s, const nlp_request *r, distinct *d, nlp_error *err) {
+    uint32_t n_operands = r->task->n_operands;
+    size_t n_slots = 16, n_texts;
+    if (r->n_inputs > UINT32_MAX / 4 || nlp_mul_overflows(r->n_inputs, n_operands, &n_texts))
+        return nlp_fail(err, NLP_ELIMIT, "%zu texts in one call are too many", r->n_inputs);
+    while (n_slots < 2 * r->n_inputs) n_slots *= 2;
+    *d = (distinct){.index = NLP_PUSH(&s->scratch, size_t, r->n_inputs),
+                    .texts = NLP_PUSH(&s->scratch, nlp_text, n_texts)};
+    uint32_t *slots = NLP_PUSH_ZERO(&s->scratch, uint32_t, n_slots);
+    NLP_TRY(nlp_arena_status(&s->scratch, err));
+    if (r->task->operands[0].type == NLP_TYPE_IDS) {
+        for (size_t i = 0; i < r->n_inputs; i++) d->index[i] = i;
+        d->n = r->n_inputs;
+        return NLP_OK;
+    }
+    find_distinct(r, n_operands, slots, n_slots, d);
+    return NLP_OK;
+}
+
+/* A NULL input: one row of NULL values for a scalar task, no rows for a table. */
+static nlp_output null_output(const nlp_task_spec *task, const nlp_value *nulls) {
+    return (nlp_output){
+        .n_rows = task->returns_rows ? 0 : 1, .cells = nulls, .score = __builtin_nan("")};
+}
+
+static nlp_status fan_out(nlp_session *s, const nlp_request *r, const distinct *d,
+                          const nlp_output *computed, nlp_error *err) {
+    nlp_output *outputs = NLP_PUSH(&s->arena, nlp_output, r->n_inputs);
+    nlp_value *nulls = NLP_PUSH_ZERO(&s->arena, nlp_value, r->task->n_columns);
+    NLP_TRY(nlp_arena_status(&s->arena, err));
+    s->result = (nlp_result){.n_inputs = r->n_inputs, .outputs = outputs};
+    for (size_t i = 0; i < r->n_inputs; i++) {
+        outputs[i] = d->index[i] == SIZE_MAX ? null_output(r->task, nulls) : computed[d->index[i]];
+        if (outputs[i].status != NLP_OK)
+            outputs[i].cells = nulls, outputs[i].n_rows = r->task->returns_rows ? 0 : 1;
+        s->result.n_tokens += outputs[i].n_tokens;
+        s->result.n_truncated += outputs[i].truncated;
+    }
+    return NLP_OK;
+}
+
+/* ---- Running ---- */
+
+static nlp_status check_request(const nlp_session *s, const nlp_request *r,
+                                const nlp_task_vtable **task, nlp_error *err) {
+    *task = r->task ? nlp_registry_find(s->engine, r->task) : NULL;
+    if (!*task || !r->model || r->model->engine != s->engine)
+        return nlp_fail(err, NLP_EINVAL,
+                        "a request needs a task and a model of the session's own engine");
+    if (r->n_inputs && (r->task->operands[0].type == NLP_TYPE_IDS ? !r->ids : !r->texts))
+        return nlp_fail(err, NLP_EINVAL, "a request of %zu inputs has none", r->n_inputs);
+    return NLP_OK;
+}
+
+static nlp_status run_call(nlp_session *s, nlp_task_call *call, const nlp_task_vtable *task,
+                           const nlp_request *r, nlp_error *err) {
+    distinct d;
+    nlp_request own = *r;
+    NLP_TRY(make_distinct(s, r, &d, err));
+    nlp_output *computed = NLP_PUSH_ZERO(&s->scratch, nlp_output, d.n + 1);
+    NLP_TRY(nlp_arena_status(&s->scratch, err));
+    for (size_t i = 0; i < d.n; i++) computed[i].score = __builtin_nan("");
+    own.texts = d.texts;
+    own.n_inputs = d.n;
+    if (d.n) NLP_TRY(task->run_batch(call, &own, computed, err));
+    return fan_out(s, r, &d, computed, err);
+}
+
+static void count(nlp_engine *engine, const nlp_counters *own, size_t n_inputs, nlp_status status) {
+    nlp_mutex_lock(&engine->lock);
+    engine->counters.calls++;
+    engine->counters.inputs += n_inputs;
+    engine->counters.forward_passes += own->forward_passes;
+    engine->counters.tokens += own->tokens;
+    engine->counters.truncated += own->truncated;
+    engine->counters.unknown_tokens += own->unknown_tokens;
+    engine->counters.errors += status != NLP_OK && status != NLP_ECANCELED;
+    engine->counters.canceled += status == NLP_ECANCELED;
+    nlp_mutex_unlock(&engine->lock);
+}
+
+static nlp_poll begin(nlp_session *s, const nlp_stop *stop) {
+    nlp_poll poll;
+    nlp_poll_init(&poll, stop, (uint64_t)1 << (s->engine->kernels->level ? 24 : 18));
+    nlp_arena_reset(&s->arena);
+    nlp_arena_reset(&s->scratch);
+    s->mem.budget_bytes = s->engine->max_memory;
+    return poll;
+}
+
+nlp_status nlp_session_run(nlp_session *s, const nlp_request *request, const nlp_result **result,
+                           nlp_error *err) {
+    nlp_task_options options;
+    nlp_counters counters = {0};
+    const nlp_task_vtable *task;
+    uint64_t saved = nlp_fp_enter();
+    nlp_poll poll = begin(s, &request->stop);
+    nlp_task_call call = {.options = &options,
+                          .kernels = s->engine->kernels,
+                          .arena = &s->arena,
+                          .scratch = &s->scratch,
+                          .workers = s->engine->workers,
+                          .threads = s->engine->threads,
+                          .poll = &poll,
+                          .counters = &counters};
+    nlp_status status = check_request(s, request, &task, err);
+    if (status == NLP_OK)
+        status = nlp_task_options_read(request->task, request->options, request->n_options,
+                                       &options, err);
+    if (status == NLP_OK) {
+        call.model = &request->model->task;
+        status = run_call(s, &call, task, request, err);
+    }
+    count(s->engine, &counters, request->n_inputs, status);
+    nlp_fp_restore(saved);
+    *result = status == NLP_OK ? &s->result : NULL;
+    return status;
+}
+
+/* ---- Tracing ---- */
+
+static nlp_status check_ids(const nlp_encoder *e, const int32_t *ids, const uint8_t *type_ids,
+                            size_t n, nlp_error *err) {
+    size_t limit = e->spec.n_positions - e->spec.position_offset;
+    if (!n || n > limit)
+        return nlp_fail(err, NLP_EINVAL, "%zu ids can't be traced, 1 to %zu are possible", n,
+                        limit);
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (uint32_t)ids[i] >= e->spec.vocabulary ||
+            (type_ids && type_ids[i] >= (e->spec.n_types ? e->spec.n_types : 1)))
+            return nlp_fail(err, NLP_EINVAL, "id %d at place %zu is none of the model's", ids[i],
+                            i);
+    return NLP_OK;
+}
+
+nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *ids,
+                             const uint8_t *type_ids, size_t n_ids, const nlp_stop *stop,
+                             nlp_trace_fn trace, void *context, nlp_error *err) {
+    const nlp_encoder *e = model->task.encoder;
+    uint32_t length = (uint32_t)n_ids;
+    size_t bytes;
+    const float *hidden;
+    nlp_poll poll = begin(s, stop);
+    NLP_TRY(check_ids(e, ids, type_ids, n_ids, err));
+    NLP_TRY(nlp_encoder_plan(e, n_ids, n_ids, &bytes, err));
+    void *scratch = nlp_arena_push(&s->scratch, bytes, 1);
+    NLP_TRY(nlp_arena_status(&s->scratch, err));
+    nlp_unit unit = {
+        .ids = ids, .type_ids = type_ids, .lengths = &length, .n_texts = 1, .n_tokens = n_ids};
+    nlp_encoder_hooks hooks = {.trace = trace, .trace_context = context};
+    uint64_t saved = nlp_fp_enter();
+    nlp_status status =
+        nlp_encoder_run(e, s->engine->kernels, &unit, scratch, bytes, &hooks, &poll, &hidden, err);
+    nlp_fp_restore(saved);
+    return status;
+}

@@ -1,0 +1,218 @@
+/* classify.c: labels and scores of a classifier: classify, classify_scores, confidence, sentiment,
+ * sentiment_score. The model is a fine-tuned one (its head stands on the first hidden state) or a
+ * task pack (its head takes the base's vector). */
+#include <math.h>
+#include <string.h>
+
+#include "task/task.h"
+
+static const nlp_column one_text[] = {{"text", NLP_TYPE_TEXT}};
+static const nlp_column label_column[] = {{"label", NLP_TYPE_TEXT}},
+                        score_column[] = {{"score", NLP_TYPE_REAL}};
+static const nlp_column score_columns[] = {{"label", NLP_TYPE_TEXT}, {"score", NLP_TYPE_REAL}};
+static const nlp_option_spec sentiment_options[] = {NLP_OPTION_THRESHOLD, NLP_OPTION_ON_OVERFLOW,
+                                                    NLP_OPTION_ON_ERROR, NLP_OPTION_MAX_TOKENS};
+static const nlp_option_spec plain_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPTION_ON_ERROR,
+                                                NLP_OPTION_MAX_TOKENS, NLP_OPTION_PAIR};
+static const nlp_option_spec scores_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPTION_ON_ERROR,
+                                                 NLP_OPTION_MAX_TOKENS, NLP_OPTION_PAIR,
+                                                 NLP_OPTION_RAW};
+
+/* ---- Scores ---- */
+
+static nlp_status read_out(const nlp_task_call *call, const nlp_window *window, const float *hidden,
+                           float *out, float *scratch, nlp_error *err) {
+    const nlp_task_model *m = call->model;
+    uint32_t hidden_size = m->encoder->spec.hidden_size;
+    const float *row = hidden;
+    float *rest = scratch + nlp_readout_scratch_floats(m->pooler, m->head, hidden_size);
+    if (m->head->spec.head != NLP_HEAD_POOLER_CLASSIFIER) {
+        nlp_pool_options options = {.n_prompt_tokens = window->n_prompt_tokens};
+        NLP_TRY(nlp_pool_text(m->pooler, call->kernels, hidden_size, hidden, window->n_tokens,
+                              &options, rest, scratch, err));
+        row = rest;
+    }
+    NLP_TRY(nlp_head_run(m->head, call->kernels, row, out, scratch, err));
+    if (!call->options->raw) nlp_head_scores(m->head, call->kernels, out);
+    return NLP_OK;
+}
+
+nlp_status nlp_task_scores(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
+                           float **scores, nlp_output *outputs, nlp_error *err) {
+    if (!call->model->head->spec.struct_size) {
+        nlp_fail(err, NLP_EUNSUPPORTED, "model %s has no classifier", call->model->name);
+        nlp_hint(err, "name a classifier, or make one with nlp_fit");
+        return NLP_EUNSUPPORTED;
+    }
+    return nlp_task_encode(call, texts, n_texts, read_out, call->model->head->spec.n_labels, scores,
+                           outputs, err);
+}
+
+static uint32_t best_of(const float *scores, uint32_t n) {
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < n; i++)
+        if (scores[i] > scores[best]) best = i;
+    return best;
+}
+
+/* Runs the classifier and hands each good text to `put` with its one cell. */
+typedef void (*put_fn)(const nlp_task_call *call, const float *scores, nlp_output *output,
+                       nlp_value *cell);
+
+static nlp_status run_scalar(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
+                             put_fn put, nlp_error *err) {
+    float *scores;
+    NLP_TRY(nlp_task_scores(call, request->texts, request->n_inputs, &scores, outputs, err));
+    for (size_t i = 0; i < request->n_inputs; i++) {
+        nlp_value *cell = nlp_task_row(call, &outputs[i], 1, 1);
+        if (cell && outputs[i].status == NLP_OK)
+            put(call, scores + i * call->model->head->spec.n_labels, &outputs[i], cell);
+    }
+    return nlp_arena_status(call->arena, err);
+}
+
+static void put_label(const nlp_task_call *call, const float *scores, nlp_output *output,
+                      nlp_value *cell) {
+    uint32_t best = best_of(scores, call->model->head->spec.n_labels);
+    output->score = (double)scores[best];
+    *cell = nlp_value_text(call->model->labels[best]);
+}
+
+static void put_confidence(const nlp_task_call *call, const float *scores, nlp_output *output,
+                           nlp_value *cell) {
+    output->score = (double)scores[best_of(scores, call->model->head->spec.n_labels)];
+    *cell = nlp_value_real(output->score);
+}
+
+static nlp_status run_classify(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
+                               nlp_error *err) {
+    return run_scalar(call, request, outputs, put_label, err);
+}
+
+static nlp_status run_confidence(nlp_task_call *call, const nlp_request *request,
+                                 nlp_output *outputs, nlp_error *err) {
+    return run_scalar(call, request, outputs, put_confidence, err);
+}
+
+/* ---- classify_scores: a row a label, best first ---- */
+
+/* Insertion sort, stable: equal scores keep the order of the labels. */
+static void sort_rows(nlp_value *cells, uint32_t n) {
+    for (uint32_t i = 1; i < n; i++)
+        for (uint32_t j = i; j > 0 && cells[2 * j + 1].as.real > cells[2 * j - 1].as.real; j--) {
+            nlp_value row[2];
+            memcpy(row, cells + 2 * j, sizeof row);
+            memcpy(cells + 2 * j, cells + 2 * (j - 1), sizeof row);
+            memcpy(cells + 2 * (j - 1), row, sizeof row);
+        }
+}
+
+static nlp_status run_scores(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
+                             nlp_error *err) {
+    float *scores;
+    NLP_TRY(nlp_task_scores(call, request->texts, request->n_inputs, &scores, outputs, err));
+    uint32_t n = call->model->head->spec.n_labels;
+    for (size_t i = 0; i < request->n_inputs; i++) {
+        if (outputs[i].status != NLP_OK) continue;
+        nlp_value *cells = nlp_task_row(call, &outputs[i], n, 2);
+        NLP_TRY(nlp_arena_status(call->arena, err));
+        for (uint32_t label = 0; label < n; label++) {
+            cells[2 * label] = nlp_value_text(call->model->labels[label]);
+            cells[2 * label + 1] = nlp_value_real((double)scores[i * n + label]);
+        }
+        if (!call->options->raw) sort_rows(cells, n);
+    }
+    return NLP_OK;
+}
+
+/* ---- sentiment: labels with a polarity ---- */
+
+static double polarity_score(const nlp_task_call *call, const float *scores) {
+    const nlp_head_spec *head = &call->model->head->spec;
+    double score = 0;
+    for (uint32_t i = 0; i < head->n_labels && i < NLP_MAX_POLARITIES; i++)
+        score += head->polarity[i] == NLP_POLARITY_POSITIVE   ? (double)scores[i]
+                 : head->polarity[i] == NLP_POLARITY_NEGATIVE ? -(double)scores[i]
+                                                              : 0;
+    return score;
+}
+
+static nlp_text polarity_name(uint32_t polarity) {
+    static const char *const names[] = {"", "negative", "neutral", "positive"};
+    return (nlp_text){names[polarity], strlen(names[polarity])};
+}
+
+static void put_sentiment(const nlp_task_call *call, const float *scores, nlp_output *output,
+                          nlp_value *cell) {
+    const nlp_head_spec *head = &call->model->head->spec;
+    uint32_t best = best_of(scores, head->n_labels), polarity = head->polarity[best];
+    output->score = polarity_score(call, scores);
+    if ((double)scores[best] < call->options->threshold)
+        polarity = NLP_POLARITY_NEUTRAL; /* NaN: never */
+    *cell = nlp_value_text(polarity_name(polarity));
+}
+
+static void put_sentiment_score(const nlp_task_call *call, const float *scores, nlp_output *output,
+                                nlp_value *cell) {
+    output->score = polarity_score(call, scores);
+    *cell = nlp_value_real(output->score);
+}
+
+static nlp_status check_polarity(const nlp_task_call *call, nlp_error *err) {
+    const nlp_head_spec *head = &call->model->head->spec;
+    bool all = head->struct_size && head->n_labels <= NLP_MAX_POLARITIES;
+    for (uint32_t i = 0; all && i < head->n_labels; i++)
+        all = head->polarity[i] != NLP_POLARITY_NONE;
+    if (all) return NLP_OK;
+    nlp_fail(err, NLP_EUNSUPPORTED, "model %s has no labels that mean a sentiment",
+             call->model->name);
+    nlp_hint(err, "nlp_classify gives its labels as they are; the starter model is 'sentiment'");
+    return NLP_EUNSUPPORTED;
+}
+
+static nlp_status run_sentiment(nlp_task_call *call, const nlp_request *request,
+                                nlp_output *outputs, nlp_error *err) {
+    NLP_TRY(check_polarity(call, err));
+    return run_scalar(call, request, outputs, put_sentiment, err);
+}
+
+static nlp_status run_sentiment_score(nlp_task_call *call, const nlp_request *request,
+                                      nlp_output *outputs, nlp_error *err) {
+    NLP_TRY(check_polarity(call, err));
+    return run_scalar(call, request, outputs, put_sentiment_score, err);
+}
+
+/* ---- The table ---- */
+
+#define SPEC(name_, help_, columns_, n_columns_, rows_, setting_, model_, options_)                \
+    {                                                                                              \
+        .struct_size = sizeof(nlp_task_spec), .name = name_, .help = help_, .operands = one_text,  \
+        .n_operands = 1, .columns = columns_, .n_columns = n_columns_, .returns_rows = rows_,      \
+        .model_setting = setting_, .default_model = model_, .options = options_,                   \
+        .n_options = sizeof options_ / sizeof *options_                                            \
+    }
+static const nlp_task_spec sentiment_spec =
+    SPEC("sentiment", "positive or negative", label_column, 1, false, "sentiment_model",
+         "sentiment", sentiment_options);
+static const nlp_task_spec sentiment_score_spec =
+    SPEC("sentiment_score", "sentiment from -1 to 1", score_column, 1, false, "sentiment_model",
+         "sentiment", sentiment_options);
+static const nlp_task_spec classify_spec =
+    SPEC("classify", "the label of a text", label_column, 1, false, "classify_model", "sentiment",
+         plain_options);
+static const nlp_task_spec confidence_spec =
+    SPEC("confidence", "the score of the best label", score_column, 1, false, "classify_model",
+         "sentiment", plain_options);
+static const nlp_task_spec scores_spec =
+    SPEC("classify_scores", "every label with its score, best first", score_columns, 2, true,
+         "classify_model", "sentiment", scores_options);
+
+const nlp_task_vtable nlp_task_sentiment = {sizeof(nlp_task_vtable), &sentiment_spec,
+                                            run_sentiment};
+const nlp_task_vtable nlp_task_sentiment_score = {sizeof(nlp_task_vtable), &sentiment_score_spec,
+                                                  run_sentiment_score};
+const nlp_task_vtable nlp_task_classify = {sizeof(nlp_task_vtable), &classify_spec, run_classify};
+const nlp_task_vtable nlp_task_classify_scores = {sizeof(nlp_task_vtable), &scores_spec,
+                                                  run_scores};
+const nlp_task_vtable nlp_task_confidence = {sizeof(nlp_task_vtable), &confidence_spec,
+                                             run_confidence};

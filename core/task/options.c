@@ -1,0 +1,144 @@
+/* options.c: from keys and values to one struct. Every message lists what would have been right. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "nn/pooling.h"
+#include "task/task.h"
+
+/* ---- Checking against a table ---- */
+
+static bool text_is(const nlp_value *value, const char *text) {
+    return value->type == NLP_TYPE_TEXT && value->n == strlen(text) &&
+           !memcmp(value->as.text, text, value->n);
+}
+
+/* Is the value one of "a|b|c"? */
+static bool listed(const nlp_value *value, const char *values) {
+    while (*values) {
+        size_t n = strcspn(values, "|");
+        if (value->n == n && !memcmp(value->as.text, values, n)) return true;
+        values += n + (values[n] == '|');
+    }
+    return false;
+}
+
+static nlp_status unknown_key(const char *of, const nlp_option_spec *specs, size_t n_specs,
+                              const char *key, nlp_error *err) {
+    char known[256] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < n_specs && n < sizeof known; i++)
+        n += (size_t)snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", specs[i].key);
+    nlp_fail(err, NLP_EINVAL, "%s has no option \"%.48s\"", of, key);
+    nlp_hint(err, n_specs ? "options that it has: %s" : "it takes no options%s", known);
+    return NLP_EINVAL;
+}
+
+static const char *type_name(nlp_type type) {
+    switch (type) {
+    case NLP_TYPE_TEXT:
+        return "a text";
+    case NLP_TYPE_BOOLEAN:
+        return "true or false";
+    case NLP_TYPE_INTEGER:
+        return "a whole number";
+    default:
+        return "a number";
+    }
+}
+
+static double number_of(const nlp_value *value) {
+    return value->type == NLP_TYPE_INTEGER ? (double)value->as.integer : value->as.real;
+}
+
+static nlp_status check_number(const char *of, const nlp_option_spec *spec, const nlp_value *value,
+                               nlp_error *err) {
+    double number = number_of(value);
+    if (spec->type == NLP_TYPE_INTEGER && value->type == NLP_TYPE_REAL && number != floor(number))
+        return nlp_fail(err, NLP_EINVAL, "%s: option \"%s\" must be a whole number, not %g", of,
+                        spec->key, number);
+    if (number >= spec->min && number <= spec->max) return NLP_OK;
+    return nlp_fail(err, NLP_EINVAL, "%s: option \"%s\" is %g, possible are %g to %g", of,
+                    spec->key, number, spec->min, spec->max);
+}
+
+static nlp_status check_value(const char *of, const nlp_option_spec *spec, const nlp_value *value,
+                              nlp_error *err) {
+    bool is_number = value->type == NLP_TYPE_INTEGER || value->type == NLP_TYPE_REAL;
+    bool wants_number = spec->type == NLP_TYPE_INTEGER || spec->type == NLP_TYPE_REAL;
+    if (wants_number ? !is_number : value->type != spec->type)
+        return nlp_fail(err, NLP_EINVAL, "%s: option \"%s\" must be %s", of, spec->key,
+                        type_name(spec->type));
+    if (wants_number) return check_number(of, spec, value, err);
+    if (spec->values && !listed(value, spec->values))
+        return nlp_fail(err, NLP_EINVAL, "%s: option \"%s\" takes %s", of, spec->key, spec->values);
+    return NLP_OK;
+}
+
+nlp_status nlp_option_check(const char *of, const nlp_option_spec *specs, size_t n_specs,
+                            const nlp_option *option, const nlp_option_spec **spec,
+                            nlp_error *err) {
+    *spec = NULL;
+    for (size_t i = 0; i < n_specs && !*spec; i++)
+        if (!strcmp(specs[i].key, option->key)) *spec = &specs[i];
+    if (!*spec) return unknown_key(of, specs, n_specs, option->key, err);
+    return option->value.type == NLP_TYPE_NULL ? NLP_OK
+                                               : check_value(of, *spec, &option->value, err);
+}
+
+/* ---- Reading ---- */
+
+static uint32_t pooling_named(const nlp_value *value) {
+    if (text_is(value, "cls")) return NLP_POOL_CLS;
+    if (text_is(value, "max")) return NLP_POOL_MAX;
+    return text_is(value, "last") ? NLP_POOL_LAST : NLP_POOL_MEAN;
+}
+
+static void set_option(nlp_task_options *o, const char *key, const nlp_value *value) {
+    uint32_t whole = (uint32_t)(value->type == NLP_TYPE_BOOLEAN || value->type == NLP_TYPE_TEXT
+                                    ? 0
+                                    : number_of(value));
+    if (!strcmp(key, "on_overflow"))
+        o->on_overflow = text_is(value, "error")   ? NLP_OVERFLOW_ERROR
+                         : text_is(value, "chunk") ? NLP_OVERFLOW_CHUNK
+                                                   : NLP_OVERFLOW_TRUNCATE;
+    else if (!strcmp(key, "on_error"))
+        o->on_error_null = text_is(value, "null");
+    else if (!strcmp(key, "normalize"))
+        o->normalize = value->as.boolean;
+    else if (!strcmp(key, "pooling"))
+        o->pooling = pooling_named(value);
+    else if (!strcmp(key, "input_type"))
+        o->is_query = text_is(value, "query");
+    else if (!strcmp(key, "dimensions"))
+        o->dimensions = whole;
+    else if (!strcmp(key, "max_tokens"))
+        o->max_tokens = whole;
+    else if (!strcmp(key, "threshold"))
+        o->threshold = number_of(value);
+    else if (!strcmp(key, "raw"))
+        o->raw = value->as.boolean;
+    else if (!strcmp(key, "special_tokens"))
+        o->special_tokens = value->as.boolean;
+    else if (!strcmp(key, "pair"))
+        o->pair = (nlp_text){value->as.text, value->n};
+}
+
+nlp_status nlp_task_options_read(const nlp_task_spec *task, const nlp_option *given, size_t n_given,
+                                 nlp_task_options *options, nlp_error *err) {
+    char of[64];
+    *options = (nlp_task_options){.normalize = true, .special_tokens = true, .threshold = NAN};
+    snprintf(of, sizeof of, "nlp_%s", task->name);
+    for (size_t i = 0; i < n_given; i++) {
+        const nlp_option_spec *spec;
+        NLP_TRY(nlp_option_check(of, task->options, task->n_options, &given[i], &spec, err));
+        if (given[i].value.type != NLP_TYPE_NULL) set_option(options, spec->key, &given[i].value);
+    }
+    return NLP_OK;
+}
+
+nlp_status nlp_options_check(const nlp_task_spec *task, const nlp_option *options, size_t n_options,
+                             nlp_error *err) {
+    nlp_task_options unused;
+    return nlp_task_options_read(task, options, n_options, &unused, err);
+}

@@ -1,0 +1,192 @@
+/* tokens.c: what the tokenizer does: token_count, tokenize, tokens, detokenize, would_truncate. */
+#include <string.h>
+
+#include "base/utf8.h"
+#include "task/task.h"
+
+static const nlp_column one_text[] = {{"text", NLP_TYPE_TEXT}},
+                        ids_operand[] = {{"ids", NLP_TYPE_IDS}};
+static const nlp_column count_column[] = {{"tokens", NLP_TYPE_INTEGER}},
+                        ids_column[] = {{"ids", NLP_TYPE_IDS}};
+static const nlp_column text_column[] = {{"text", NLP_TYPE_TEXT}},
+                        flag_column[] = {{"truncated", NLP_TYPE_BOOLEAN}};
+static const nlp_column token_columns[] = {{"ord", NLP_TYPE_INTEGER},
+                                           {"id", NLP_TYPE_INTEGER},
+                                           {"token", NLP_TYPE_TEXT},
+                                           {"start_pos", NLP_TYPE_INTEGER},
+                                           {"end_pos", NLP_TYPE_INTEGER}};
+static const nlp_option_spec count_options[] = {NLP_OPTION_ON_ERROR, NLP_OPTION_SPECIAL};
+static const nlp_option_spec token_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPTION_ON_ERROR,
+                                                NLP_OPTION_MAX_TOKENS, NLP_OPTION_SPECIAL,
+                                                NLP_OPTION_PAIR};
+static const nlp_option_spec truncate_options[] = {NLP_OPTION_ON_ERROR, NLP_OPTION_MAX_TOKENS};
+
+static uint32_t token_limit(const nlp_task_call *call) {
+    uint32_t limit = call->model->encoder->spec.max_tokens, wanted = call->options->max_tokens;
+    return wanted && wanted < limit ? wanted : limit;
+}
+
+/* Ids of one text; limit 0: as many as it has. */
+static nlp_status encode(nlp_task_call *call, const nlp_text *text, uint32_t limit, nlp_encoding *e,
+                         nlp_output *output, nlp_error *err) {
+    const nlp_text *pair = call->options->pair.bytes ? &call->options->pair : NULL;
+    nlp_encode_options options = {.max_tokens = limit,
+                                  .no_special_tokens = !call->options->special_tokens};
+    NLP_TRY(nlp_tokenizer_encode(call->model->tokenizer, text, pair, &options, call->scratch,
+                                 call->poll, e, err));
+    if (e->truncated && call->options->on_overflow == NLP_OVERFLOW_ERROR)
+        return nlp_fail(err, NLP_ELIMIT, "a text needs %zu tokens, the limit is %u", e->n_full,
+                        limit);
+    output->n_tokens = (uint32_t)e->n;
+    output->truncated = e->truncated;
+    call->counters->tokens += e->n;
+    call->counters->unknown_tokens += e->n_unknown;
+    call->counters->truncated += e->truncated;
+    return NLP_OK;
+}
+
+typedef nlp_status (*put_fn)(nlp_task_call *call, const nlp_text *text, const nlp_encoding *e,
+                             nlp_output *output, nlp_error *err);
+
+static nlp_status run_each(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
+                           uint32_t limit, put_fn put, nlp_error *err) {
+    for (size_t i = 0; i < request->n_inputs; i++) {
+        nlp_encoding e;
+        outputs[i].status = encode(call, &request->texts[i], limit, &e, &outputs[i], err);
+        if (outputs[i].status == NLP_OK)
+            outputs[i].status = put(call, &request->texts[i], &e, &outputs[i], err);
+        bool fatal = outputs[i].status == NLP_ECANCELED || outputs[i].status == NLP_ENOMEM;
+        if (outputs[i].status != NLP_OK && (fatal || !call->options->on_error_null))
+            return outputs[i].status;
+        NLP_TRY(nlp_poll_work(call->poll, 1 << 12, err));
+    }
+    return NLP_OK;
+}
+
+static nlp_status put_count(nlp_task_call *call, const nlp_text *text, const nlp_encoding *e,
+                            nlp_output *output, nlp_error *err) {
+    (void)text;
+    nlp_value *cell = nlp_task_row(call, output, 1, 1);
+    if (cell) *cell = nlp_value_integer((int64_t)e->n_full);
+    return nlp_arena_status(call->arena, err);
+}
+
+static nlp_status put_ids(nlp_task_call *call, const nlp_text *text, const nlp_encoding *e,
+                          nlp_output *output, nlp_error *err) {
+    (void)text;
+    nlp_value *cell = nlp_task_row(call, output, 1, 1);
+    int32_t *ids = NLP_PUSH(call->arena, int32_t, e->n);
+    NLP_TRY(nlp_arena_status(call->arena, err));
+    if (e->n) memcpy(ids, e->ids, e->n * sizeof *ids);
+    *cell = (nlp_value){.type = NLP_TYPE_IDS, .n = (uint32_t)e->n, .as.ids = ids};
+    return NLP_OK;
+}
+
+static nlp_status put_truncated(nlp_task_call *call, const nlp_text *text, const nlp_encoding *e,
+                                nlp_output *output, nlp_error *err) {
+    (void)text;
+    nlp_value *cell = nlp_task_row(call, output, 1, 1);
+    if (cell)
+        *cell = (nlp_value){.type = NLP_TYPE_BOOLEAN, .as.boolean = e->n_full > token_limit(call)};
+    return nlp_arena_status(call->arena, err);
+}
+
+/* Byte offsets rise from token to token, so characters are counted in one pass over the text. */
+typedef struct ruler {
+    const char *text;
+    size_t n_bytes, at, characters;
+} ruler;
+
+static int64_t characters_before(ruler *r, size_t byte) {
+    if (byte < r->at) r->at = r->characters = 0;
+    r->characters += nlp_utf8_length(r->text + r->at, byte - r->at);
+    r->at = byte;
+    return (int64_t)r->characters;
+}
+
+static nlp_status put_tokens(nlp_task_call *call, const nlp_text *text, const nlp_encoding *e,
+                             nlp_output *output, nlp_error *err) {
+    nlp_value *cells = nlp_task_row(call, output, (uint32_t)e->n, 5);
+    NLP_TRY(nlp_arena_status(call->arena, err));
+    ruler rulers[2] = {{text->bytes, text->n_bytes, 0, 0},
+                       {call->options->pair.bytes, call->options->pair.n_bytes, 0, 0}};
+    for (size_t i = 0; i < e->n; i++, cells += 5) {
+        cells[0] = nlp_value_integer((int64_t)i + 1);
+        cells[1] = nlp_value_integer(e->ids[i]);
+        cells[2] = nlp_value_text(nlp_tokenizer_piece(call->model->tokenizer, e->ids[i]));
+        if (e->sequence[i] < 0) continue;
+        ruler *r = &rulers[e->sequence[i]];
+        cells[3] = nlp_value_integer(characters_before(r, e->start[i]) + 1);
+        cells[4] = nlp_value_integer(characters_before(r, e->end[i]));
+    }
+    return NLP_OK;
+}
+
+static nlp_status run_count(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
+                            nlp_error *err) {
+    return run_each(call, request, outputs, 0, put_count, err);
+}
+static nlp_status run_tokenize(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
+                               nlp_error *err) {
+    return run_each(call, request, outputs, token_limit(call), put_ids, err);
+}
+static nlp_status run_tokens(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
+                             nlp_error *err) {
+    return run_each(call, request, outputs, token_limit(call), put_tokens, err);
+}
+static nlp_status run_would_truncate(nlp_task_call *call, const nlp_request *request,
+                                     nlp_output *outputs, nlp_error *err) {
+    return run_each(call, request, outputs, 0, put_truncated, err);
+}
+
+static nlp_status run_detokenize(nlp_task_call *call, const nlp_request *request,
+                                 nlp_output *outputs, nlp_error *err) {
+    for (size_t i = 0; i < request->n_inputs; i++) {
+        nlp_text text;
+        const nlp_value *ids = &request->ids[i];
+        nlp_value *cell = nlp_task_row(call, &outputs[i], 1, 1);
+        NLP_TRY(nlp_arena_status(call->arena, err));
+        if (ids->type == NLP_TYPE_NULL) continue;
+        NLP_TRY(nlp_tokenizer_decode(call->model->tokenizer, ids->as.ids, ids->n, true, call->arena,
+                                     &text, err));
+        *cell = nlp_value_text(text);
+        NLP_TRY(nlp_poll_work(call->poll, (uint64_t)ids->n << 6, err));
+    }
+    return NLP_OK;
+}
+
+#define SPEC(name_, help_, operand_, columns_, n_, rows_, options_)                                \
+    {                                                                                              \
+        .struct_size = sizeof(nlp_task_spec), .name = name_, .help = help_, .operands = operand_,  \
+        .n_operands = 1, .columns = columns_, .n_columns = n_, .returns_rows = rows_,              \
+        .model_setting = "embed_model", .default_model = "minilm", .options = options_,            \
+        .n_options = sizeof options_ / sizeof *options_                                            \
+    }
+static const nlp_task_spec count_spec =
+    SPEC("token_count", "tokens of a text, special ones included", one_text, count_column, 1, false,
+         count_options);
+static const nlp_task_spec tokenize_spec =
+    SPEC("tokenize", "token ids of a text", one_text, ids_column, 1, false, token_options);
+static const nlp_task_spec tokens_spec = SPEC("tokens", "tokens of a text with their places",
+                                              one_text, token_columns, 5, true, token_options);
+static const nlp_task_spec detokenize_spec = {.struct_size = sizeof(nlp_task_spec),
+                                              .name = "detokenize",
+                                              .help =
+                                                  "the text of token ids, special ones left out",
+                                              .operands = ids_operand,
+                                              .n_operands = 1,
+                                              .columns = text_column,
+                                              .n_columns = 1,
+                                              .model_setting = "embed_model",
+                                              .default_model = "minilm"};
+static const nlp_task_spec truncate_spec =
+    SPEC("would_truncate", "whether a text is over the token limit", one_text, flag_column, 1,
+         false, truncate_options);
+
+const nlp_task_vtable nlp_task_token_count = {sizeof(nlp_task_vtable), &count_spec, run_count};
+const nlp_task_vtable nlp_task_tokenize = {sizeof(nlp_task_vtable), &tokenize_spec, run_tokenize};
+const nlp_task_vtable nlp_task_tokens = {sizeof(nlp_task_vtable), &tokens_spec, run_tokens};
+const nlp_task_vtable nlp_task_detokenize = {sizeof(nlp_task_vtable), &detokenize_spec,
+                                             run_detokenize};
+const nlp_task_vtable nlp_task_would_truncate = {sizeof(nlp_task_vtable), &truncate_spec,
+                                                 run_would_truncate};
