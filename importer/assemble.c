@@ -259,8 +259,10 @@ static nlp_status write_role(const assembly *a, const nlp_role *role, uint32_t l
     char name[64];
     size_t n = role->rows ? (size_t)role->rows_times * spec_value(&a->folder->spec, role->rows)
                           : a->folder->head.n_labels;
-    snprintf(name, sizeof name, role->per_layer ? "layer.%u.%s" : "%.0u%s",
-             role->per_layer ? layer : 0, role->name);
+    if (role->per_layer)
+        snprintf(name, sizeof name, "layer.%u.%s", layer, role->name);
+    else
+        snprintf(name, sizeof name, "%s", role->name);
     switch (role->kind) {
     case NLP_ROLE_TABLE:
         return write_table(a, role, name);

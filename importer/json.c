@@ -1,30 +1,27 @@
 /* json.c: a linear pre-scan for size and depth, then libjansson with its heap under a budget. */
 #include "json.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_DEPTH = 64, HEAP_PER_BYTE = 24, HEAP_EXTRA = 1 << 20 };
 
-/* jansson has one pair of allocation functions for the whole process; the importer runs in a
- * process of its own (the command line), one document at a time. Each block begins with its size.
+/* jansson has one pair of allocation functions for the whole process. Blocks are malloc's own, so
+ * that documents made before and freed after are none of our business; what a block takes is asked
+ * of malloc. The importer runs in a process of its own (the command line), one document at a time.
  */
 static size_t heap_left;
 
 static void *budget_alloc(size_t n_bytes) {
-    size_t total = n_bytes + 16;
-    if (total < n_bytes || total > heap_left) return NULL;
-    size_t *block = malloc(total);
-    if (!block) return NULL;
-    heap_left -= total;
-    block[0] = total;
-    return block + 2;
+    void *block = n_bytes <= heap_left ? malloc(n_bytes) : NULL;
+    size_t taken = block ? malloc_usable_size(block) : 0;
+    heap_left -= taken < heap_left ? taken : heap_left;
+    return block;
 }
 
-static void budget_free(void *pointer) {
-    if (!pointer) return;
-    size_t *block = (size_t *)pointer - 2;
-    heap_left += block[0];
+static void budget_free(void *block) {
+    if (block) heap_left += malloc_usable_size(block);
     free(block);
 }
 

@@ -147,15 +147,19 @@ static nlp_status open_base(nlp_engine *engine, const void *bytes, size_t n_byte
 
 /* ---- Opening ---- */
 
-/* An opened model of that identity, with one more reference; NULL where there is none. Under the
- * lock. */
-static nlp_model *find_opened(nlp_engine *engine, const char *path,
-                              const nlp_file_identity *identity, const char *digest) {
+/* An opened model, with one more reference; NULL where there is none. Under the lock. */
+static nlp_model *find_file(nlp_engine *engine, const char *path, const nlp_file_identity *identity) {
     for (nlp_model *m = engine->models; m; m = m->next) {
-        bool same = path ? m->path && !strcmp(m->path, path) &&
-                               !memcmp(&m->identity, identity, sizeof *identity)
-                         : m->from_bytes && !strcmp(m->digest, digest);
-        if (!same) continue;
+        if (!m->path || strcmp(m->path, path) || memcmp(&m->identity, identity, sizeof *identity)) continue;
+        m->n_references++;
+        return m;
+    }
+    return NULL;
+}
+
+static nlp_model *find_bytes(nlp_engine *engine, const char *digest) {
+    for (nlp_model *m = engine->models; m; m = m->next) {
+        if (!m->from_bytes || strcmp(m->digest, digest)) continue;
         m->n_references++;
         return m;
     }
@@ -212,7 +216,7 @@ nlp_status nlp_model_open_file(nlp_engine *engine, const char *path, const nlp_s
     NLP_TRY(nlp_file_identify(path, &identity, err));
     nlp_mutex_lock(&engine->lock);
     nlp_models_sweep(engine, false);
-    *model = find_opened(engine, path, &identity, NULL);
+    *model = find_file(engine, path, &identity);
     nlp_store_options store = engine->store;
     nlp_mutex_unlock(&engine->lock);
     if (*model) return NLP_OK;
@@ -259,7 +263,7 @@ nlp_status nlp_model_open_bytes(nlp_engine *engine, const char *name, const void
     if (status == NLP_OK) {
         nlp_hex(digest, sizeof digest, hex);
         nlp_mutex_lock(&engine->lock);
-        *model = find_opened(engine, NULL, NULL, hex);
+        *model = find_bytes(engine, hex);
         nlp_mutex_unlock(&engine->lock);
     }
     if (status == NLP_OK && !*model)

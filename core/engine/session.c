@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "engine/engine.h"
+#include "task/fit.h"
 
 struct nlp_session {
     nlp_engine *engine;
@@ -141,7 +142,7 @@ static nlp_status check_request(const nlp_session *s, const nlp_request *r,
 
 static nlp_status run_call(nlp_session *s, nlp_task_call *call, const nlp_task_vtable *task,
                            const nlp_request *r, nlp_error *err) {
-    distinct d;
+    distinct d = {0};
     nlp_request own = *r;
     NLP_TRY(make_distinct(s, r, &d, err));
     nlp_output *computed = NLP_PUSH_ZERO(&s->scratch, nlp_output, d.n + 1);
@@ -239,5 +240,84 @@ nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *id
     nlp_status status =
         nlp_encoder_run(e, s->engine->kernels, &unit, scratch, bytes, &hooks, &poll, &hidden, err);
     nlp_fp_restore(saved);
+    return status;
+}
+
+/* ---- Fitting ---- */
+
+/* Vectors of all texts, some hundreds at a time: what a batch leaves in the scratch is gone with
+ * the next one. */
+static nlp_status embed_rows(nlp_session *s, nlp_task_call *call, const nlp_fit_job *job,
+                             float *vectors, nlp_error *err) {
+    enum { BATCH = 512 };
+    for (size_t first = 0; first < job->n; first += BATCH) {
+        size_t n = job->n - first < BATCH ? job->n - first : BATCH;
+        float *rows;
+        uint32_t dims;
+        nlp_arena batch;
+        nlp_task_call own = *call;
+        nlp_arena_init(&batch, &s->mem);
+        own.scratch = &batch;
+        nlp_output *outputs = NLP_PUSH_ZERO(&batch, nlp_output, n);
+        nlp_status status = nlp_arena_status(&batch, err);
+        if (status == NLP_OK)
+            status = nlp_task_embed(&own, job->texts + first, n, &rows, &dims, outputs, err);
+        if (status == NLP_OK) memcpy(vectors + first * dims, rows, n * dims * sizeof *rows);
+        nlp_arena_deinit(&batch);
+        NLP_TRY(status);
+    }
+    return NLP_OK;
+}
+
+static nlp_status run_fit(nlp_session *s, nlp_task_call *call, nlp_fit_job *job, nlp_error *err) {
+    NLP_TRY(nlp_fit_prepare(job, err));
+    job->dims = nlp_pool_dims(call->model->pooler, call->model->encoder->spec.hidden_size, NULL);
+    float *vectors = nlp_arena_push(&s->scratch, job->n, job->dims * sizeof *vectors);
+    NLP_TRY(nlp_arena_status(&s->scratch, err));
+    NLP_TRY(embed_rows(s, call, job, vectors, err));
+    job->vectors = vectors;
+    return nlp_fit_run(job, call->poll, err);
+}
+
+nlp_status nlp_fit(nlp_session *s, nlp_model *base, const char *name, const nlp_text *texts,
+                   const nlp_text *labels, size_t n, const nlp_option *options, size_t n_options,
+                   const nlp_stop *stop, nlp_fit_result *result, nlp_error *err) {
+    nlp_task_options plain;
+    nlp_counters counters = {0};
+    *result = (nlp_fit_result){0};
+    if (base->base)
+        return nlp_fail(err, NLP_EINVAL, "model %s is a task pack itself; a base is needed",
+                        base->name);
+    uint64_t saved = nlp_fp_enter();
+    nlp_poll poll = begin(s, stop);
+    nlp_status status =
+        nlp_task_options_read(nlp_task_find(s->engine, "embed"), NULL, 0, &plain, err);
+    nlp_task_call call = {.model = &base->task,
+                          .options = &plain,
+                          .kernels = s->engine->kernels,
+                          .arena = &s->arena,
+                          .scratch = &s->scratch,
+                          .workers = s->engine->workers,
+                          .threads = s->engine->threads,
+                          .poll = &poll,
+                          .counters = &counters};
+    nlp_fit_job job = {.name = name,
+                       .base_name = base->name,
+                       .base_digest = base->pack.header->digest,
+                       .texts = texts,
+                       .labels = labels,
+                       .n = n,
+                       .options = options,
+                       .n_options = n_options,
+                       .arena = &s->arena,
+                       .scratch = &s->scratch};
+    if (status == NLP_OK) status = run_fit(s, &call, &job, err);
+    count(s->engine, &counters, n, status);
+    nlp_fp_restore(saved);
+    if (status == NLP_OK)
+        *result = (nlp_fit_result){.pack = job.pack,
+                                   .pack_bytes = job.pack_bytes,
+                                   .metrics = job.metrics,
+                                   .n_metrics = job.n_metrics};
     return status;
 }

@@ -16,7 +16,8 @@ typedef enum nlp_backing {
 typedef struct nlp_store_options {
     nlp_mem *mem; /* for private backing */
     nlp_weight_cache weight_cache;
-    const char *shm_prefix; /* for tests: "/nlp-" by default; folder is always the system's shm */
+    const char *shm_prefix;            /* NULL: "nlp-"; tests use their own */
+    void (*at_step)(const char *step); /* NULL; tests kill the process at a step */
 } nlp_store_options;
 
 typedef struct nlp_mapping {
@@ -50,6 +51,9 @@ nlp_status nlp_store_list(const nlp_store_options *options,
                           nlp_error *err);
 /* Takes the segment's lock, then unlinks it. */
 nlp_status nlp_store_drop(const nlp_store_options *options, const char *segment, nlp_error *err);
+/* The segment that a pack would have for this user, whether or not it is there. */
+nlp_status nlp_store_segment_of(const nlp_store_options *options, const char *path,
+                                char segment[80], nlp_error *err);
 /* Hashes the file and, where there is one, the segment. */
 nlp_status nlp_store_verify(const nlp_store_options *options, const char *path,
                             const nlp_stop *stop, nlp_error *err);
