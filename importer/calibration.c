@@ -125,23 +125,35 @@ static nlp_status compare(const probe *a, const probe *b, const char *text, cons
                              cosine, err);
 }
 
+/* Adds the cosines of some texts to a sum and keeps the least. */
+static nlp_status compare_all(const probe *a, const probe *b, const char *const *texts, size_t n,
+                              const nlp_stop *stop, double *sum, nlp_gate *gate, nlp_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        double cosine;
+        NLP_TRY(compare(a, b, texts[i], stop, &cosine, err));
+        *sum += cosine;
+        if (cosine < gate->min_cosine) gate->min_cosine = cosine;
+        gate->n_texts++;
+    }
+    return NLP_OK;
+}
+
 nlp_status nlp_gate_measure(const void *reference, size_t reference_bytes, const void *pack,
                             size_t pack_bytes, const nlp_stop *stop, nlp_gate *gate,
                             nlp_error *err) {
     probe a, b = {0};
+    double plain = 0, odd = 0;
     *gate = (nlp_gate){.min_cosine = 1};
     nlp_status status = probe_open(&a, reference, reference_bytes, stop, err);
     if (status == NLP_OK) status = probe_open(&b, pack, pack_bytes, stop, err);
-    for (size_t i = 0; i < nlp_n_gate_texts && status == NLP_OK; i++) {
-        double cosine;
-        status = compare(&a, &b, nlp_calibration_texts[i], stop, &cosine, err);
-        gate->mean_cosine += cosine;
-        if (cosine < gate->min_cosine) gate->min_cosine = cosine;
-        gate->n_texts++;
-    }
+    if (status == NLP_OK)
+        status = compare_all(&a, &b, nlp_gate_texts, nlp_n_gate_texts, stop, &plain, gate, err);
+    if (status == NLP_OK)
+        status = compare_all(&a, &b, nlp_calibration_texts, nlp_n_calibration_texts, stop, &odd,
+                             gate, err);
     probe_close(&a);
     probe_close(&b);
-    if (gate->n_texts) gate->mean_cosine /= gate->n_texts;
+    gate->mean_cosine = plain / (double)nlp_n_gate_texts;
     gate->passed = gate->mean_cosine >= 0.998 && gate->min_cosine >= 0.99;
     return status;
 }

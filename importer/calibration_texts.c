@@ -111,7 +111,10 @@ const char *const nlp_calibration_texts[] = {
     "N/A",
     "$ 9.99",
     "50 %",
-    /* the gate alone sees the rest */
+};
+const size_t nlp_n_calibration_texts = sizeof nlp_calibration_texts / sizeof *nlp_calibration_texts;
+
+const char *const nlp_gate_texts[] = {
     "The charger gets hot and the cable is far too short.",
     "Please tell me how to verify my identity.",
     "A quiet masterpiece.",
@@ -119,21 +122,28 @@ const char *const nlp_calibration_texts[] = {
     "Can I pay with cash when I pick it up?",
     "The flow behind the cylinder becomes unsteady above a critical speed.",
     "My dog ate the remote, so this review is about how good it looked before.",
-    "good",
-    ";",
-    "~~~~",
-    "\xe2\x82\xac",
-    "99",
-    "Qu'est-ce que c'est ?",
-    "\xe4\xbd\xa0\xe5\xa5\xbd",
-    "k",
     "I have been waiting for the refund of a cancelled booking since the beginning of the month.",
     "An old man sits on a bench and feeds the pigeons.",
     "The soundtrack is the only thing that saves this film from being a complete waste of time.",
     "light, fast, quiet",
     "It stopped working after the first charge and support never answered.",
+    "Why is my card not working abroad?",
+    "She sells her paintings at the market on Saturdays.",
+    "The software is slow to start but stable once it runs.",
+    "Parliament voted to delay the reform until next spring.",
+    "Is there a fee for exchanging currencies in the app?",
+    "A group of children is running across a field of tall grass.",
+    "I have had this vacuum cleaner for four years and never had to replace a part.",
+    "The jokes are old, the pace is slow and the ending is a shrug.",
+    "Temperature was recorded at three points along the heated plate.",
+    "Someone used my card without my permission, what should I do?",
+    "The concert was cancelled ten minutes before it should have begun.",
+    "Fits perfectly, looks better than in the photos, arrived a day early.",
+    "He promised to call back within an hour; that was on Tuesday.",
+    "The new museum of modern art attracted half a million visitors in its first year.",
+    "Where do you ship from and how long does it take?",
+    "If you liked the first book, you will find this one darker and shorter.",
+    "The zipper is already broken after two trips.",
+    "Water boils at a lower temperature high in the mountains.",
 };
-
-const size_t nlp_n_gate_texts = sizeof nlp_calibration_texts / sizeof *nlp_calibration_texts;
-const size_t nlp_n_calibration_texts =
-    sizeof nlp_calibration_texts / sizeof *nlp_calibration_texts - 20;
+const size_t nlp_n_gate_texts = sizeof nlp_gate_texts / sizeof *nlp_gate_texts;
