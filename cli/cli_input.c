@@ -85,7 +85,8 @@ static void set_problem(cli_record *record, nlp_status code, const char *message
 
 static void parse_record(cli_record *record) {
     json_error_t problem;
-    record->object = json_loadb(record->line, record->n_bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
+    record->object = json_loadb(record->line, record->n_bytes,
+                                JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
     if (json_is_object(record->object)) return;
     json_decref(record->object);
     record->object = NULL;

@@ -1,4 +1,5 @@
 /* cache.c: the weight cache as people see it: names of models to segments and back. */
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/engine.h"
@@ -12,11 +13,9 @@ typedef struct digest_search {
 
 static bool add_name(void *context, const nlp_model_info *info) {
     digest_search *s = context;
-    size_t n = strlen(s->names), room = sizeof s->names - n;
-    if (!strcmp(info->digest, s->digest) && strlen(info->name) + 2 < room) {
-        if (n) strcat(s->names, ",");
-        strcat(s->names, info->name);
-    }
+    size_t n = strlen(s->names);
+    if (!strcmp(info->digest, s->digest))
+        snprintf(s->names + n, sizeof s->names - n, "%s%s", n ? "," : "", info->name);
     return true;
 }
 

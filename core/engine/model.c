@@ -148,9 +148,11 @@ static nlp_status open_base(nlp_engine *engine, const void *bytes, size_t n_byte
 /* ---- Opening ---- */
 
 /* An opened model, with one more reference; NULL where there is none. Under the lock. */
-static nlp_model *find_file(nlp_engine *engine, const char *path, const nlp_file_identity *identity) {
+static nlp_model *find_file(nlp_engine *engine, const char *path,
+                            const nlp_file_identity *identity) {
     for (nlp_model *m = engine->models; m; m = m->next) {
-        if (!m->path || strcmp(m->path, path) || memcmp(&m->identity, identity, sizeof *identity)) continue;
+        if (!m->path || strcmp(m->path, path) || memcmp(&m->identity, identity, sizeof *identity))
+            continue;
         m->n_references++;
         return m;
     }

@@ -350,7 +350,7 @@ nlp_value nlp_value_text(nlp_text text) {
     return (nlp_value){.type = NLP_TYPE_TEXT, .n = (uint32_t)text.n_bytes, .as.text = text.bytes};
 }
 nlp_value nlp_value_real(double real) {
-    return (nlp_value){.type = NLP_TYPE_REAL, .as.real = real};
+    return (nlp_value){.type = NLP_TYPE_REAL, .as.real = (double)(float)real};
 }
 nlp_value nlp_value_integer(int64_t integer) {
     return (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = integer};

@@ -146,7 +146,7 @@ static void put_sentiment(const nlp_task_call *call, const float *scores, nlp_ou
                           nlp_value *cell) {
     const nlp_head_spec *head = &call->model->head->spec;
     uint32_t best = best_of(scores, head->n_labels), polarity = head->polarity[best];
-    output->score = polarity_score(call, scores);
+    output->score = (double)(float)polarity_score(call, scores);
     if ((double)scores[best] < call->options->threshold)
         polarity = NLP_POLARITY_NEUTRAL; /* NaN: never */
     *cell = nlp_value_text(polarity_name(polarity));
@@ -154,7 +154,7 @@ static void put_sentiment(const nlp_task_call *call, const float *scores, nlp_ou
 
 static void put_sentiment_score(const nlp_task_call *call, const float *scores, nlp_output *output,
                                 nlp_value *cell) {
-    output->score = polarity_score(call, scores);
+    output->score = (double)(float)polarity_score(call, scores);
     *cell = nlp_value_real(output->score);
 }
 

@@ -1,0 +1,232 @@
+/* sqlite_call.c: from SQL values to a request: stop, errors, models, options. */
+#include <stdio.h>
+#include <string.h>
+
+#include "sqlite_nlp.h"
+
+/* ---- Stop ---- */
+
+/* SQLite before 3.41 can't be asked whether it was interrupted, but a statement that is stepped
+ * sees interrupts and the progress handler. About 1 microsecond, asked about four times a
+ * millisecond. */
+static bool was_interrupted(void *context) {
+    nlp_connection *c = context;
+#if SQLITE_VERSION_NUMBER >= 3041000
+    if (sqlite3_libversion_number() >= 3041000 && sqlite3_is_interrupted(c->db)) return true;
+#endif
+    if (!c->poll && sqlite3_prepare_v3(c->db, "SELECT 1", -1, SQLITE_PREPARE_PERSISTENT, &c->poll,
+                                       NULL) != SQLITE_OK)
+        return false;
+    int rc = sqlite3_step(c->poll);
+    sqlite3_reset(c->poll);
+    return rc == SQLITE_INTERRUPT;
+}
+
+nlp_stop nlp_sqlite_stop(nlp_connection *c) {
+    return (nlp_stop){.should_stop = was_interrupted, .context = c};
+}
+
+/* ---- Errors ---- */
+
+char *nlp_sqlite_message(const nlp_error *err) {
+    return *err->hint ? sqlite3_mprintf("%s (hint: %s)", err->message, err->hint)
+                      : sqlite3_mprintf("%s", err->message);
+}
+
+void nlp_sqlite_error(sqlite3_context *context, const nlp_error *err) {
+    char *message = nlp_sqlite_message(err);
+    if (!message || err->code == NLP_ENOMEM) {
+        sqlite3_result_error_nomem(context);
+    } else {
+        sqlite3_result_error(context, message, -1);
+        sqlite3_result_error_code(context, nlp_status_sqlite(err->code));
+    }
+    sqlite3_free(message);
+}
+
+static nlp_status fail(nlp_error *err, nlp_status code, const char *message) {
+    snprintf(err->message, sizeof err->message, "%s", message);
+    err->hint[0] = 0;
+    return err->code = code;
+}
+
+/* ---- Values ---- */
+
+nlp_text nlp_sqlite_text(sqlite3_value *value) {
+    if (sqlite3_value_type(value) == SQLITE_NULL) return (nlp_text){0};
+    const char *bytes = (const char *)sqlite3_value_text(value);
+    return (nlp_text){bytes ? bytes : "", (size_t)sqlite3_value_bytes(value)};
+}
+
+/* ---- Models ---- */
+
+/* A head that nlp_fit left in this database. */
+static nlp_status stored_model(nlp_connection *c, const char *name, nlp_model **model,
+                               nlp_error *err) {
+    sqlite3_stmt *statement;
+    nlp_error own;
+    if (sqlite3_prepare_v2(c->db, "SELECT digest, bytes FROM main.nlp_packs WHERE name = ?1", -1,
+                           &statement, NULL) != SQLITE_OK)
+        return NLP_ENOMODEL; /* no such table: the first message stands */
+    sqlite3_bind_text(statement, 1, name, -1, SQLITE_STATIC);
+    nlp_status status = NLP_ENOMODEL;
+    if (sqlite3_step(statement) == SQLITE_ROW) {
+        const char *digest = (const char *)sqlite3_column_text(statement, 0);
+        bool same = c->stored && digest && !strcmp(c->stored_name, name) &&
+                    !strcmp(c->stored_digest, digest);
+        nlp_stop stop = nlp_sqlite_stop(c);
+        status = NLP_OK;
+        if (!same) {
+            nlp_model_close(c->stored);
+            c->stored = NULL;
+            status = nlp_model_open_bytes(c->engine, name, sqlite3_column_blob(statement, 1),
+                                          (size_t)sqlite3_column_bytes(statement, 1), &stop,
+                                          &c->stored, &own);
+            snprintf(c->stored_name, sizeof c->stored_name, "%s", name);
+            snprintf(c->stored_digest, sizeof c->stored_digest, "%s", digest ? digest : "");
+            if (status != NLP_OK) *err = own;
+        }
+        /* one more reference for the caller: the same bytes are found by their digest */
+        if (status == NLP_OK)
+            status =
+                nlp_model_open_bytes(c->engine, name, sqlite3_column_blob(statement, 1),
+                                     (size_t)sqlite3_column_bytes(statement, 1), &stop, model, err);
+    }
+    sqlite3_finalize(statement);
+    return status;
+}
+
+nlp_status nlp_sqlite_model(nlp_connection *c, const char *name, nlp_model **model,
+                            nlp_error *err) {
+    nlp_stop stop = nlp_sqlite_stop(c);
+    nlp_status status = nlp_model_open(c->engine, name, &stop, model, err);
+    if (status != NLP_ENOMODEL || strstr(err->message, "base with digest")) return status;
+    return stored_model(c, name, model, err);
+}
+
+/* ---- Options ---- */
+
+static bool read_member(sqlite3_stmt *row, nlp_option *option) {
+    const char *type = (const char *)sqlite3_column_text(row, 1);
+    option->key = (const char *)sqlite3_column_text(row, 0);
+    if (!strcmp(type, "text"))
+        option->value = (nlp_value){.type = NLP_TYPE_TEXT,
+                                    .n = (uint32_t)sqlite3_column_bytes(row, 2),
+                                    .as.text = (const char *)sqlite3_column_text(row, 2)};
+    else if (!strcmp(type, "integer"))
+        option->value =
+            (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = sqlite3_column_int64(row, 2)};
+    else if (!strcmp(type, "real"))
+        option->value =
+            (nlp_value){.type = NLP_TYPE_REAL, .as.real = sqlite3_column_double(row, 2)};
+    else if (!strcmp(type, "true") || !strcmp(type, "false"))
+        option->value = (nlp_value){.type = NLP_TYPE_BOOLEAN, .as.boolean = *type == 't'};
+    else if (!strcmp(type, "null"))
+        option->value = (nlp_value){.type = NLP_TYPE_NULL};
+    else
+        return false;
+    return option->key != NULL;
+}
+
+/* Keys and texts of the options lie behind each other in one block of the connection. */
+static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *err) {
+    size_t room = 2 * strlen(json) + 2 * NLP_MAX_OPTIONS + 2, used;
+    char *block = sqlite3_malloc64(room + strlen(json) + 1);
+    if (!block) return fail(err, NLP_ENOMEM, "out of memory");
+    used = strlen(json) + 1;
+    memcpy(block, json, used);
+    sqlite3_free(c->options_text);
+    c->options_text = block;
+    c->n_options = 0;
+    int rc;
+    sqlite3_bind_text(c->parse, 1, json, -1, SQLITE_STATIC);
+    while ((rc = sqlite3_step(c->parse)) == SQLITE_ROW) {
+        nlp_option option;
+        if (c->n_options == NLP_MAX_OPTIONS || !read_member(c->parse, &option)) {
+            rc = SQLITE_MISMATCH;
+            break;
+        }
+        size_t n = strlen(option.key) + 1;
+        option.key = memcpy(block + used, option.key, n);
+        used += n;
+        if (option.value.type == NLP_TYPE_TEXT) {
+            option.value.as.text = memcpy(block + used, option.value.as.text, option.value.n);
+            used += option.value.n;
+        }
+        c->options[c->n_options++] = option;
+    }
+    sqlite3_reset(c->parse);
+    sqlite3_clear_bindings(c->parse);
+    if (rc == SQLITE_DONE) return NLP_OK;
+    sqlite3_free(c->options_text);
+    c->options_text = NULL;
+    return fail(err, rc == SQLITE_INTERRUPT ? NLP_ECANCELED : NLP_EINVAL,
+                rc == SQLITE_MISMATCH
+                    ? "options must be an object of texts, numbers, true, false and null"
+                    : "options are no JSON object");
+}
+
+nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_option **options,
+                              size_t *n, nlp_error *err) {
+    if (!c->parse && sqlite3_prepare_v3(c->db, "SELECT key, type, atom FROM json_each(?1)", -1,
+                                        SQLITE_PREPARE_PERSISTENT, &c->parse, NULL) != SQLITE_OK)
+        return fail(err, NLP_EUNSUPPORTED,
+                    "this SQLite was built without JSON functions, which options need");
+    if (!c->options_text || strcmp(c->options_text, json)) {
+        nlp_status status = keep_options(c, json, err);
+        if (status != NLP_OK) return status;
+    }
+    *options = c->options;
+    *n = c->n_options;
+    return NLP_OK;
+}
+
+/* ---- Arguments behind the operands ---- */
+
+static const char *default_model(const nlp_task_spec *task) {
+    const char *set = task->model_setting ? nlp_sqlite_setting(task->model_setting) : "";
+    return *set ? set : task->default_model;
+}
+
+/* Only a call that leaves the model to the settings also takes on_overflow from them. */
+static void add_setting(nlp_arguments *a, const nlp_task_spec *task, const char *key) {
+    const char *value = nlp_sqlite_setting(key);
+    bool known = false;
+    for (uint32_t i = 0; i < task->n_options; i++)
+        known = known || !strcmp(task->options[i].key, key);
+    for (size_t i = 0; i < a->n_options; i++) known = known && strcmp(a->options[i].key, key);
+    if (!*value || !known) return;
+    a->options[a->n_options++] = (nlp_option){
+        .key = key,
+        .value = {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(value), .as.text = value}};
+}
+
+nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, int argc,
+                                sqlite3_value **argv, nlp_arguments *a, nlp_error *err) {
+    const char *name = NULL;
+    memset(a, 0, sizeof *a);
+    for (int i = 0; i < argc; i++) {
+        const nlp_option *options;
+        const char *text = (const char *)sqlite3_value_text(argv[i]);
+        int type = sqlite3_value_type(argv[i]);
+        if (type == SQLITE_NULL) {
+            a->is_null = true;
+        } else if (type != SQLITE_TEXT) {
+            return fail(
+                err, NLP_EINVAL,
+                "behind the operands stand the name of a model and options as JSON, both texts");
+        } else if (*text == '{') {
+            nlp_status status = nlp_sqlite_options(c, text, &options, &a->n_options, err);
+            if (status != NLP_OK) return status;
+            memcpy(a->options, options, a->n_options * sizeof *options);
+        } else if (name) {
+            return fail(err, NLP_EINVAL,
+                        "two models are named; options are a JSON text that begins with {");
+        } else {
+            name = text;
+        }
+    }
+    if (a->is_null) return NLP_OK;
+    if (!name) add_setting(a, task, "on_overflow");
+    return nlp_sqlite_model(c, name ? name : default_model(task), &a->model, err);
+}

@@ -1,0 +1,92 @@
+/* sqlite_nlp.h: what the files of the SQLite adapter share. The adapter knows nlp.h and SQLite, no
+ * core header. One engine a process, shared by its connections; one session a connection. */
+#ifndef NLP_SQLITE_NLP_H
+#define NLP_SQLITE_NLP_H
+
+#include <sqlite3ext.h>
+
+#include "nlp.h"
+
+SQLITE_EXTENSION_INIT3
+
+enum { NLP_MAX_OPTIONS = 32 };
+
+/* State of one connection, shared by all functions and tables of it. */
+typedef struct nlp_connection {
+    sqlite3 *db;
+    nlp_engine *engine;
+    nlp_session *session;
+    sqlite3_stmt *poll;  /* SELECT 1: sees interrupts and progress handlers */
+    sqlite3_stmt *parse; /* members of a JSON text */
+    char *options_text;  /* the JSON that `options` was made from */
+    nlp_option options[NLP_MAX_OPTIONS];
+    size_t n_options;
+    nlp_model *stored; /* the last model that came from the table nlp_packs */
+    char stored_name[128], stored_digest[65];
+    int n_references;
+} nlp_connection;
+
+/* sqlite_settings.c: the process's engine and its settings. */
+nlp_engine *
+nlp_sqlite_engine(nlp_error *err); /* opened on first use; never closed: the library stays loaded */
+const char *
+nlp_sqlite_setting(const char *key); /* "" where it is not set; "on_overflow", "embed_model" ... */
+nlp_status nlp_sqlite_set(const char *key, const char *value, nlp_error *err);
+const char *nlp_sqlite_setting_at(int index); /* keys, for nlp_config(); NULL past the last */
+
+/* sqlite_call.c */
+nlp_stop nlp_sqlite_stop(nlp_connection *c);
+/* Puts message and hint, and the code of the status, into the context. */
+void nlp_sqlite_error(sqlite3_context *context, const nlp_error *err);
+char *nlp_sqlite_message(const nlp_error *err); /* for a table's zErrMsg; sqlite3_malloc */
+
+/* What stands behind the operands: a text that begins with '{' is options, another text the model.
+ */
+typedef struct nlp_arguments {
+    nlp_model *model; /* close it */
+    bool is_null;     /* the model was given as NULL: the answer is NULL */
+    nlp_option options[NLP_MAX_OPTIONS + 1];
+    size_t n_options;
+} nlp_arguments;
+nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, int argc,
+                                sqlite3_value **argv, nlp_arguments *arguments, nlp_error *err);
+/* A model by name: of the model path, else of the table nlp_packs of this database. */
+nlp_status nlp_sqlite_model(nlp_connection *c, const char *name, nlp_model **model, nlp_error *err);
+nlp_text nlp_sqlite_text(sqlite3_value *value); /* bytes NULL for NULL */
+/* Options of a JSON text, kept by the connection until the next one. */
+nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_option **options,
+                              size_t *n, nlp_error *err);
+
+/* sqlite_functions.c, sqlite_tables.c, sqlite_packs.c: registering; SQLite codes. */
+int nlp_sqlite_functions(nlp_connection *c);
+int nlp_sqlite_tables(nlp_connection *c);
+int nlp_sqlite_packs(nlp_connection *c);
+void nlp_sqlite_result(sqlite3_context *context, const nlp_value *value);
+void nlp_sqlite_release(void *connection); /* xDestroy of everything that holds the connection */
+
+/* ---- Tables whose rows are made some at a time ---- */
+typedef struct nlp_rows {
+    nlp_value *cells; /* [n_rows][n_columns]; texts, vectors and ids are owned copies */
+    int n_rows, n_columns;
+} nlp_rows;
+
+typedef struct nlp_table_kind {
+    const char *name;
+    const char
+        *columns; /* declared columns, then hidden arguments: "ord, embedding, texts HIDDEN, ..." */
+    int n_columns, n_arguments, n_required;
+    bool direct_only;
+    /* Makes the next rows; none: the end. *state is the cursor's own, freed by sqlite3_free when it
+     * closes. */
+    nlp_status (*fill)(nlp_connection *c, const struct nlp_table_kind *kind, int argc,
+                       sqlite3_value **argv, void **state, nlp_rows *rows, nlp_error *err);
+    const nlp_task_spec *task;
+} nlp_table_kind;
+int nlp_sqlite_table(nlp_connection *c,
+                     const nlp_table_kind *kind); /* kind: static, or sqlite3_malloc'ed for ever */
+/* Appends one row of NULL values and returns it; NULL when out of memory. */
+nlp_value *nlp_rows_add(nlp_rows *rows);
+bool nlp_value_copy(nlp_value *to, const nlp_value *from); /* owns what it points to */
+nlp_value nlp_value_of_text(const char *text);             /* an owned copy */
+
+#endif

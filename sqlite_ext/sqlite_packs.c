@@ -1,0 +1,226 @@
+/* sqlite_packs.c: heads that are made in SQL and live in the database: nlp_fit, nlp_pack,
+ * nlp_pack_put, nlp_drop_model. All of them write or read the table nlp_packs and are for direct
+ * use only, never from a schema. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sqlite_nlp.h"
+
+static nlp_status fail(nlp_error *err, nlp_status code, const char *message) {
+    snprintf(err->message, sizeof err->message, "%s", message);
+    err->hint[0] = 0;
+    return err->code = code;
+}
+
+static nlp_status sqlite_failed(nlp_connection *c, nlp_error *err) {
+    return fail(err, sqlite3_errcode(c->db) == SQLITE_INTERRUPT ? NLP_ECANCELED : NLP_EINVAL,
+                sqlite3_errmsg(c->db));
+}
+
+/* ---- The table ---- */
+
+static const char create_table[] =
+    "CREATE TABLE IF NOT EXISTS main.nlp_packs(name TEXT PRIMARY KEY, digest TEXT NOT NULL, "
+    "base_digest TEXT NOT NULL, bytes BLOB NOT NULL, created TEXT NOT NULL) WITHOUT ROWID";
+
+static nlp_status insert_pack(nlp_connection *c, const char *name, const nlp_model_info *info,
+                              const void *bytes, size_t n, nlp_error *err) {
+    sqlite3_stmt *s;
+    if (sqlite3_exec(c->db, create_table, NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(
+            c->db, "INSERT OR REPLACE INTO main.nlp_packs VALUES(?1, ?2, ?3, ?4, datetime('now'))",
+            -1, &s, NULL) != SQLITE_OK)
+        return sqlite_failed(c, err);
+    sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 2, info->digest, -1, SQLITE_STATIC);
+    sqlite3_bind_text(s, 3, info->base_digest, -1, SQLITE_STATIC);
+    sqlite3_bind_blob64(s, 4, bytes, n, SQLITE_STATIC);
+    int rc = sqlite3_step(s);
+    sqlite3_finalize(s);
+    return rc == SQLITE_DONE ? NLP_OK : sqlite_failed(c, err);
+}
+
+/* A name made in SQL shadows no file. */
+static nlp_status put_pack(nlp_connection *c, const char *name, const void *bytes, size_t n,
+                           nlp_error *err) {
+    nlp_model *model;
+    nlp_model_info info = {.struct_size = sizeof info};
+    nlp_stop stop = nlp_sqlite_stop(c);
+    if (nlp_model_open(c->engine, name, &stop, &model, err) == NLP_OK) {
+        nlp_model_close(model);
+        return fail(err, NLP_EINVAL,
+                    "a model of that name lies in the model path; choose another name");
+    }
+    nlp_status status = nlp_model_open_bytes(c->engine, name, bytes, n, &stop, &model, err);
+    if (status != NLP_OK) return status;
+    nlp_model_get_info(model, &info);
+    status = *info.base_digest
+                 ? insert_pack(c, name, &info, bytes, n, err)
+                 : fail(err, NLP_EINVAL,
+                        "only task packs live in a database; a base belongs into the model path");
+    nlp_model_close(model);
+    return status;
+}
+
+/* ---- nlp_fit ---- */
+
+typedef struct corpus {
+    nlp_text *texts, *labels;
+    size_t n, capacity;
+} corpus;
+
+static void free_corpus(corpus *k) {
+    for (size_t i = 0; i < k->n; i++) {
+        sqlite3_free((void *)(uintptr_t)k->texts[i].bytes);
+        sqlite3_free((void *)(uintptr_t)k->labels[i].bytes);
+    }
+    sqlite3_free(k->texts);
+    sqlite3_free(k->labels);
+}
+
+static nlp_text copy_column(sqlite3_stmt *s, int column) {
+    const char *bytes = (const char *)sqlite3_column_text(s, column);
+    size_t n = (size_t)sqlite3_column_bytes(s, column);
+    char *copy = bytes ? sqlite3_malloc64(n + 1) : NULL;
+    if (copy) memcpy(copy, bytes, n);
+    return (nlp_text){copy, copy ? n : 0};
+}
+
+static bool add_row(corpus *k, sqlite3_stmt *s) {
+    if (k->n == k->capacity) {
+        size_t capacity = k->capacity ? 2 * k->capacity : 1024;
+        nlp_text *texts = sqlite3_realloc64(k->texts, capacity * sizeof *texts);
+        if (texts) k->texts = texts;
+        nlp_text *labels = sqlite3_realloc64(k->labels, capacity * sizeof *labels);
+        if (labels) k->labels = labels;
+        if (!texts || !labels) return false;
+        k->capacity = capacity;
+    }
+    k->texts[k->n] = copy_column(s, 0);
+    k->labels[k->n++] = copy_column(s, 1);
+    return true;
+}
+
+static nlp_status read_corpus(nlp_connection *c, const char *query, corpus *k, nlp_error *err) {
+    sqlite3_stmt *s;
+    int rc = sqlite3_prepare_v2(c->db, query, -1, &s, NULL);
+    if (rc != SQLITE_OK) return sqlite_failed(c, err);
+    nlp_status status = NLP_OK;
+    if (!s || sqlite3_column_count(s) != 2 || !sqlite3_stmt_readonly(s))
+        status = fail(err, NLP_EINVAL, "nlp_fit's query must read two columns, text and label");
+    while (status == NLP_OK && (rc = sqlite3_step(s)) == SQLITE_ROW)
+        if (!add_row(k, s)) status = fail(err, NLP_ENOMEM, "out of memory");
+    if (status == NLP_OK && rc != SQLITE_DONE) status = sqlite_failed(c, err);
+    sqlite3_finalize(s);
+    return status;
+}
+
+static nlp_status fit(nlp_connection *c, const char *name, const corpus *k, int argc,
+                      sqlite3_value **argv, nlp_rows *rows, nlp_error *err) {
+    nlp_arguments a;
+    nlp_fit_result result;
+    nlp_stop stop = nlp_sqlite_stop(c);
+    nlp_status status =
+        nlp_sqlite_arguments(c, nlp_task_find(c->engine, "embed"), argc, argv, &a, err);
+    if (status != NLP_OK || a.is_null) return status;
+    size_t n_options = a.n_options; /* on_overflow of the settings is no option of fitting */
+    while (n_options && !strcmp(a.options[n_options - 1].key, "on_overflow")) n_options--;
+    status = nlp_fit(c->session, a.model, name, k->texts, k->labels, k->n, a.options, n_options,
+                     &stop, &result, err);
+    if (status == NLP_OK) status = put_pack(c, name, result.pack, result.pack_bytes, err);
+    for (size_t i = 0; status == NLP_OK && i < result.n_metrics; i++) {
+        nlp_value *row = nlp_rows_add(rows);
+        if (!row) {
+            status = fail(err, NLP_ENOMEM, "out of memory");
+            break;
+        }
+        row[0] = nlp_value_of_text(result.metrics[i].name);
+        row[1] = (nlp_value){.type = NLP_TYPE_REAL, .as.real = result.metrics[i].value};
+    }
+    nlp_model_close(a.model);
+    return status;
+}
+
+static nlp_status fill_fit(nlp_connection *c, const nlp_table_kind *kind, int argc,
+                           sqlite3_value **argv, void **state, nlp_rows *rows, nlp_error *err) {
+    corpus k = {0};
+    const char *name = (const char *)sqlite3_value_text(argv[0]),
+               *query = (const char *)sqlite3_value_text(argv[1]);
+    (void)kind;
+    if (*state) return NLP_OK;
+    if (!(*state = sqlite3_malloc(1))) return fail(err, NLP_ENOMEM, "out of memory");
+    if (!name || !query) return fail(err, NLP_EINVAL, "nlp_fit takes a name and a query");
+    nlp_status status = read_corpus(c, query, &k, err);
+    if (status == NLP_OK) status = fit(c, name, &k, argc - 2, argv + 2, rows, err);
+    free_corpus(&k);
+    return status;
+}
+
+/* ---- nlp_pack, nlp_pack_put, nlp_drop_model ---- */
+
+static void pack(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    nlp_connection *c = sqlite3_user_data(context);
+    sqlite3_stmt *s;
+    (void)argc;
+    if (sqlite3_prepare_v2(c->db, "SELECT bytes FROM main.nlp_packs WHERE name = ?1", -1, &s,
+                           NULL) != SQLITE_OK)
+        return;
+    sqlite3_bind_value(s, 1, argv[0]);
+    if (sqlite3_step(s) == SQLITE_ROW) sqlite3_result_value(context, sqlite3_column_value(s, 0));
+    sqlite3_finalize(s);
+}
+
+static void pack_put(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    nlp_connection *c = sqlite3_user_data(context);
+    nlp_error err = {.code = NLP_EINVAL, .message = "nlp_pack_put takes a name and a pack's bytes"};
+    const char *name = (const char *)sqlite3_value_text(argv[0]);
+    const void *bytes = sqlite3_value_blob(argv[1]);
+    (void)argc;
+    if (!name || !bytes ||
+        put_pack(c, name, bytes, (size_t)sqlite3_value_bytes(argv[1]), &err) != NLP_OK)
+        nlp_sqlite_error(context, &err);
+    else
+        sqlite3_result_value(context, argv[0]);
+}
+
+static void drop_model(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    nlp_connection *c = sqlite3_user_data(context);
+    sqlite3_stmt *s;
+    nlp_error err = {.code = NLP_ENOMODEL,
+                     .message = "there is no model of that name in nlp_packs"};
+    bool good = false;
+    (void)argc;
+    if (sqlite3_prepare_v2(c->db, "DELETE FROM main.nlp_packs WHERE name = ?1", -1, &s, NULL) ==
+        SQLITE_OK) {
+        sqlite3_bind_value(s, 1, argv[0]);
+        good = sqlite3_step(s) == SQLITE_DONE && sqlite3_changes(c->db) > 0;
+        sqlite3_finalize(s);
+    }
+    if (good)
+        sqlite3_result_value(context, argv[0]);
+    else
+        nlp_sqlite_error(context, &err);
+}
+
+static int add(nlp_connection *c, const char *name, int n,
+               void (*call)(sqlite3_context *, int, sqlite3_value **)) {
+    c->n_references++;
+    return sqlite3_create_function_v2(c->db, name, n, SQLITE_UTF8 | SQLITE_DIRECTONLY, c, call,
+                                      NULL, NULL, nlp_sqlite_release);
+}
+
+int nlp_sqlite_packs(nlp_connection *c) {
+    static const nlp_table_kind fit_table = {
+        .name = "nlp_fit",
+        .columns = "metric, value, name HIDDEN, query HIDDEN, base_model HIDDEN, options HIDDEN",
+        .n_columns = 2,
+        .n_arguments = 4,
+        .n_required = 2,
+        .direct_only = true,
+        .fill = fill_fit};
+    int rc = nlp_sqlite_table(c, &fit_table);
+    if (rc == SQLITE_OK) rc = add(c, "nlp_pack", 1, pack);
+    if (rc == SQLITE_OK) rc = add(c, "nlp_pack_put", 2, pack_put);
+    return rc == SQLITE_OK ? add(c, "nlp_drop_model", 1, drop_model) : rc;
+}
