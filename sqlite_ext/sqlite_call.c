@@ -14,9 +14,8 @@ static bool was_interrupted(void *context) {
 #if SQLITE_VERSION_NUMBER >= 3041000
     if (sqlite3_libversion_number() >= 3041000 && sqlite3_is_interrupted(c->db)) return true;
 #endif
-    if (!c->poll && sqlite3_prepare_v3(c->db, "SELECT 1", -1, SQLITE_PREPARE_PERSISTENT, &c->poll,
-                                       NULL) != SQLITE_OK)
-        return false;
+    if (!c->poll && sqlite3_prepare_v2(c->db, "SELECT 1", -1, &c->poll, NULL) != SQLITE_OK)
+        return sqlite3_errcode(c->db) == SQLITE_INTERRUPT;
     int rc = sqlite3_step(c->poll);
     sqlite3_reset(c->poll);
     return rc == SQLITE_INTERRUPT;
@@ -24,6 +23,11 @@ static bool was_interrupted(void *context) {
 
 nlp_stop nlp_sqlite_stop(nlp_connection *c) {
     return (nlp_stop){.should_stop = was_interrupted, .context = c};
+}
+
+void nlp_sqlite_idle(nlp_connection *c) {
+    sqlite3_finalize(c->poll);
+    c->poll = NULL;
 }
 
 /* ---- Errors ---- */
@@ -138,11 +142,18 @@ static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *e
     sqlite3_free(c->options_text);
     c->options_text = block;
     c->n_options = 0;
-    int rc;
-    sqlite3_bind_text(c->parse, 1, json, -1, SQLITE_STATIC);
-    while ((rc = sqlite3_step(c->parse)) == SQLITE_ROW) {
+    sqlite3_stmt *row;
+    int rc = sqlite3_prepare_v2(c->db, "SELECT key, type, atom FROM json_each(?1)", -1, &row, NULL);
+    if (rc != SQLITE_OK) {
+        sqlite3_free(c->options_text);
+        c->options_text = NULL;
+        return fail(err, NLP_EUNSUPPORTED,
+                    "this SQLite was built without JSON functions, which options need");
+    }
+    sqlite3_bind_text(row, 1, json, -1, SQLITE_STATIC);
+    while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
         nlp_option option;
-        if (c->n_options == NLP_MAX_OPTIONS || !read_member(c->parse, &option)) {
+        if (c->n_options == NLP_MAX_OPTIONS || !read_member(row, &option)) {
             rc = SQLITE_MISMATCH;
             break;
         }
@@ -155,8 +166,7 @@ static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *e
         }
         c->options[c->n_options++] = option;
     }
-    sqlite3_reset(c->parse);
-    sqlite3_clear_bindings(c->parse);
+    sqlite3_finalize(row);
     if (rc == SQLITE_DONE) return NLP_OK;
     sqlite3_free(c->options_text);
     c->options_text = NULL;
@@ -168,10 +178,6 @@ static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *e
 
 nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_option **options,
                               size_t *n, nlp_error *err) {
-    if (!c->parse && sqlite3_prepare_v3(c->db, "SELECT key, type, atom FROM json_each(?1)", -1,
-                                        SQLITE_PREPARE_PERSISTENT, &c->parse, NULL) != SQLITE_OK)
-        return fail(err, NLP_EUNSUPPORTED,
-                    "this SQLite was built without JSON functions, which options need");
     if (!c->options_text || strcmp(c->options_text, json)) {
         nlp_status status = keep_options(c, json, err);
         if (status != NLP_OK) return status;

@@ -142,6 +142,7 @@ static void call_task(sqlite3_context *context, int argc, sqlite3_value **argv) 
     if (status != NLP_OK) nlp_sqlite_error(context, &err);
     sqlite3_free(o.id_storage);
     nlp_model_close(a.model);
+    nlp_sqlite_idle(f->c);
 }
 
 /* ---- Vectors ---- */
@@ -283,6 +284,7 @@ static void dims(sqlite3_context *context, int argc, sqlite3_value **argv) {
     nlp_model_get_info(a.model, &info);
     sqlite3_result_int64(context, info.dims);
     nlp_model_close(a.model);
+    nlp_sqlite_idle(c);
 }
 
 static void version(sqlite3_context *context, int argc, sqlite3_value **argv) {

@@ -18,21 +18,14 @@ static nlp_connection *connection_open(sqlite3 *db, nlp_error *err) {
     return NULL;
 }
 
-/* Statements are finalised before the connection closes: SQLite destroys functions first. */
 void nlp_sqlite_release(void *connection) {
     nlp_connection *c = connection;
     if (--c->n_references) return;
-    sqlite3_finalize(c->poll);
-    sqlite3_finalize(c->parse);
     sqlite3_free(c->options_text);
     nlp_model_close(c->stored);
     nlp_session_close(c->session);
     sqlite3_free(c);
 }
-
-#ifndef SQLITE_PREPARE_PERSISTENT
-#define SQLITE_PREPARE_PERSISTENT 1
-#endif
 
 NLP_API int sqlite3_nlp_init(sqlite3 *db, char **message, const sqlite3_api_routines *api);
 NLP_API int sqlite3_nlp_init(sqlite3 *db, char **message, const sqlite3_api_routines *api) {

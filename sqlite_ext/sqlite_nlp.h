@@ -16,8 +16,7 @@ typedef struct nlp_connection {
     sqlite3 *db;
     nlp_engine *engine;
     nlp_session *session;
-    sqlite3_stmt *poll;  /* SELECT 1: sees interrupts and progress handlers */
-    sqlite3_stmt *parse; /* members of a JSON text */
+    sqlite3_stmt *poll; /* SELECT 1, while a call runs: sees interrupts and progress handlers */
     char *options_text;  /* the JSON that `options` was made from */
     nlp_option options[NLP_MAX_OPTIONS];
     size_t n_options;
@@ -36,6 +35,8 @@ const char *nlp_sqlite_setting_at(int index); /* keys, for nlp_config(); NULL pa
 
 /* sqlite_call.c */
 nlp_stop nlp_sqlite_stop(nlp_connection *c);
+/* Ends every call: an open statement would keep sqlite3_close from closing. */
+void nlp_sqlite_idle(nlp_connection *c);
 /* Puts message and hint, and the code of the status, into the context. */
 void nlp_sqlite_error(sqlite3_context *context, const nlp_error *err);
 char *nlp_sqlite_message(const nlp_error *err); /* for a table's zErrMsg; sqlite3_malloc */

@@ -182,6 +182,7 @@ static void pack_put(sqlite3_context *context, int argc, sqlite3_value **argv) {
         nlp_sqlite_error(context, &err);
     else
         sqlite3_result_value(context, argv[0]);
+    nlp_sqlite_idle(c);
 }
 
 static void drop_model(sqlite3_context *context, int argc, sqlite3_value **argv) {

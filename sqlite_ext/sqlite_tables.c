@@ -165,6 +165,7 @@ static int refill(cursor *cu) {
     cu->rows.n_columns = kind->n_columns;
     nlp_status status =
         kind->fill(t->data->c, kind, cu->n_arguments, cu->arguments, &cu->state, &cu->rows, &err);
+    nlp_sqlite_idle(t->data->c);
     if (status == NLP_OK) return SQLITE_OK;
     sqlite3_free(t->base.zErrMsg);
     t->base.zErrMsg = nlp_sqlite_message(&err);
