@@ -1,0 +1,98 @@
+/* pg_convert.c: PostgreSQL's values to the core's and back. */
+#include "pg_nlp.h"
+
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+nlp_text nlp_pg_text(Datum datum) {
+    text *t = DatumGetTextPP(datum);
+    int n = (int)VARSIZE_ANY_EXHDR(t);
+    char *utf8 = pg_server_to_any(VARDATA_ANY(t), n, PG_UTF8);
+    return (nlp_text){utf8, utf8 == VARDATA_ANY(t) ? (size_t)n : strlen(utf8)};
+}
+
+Datum nlp_pg_text_datum(const char *bytes, size_t n) {
+    char *server = pg_any_to_server(bytes, (int)n, PG_UTF8);
+    return PointerGetDatum(
+        cstring_to_text_with_len(server, server == bytes ? (int)n : (int)strlen(server)));
+}
+
+Datum nlp_pg_real_array(const float *values, size_t n) {
+    Datum *elements = palloc(Max(n, 1) * sizeof *elements);
+    for (size_t i = 0; i < n; i++) elements[i] = Float4GetDatum(values[i]);
+    return PointerGetDatum(
+        construct_array(elements, (int)n, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
+}
+
+static Datum int_array(const int32_t *values, size_t n) {
+    Datum *elements = palloc(Max(n, 1) * sizeof *elements);
+    for (size_t i = 0; i < n; i++) elements[i] = Int32GetDatum(values[i]);
+    return PointerGetDatum(
+        construct_array(elements, (int)n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+Datum nlp_pg_datum(const nlp_value *value, bool *is_null) {
+    *is_null = value->type == NLP_TYPE_NULL;
+    switch (value->type) {
+    case NLP_TYPE_TEXT:
+        return nlp_pg_text_datum(value->as.text, value->n);
+    case NLP_TYPE_REAL:
+        return Float4GetDatum((float4)value->as.real);
+    case NLP_TYPE_INTEGER:
+        return Int32GetDatum((int32)value->as.integer);
+    case NLP_TYPE_BOOLEAN:
+        return BoolGetDatum(value->as.boolean);
+    case NLP_TYPE_VECTOR:
+        return nlp_pg_real_array(value->as.vector, value->n);
+    case NLP_TYPE_IDS:
+        return int_array(value->as.ids, value->n);
+    case NLP_TYPE_NULL:
+        break;
+    }
+    return (Datum)0;
+}
+
+/* ---- Options ---- */
+
+static nlp_value value_of(const JsonbValue *v, const char *key) {
+    nlp_value out = {.type = NLP_TYPE_NULL};
+    if (v->type == jbvString) {
+        char *utf8 = pg_server_to_any(v->val.string.val, v->val.string.len, PG_UTF8);
+        size_t n = utf8 == v->val.string.val ? (size_t)v->val.string.len : strlen(utf8);
+        out = (nlp_value){.type = NLP_TYPE_TEXT, .n = (uint32_t)n, .as.text = utf8};
+    } else if (v->type == jbvBool) {
+        out = (nlp_value){.type = NLP_TYPE_BOOLEAN, .as.boolean = v->val.boolean};
+    } else if (v->type == jbvNumeric) {
+        double number =
+            DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(v->val.numeric)));
+        out = (nlp_value){.type = NLP_TYPE_REAL, .as.real = number};
+    } else if (v->type != jbvNull) {
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                 errmsg("option \"%s\" must be a text, a number, true, false or null", key)));
+    }
+    return out;
+}
+
+size_t nlp_pg_options(Jsonb *jsonb, nlp_option *options, size_t capacity) {
+    JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
+    JsonbValue v;
+    JsonbIteratorToken token;
+    size_t n = 0;
+    if (!JB_ROOT_IS_OBJECT(jsonb))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("options must be a JSON object")));
+    while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE) {
+        if (token != WJB_KEY) continue;
+        char *key = pnstrdup(v.val.string.val, (Size)v.val.string.len);
+        JsonbIteratorNext(&it, &v, true);
+        if (n == capacity)
+            ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                            errmsg("more than %zu options", capacity)));
+        options[n++] = (nlp_option){.key = key, .value = value_of(&v, key)};
+    }
+    return n;
+}

@@ -1,0 +1,325 @@
+/* pg_functions.c: one path from a SQL call to a task. Which argument is what follows from the names
+ * in pg_proc: operands come first, `model`, `options`; any other name is the key of an option. */
+#include "pg_nlp.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/tuplestore.h"
+
+/* What a call site needs to know, kept in fn_extra for the life of the statement. */
+typedef struct call_site {
+    const nlp_task_spec *task;
+    int model_at, options_at;                      /* argument numbers, -1: none */
+    const char *option_keys[NLP_PG_MAX_ARGUMENTS]; /* of tunable arguments, else NULL */
+    Oid option_types[NLP_PG_MAX_ARGUMENTS];
+    int n_arguments;
+    bool warned; /* about truncation, once a statement */
+    MemoryContext context;
+    /* the last model, reopened only when the name changes within the statement */
+    char *model_name;
+    nlp_model *model;
+    /* the last answer of a scalar task: ORDER BY f(x, nlp_embed_query('...')) is one forward pass
+     */
+    struct {
+        bool valid, is_null;
+        char *text;
+        size_t n_bytes;
+        char *options;
+        Datum datum;
+        MemoryContext context;
+    } memo;
+} call_site;
+
+static void read_names(call_site *site, Oid function) {
+    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+    Oid *types;
+    char **names, *modes;
+    if (!HeapTupleIsValid(tuple)) elog(ERROR, "function %u is gone", function);
+    int n = get_func_arg_info(tuple, &types, &names, &modes);
+    site->model_at = site->options_at = -1;
+    for (int i = 0; i < n && i < NLP_PG_MAX_ARGUMENTS; i++) {
+        if (modes && modes[i] != PROARGMODE_IN) continue;
+        site->n_arguments++;
+        if (i < (int)site->task->n_operands) continue;
+        if (!strcmp(names[i], "model"))
+            site->model_at = i;
+        else if (!strcmp(names[i], "options"))
+            site->options_at = i;
+        else
+            site->option_keys[i] = names[i], site->option_types[i] = types[i];
+    }
+    ReleaseSysCache(tuple);
+}
+
+static call_site *site_of(FunctionCallInfo fcinfo, const char *task) {
+    call_site *site = fcinfo->flinfo->fn_extra;
+    if (site) return site;
+    MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+    site = palloc0(sizeof *site);
+    site->task = nlp_task_find(nlp_pg_engine(), task);
+    if (!site->task) elog(ERROR, "there is no task \"%s\"", task);
+    site->context = fcinfo->flinfo->fn_mcxt;
+    site->memo.context =
+        AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "nlp memo", ALLOCSET_SMALL_SIZES);
+    read_names(site, fcinfo->flinfo->fn_oid);
+    MemoryContextSwitchTo(old);
+    fcinfo->flinfo->fn_extra = site;
+    return site;
+}
+
+/* ---- Arguments ---- */
+
+static nlp_value tunable(Datum datum, Oid type) {
+    if (type == INT4OID)
+        return (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = DatumGetInt32(datum)};
+    if (type == BOOLOID)
+        return (nlp_value){.type = NLP_TYPE_BOOLEAN, .as.boolean = DatumGetBool(datum)};
+    if (type == FLOAT8OID)
+        return (nlp_value){.type = NLP_TYPE_REAL, .as.real = DatumGetFloat8(datum)};
+    nlp_text t = nlp_pg_text(datum);
+    return (nlp_value){.type = NLP_TYPE_TEXT, .n = (uint32_t)t.n_bytes, .as.text = t.bytes};
+}
+
+static bool takes(const nlp_task_spec *task, const char *key) {
+    for (uint32_t i = 0; i < task->n_options; i++)
+        if (!strcmp(task->options[i].key, key)) return true;
+    return false;
+}
+
+/* The third form of classify has its options as text, so that a literal finds it. */
+static Jsonb *options_argument(FunctionCallInfo fcinfo, const call_site *site) {
+    Datum datum = PG_GETARG_DATUM(site->options_at);
+    if (get_fn_expr_argtype(fcinfo->flinfo, site->options_at) != TEXTOID)
+        return DatumGetJsonbP(datum);
+    return DatumGetJsonbP(
+        DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(datum))));
+}
+
+static size_t read_options(FunctionCallInfo fcinfo, const call_site *site, nlp_option *options) {
+    size_t n = 0;
+    if (site->options_at >= 0)
+        n = nlp_pg_options(options_argument(fcinfo, site), options, NLP_PG_MAX_OPTIONS);
+    for (int i = 0; i < site->n_arguments; i++)
+        if (site->option_keys[i] && !PG_ARGISNULL(i))
+            options[n++] = (nlp_option){site->option_keys[i],
+                                        tunable(PG_GETARG_DATUM(i), site->option_types[i])};
+    bool given = false;
+    for (size_t i = 0; i < n; i++) given = given || !strcmp(options[i].key, "on_overflow");
+    const char *set = nlp_pg_on_overflow();
+    if (site->model_at < 0 && *set && !given && takes(site->task, "on_overflow"))
+        options[n++] = (nlp_option){
+            "on_overflow", {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(set), .as.text = set}};
+    return n;
+}
+
+static nlp_model *model_of(FunctionCallInfo fcinfo, call_site *site) {
+    char *named = site->model_at >= 0 ? text_to_cstring(PG_GETARG_TEXT_PP(site->model_at)) : NULL;
+    const char *name = named ? named : nlp_pg_default_model(site->task);
+    if (named && !nlp_pg_equal_bits())
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+             errmsg(
+                 "a backend whose results differ between machines can't serve a form that names its model"),
+             errhint("RESET nlp.backend in a new session")));
+    if (site->model && !strcmp(site->model_name, name)) return site->model;
+    site->model = nlp_pg_model(name, site->context);
+    site->model_name = MemoryContextStrdup(site->context, name);
+    return site->model;
+}
+
+static void warn_truncated(call_site *site, const nlp_result *result) {
+    if (!result->n_truncated || site->warned || !takes(site->task, "on_overflow")) return;
+    site->warned = true;
+    ereport(WARNING,
+            (errmsg("a text was longer than the model takes and was cut"),
+             errhint("nlp_would_truncate finds such texts; on_overflow 'chunk' uses all of them")));
+}
+
+static const nlp_result *run(call_site *site, nlp_model *model, const nlp_text *texts,
+                             const nlp_value *ids, size_t n, const nlp_option *options,
+                             size_t n_options) {
+    const nlp_result *result;
+    nlp_error err;
+    nlp_session *session = nlp_pg_session();
+    nlp_request request = {.struct_size = sizeof request,
+                           .task = site->task,
+                           .model = model,
+                           .texts = texts,
+                           .ids = ids,
+                           .n_inputs = n,
+                           .options = options,
+                           .n_options = n_options,
+                           .stop = nlp_pg_stop()};
+    nlp_pg_check(nlp_session_run(session, &request, &result, &err), &err);
+    warn_truncated(site, result);
+    return result;
+}
+
+/* Operands of one call: texts, or ids of an int[]. */
+typedef struct operands {
+    nlp_text texts[2];
+    nlp_value ids;
+} operands;
+
+static void read_ids(Datum datum, nlp_value *ids) {
+    ArrayType *array = DatumGetArrayTypeP(datum);
+    if (ARR_NDIM(array) > 1 || array_contains_nulls(array))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("token ids are an array of one dimension without NULLs")));
+    int n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+    *ids = (nlp_value){
+        .type = NLP_TYPE_IDS, .n = (uint32_t)n, .as.ids = (const int32_t *)ARR_DATA_PTR(array)};
+}
+
+static operands read_operands(FunctionCallInfo fcinfo, const nlp_task_spec *task) {
+    operands o = {0};
+    for (uint32_t i = 0; i < task->n_operands; i++) {
+        if (task->operands[i].type == NLP_TYPE_IDS)
+            read_ids(PG_GETARG_DATUM(i), &o.ids);
+        else
+            o.texts[i] = nlp_pg_text(PG_GETARG_DATUM(i));
+    }
+    return o;
+}
+
+/* ---- The memo of the last answer ---- */
+
+static char *options_key(FunctionCallInfo fcinfo, const call_site *site) {
+    if (site->options_at < 0) return pstrdup("");
+    Jsonb *j = options_argument(fcinfo, site);
+    return JsonbToCString(NULL, &j->root, (int)VARSIZE(j));
+}
+
+static bool memo_hit(const call_site *site, const nlp_text *text, const char *options,
+                     const nlp_model *model) {
+    return site->memo.valid && site->model == model && site->memo.n_bytes == text->n_bytes &&
+           !memcmp(site->memo.text, text->bytes, text->n_bytes) &&
+           !strcmp(site->memo.options, options);
+}
+
+static void memo_keep(call_site *site, const nlp_text *text, const char *options,
+                      const nlp_value *value) {
+    MemoryContextReset(site->memo.context);
+    MemoryContext old = MemoryContextSwitchTo(site->memo.context);
+    site->memo.text = palloc(text->n_bytes + 1);
+    memcpy(site->memo.text, text->bytes, text->n_bytes);
+    site->memo.n_bytes = text->n_bytes;
+    site->memo.options = pstrdup(options);
+    site->memo.datum = nlp_pg_datum(value, &site->memo.is_null);
+    site->memo.valid = true;
+    MemoryContextSwitchTo(old);
+}
+
+static Datum run_scalar(FunctionCallInfo fcinfo, const char *task) {
+    call_site *site = site_of(fcinfo, task);
+    nlp_option options[NLP_PG_MAX_OPTIONS + NLP_PG_MAX_ARGUMENTS + 1];
+    size_t n_options = read_options(fcinfo, site, options);
+    operands o = read_operands(fcinfo, site->task);
+    nlp_model *model = model_of(fcinfo, site);
+    bool memo = site->task->n_operands == 1 && o.texts[0].bytes && site->n_arguments <= 3;
+    char *key = memo ? options_key(fcinfo, site) : NULL;
+    bool is_null;
+    if (memo && memo_hit(site, &o.texts[0], key, model)) {
+        if (site->memo.is_null) PG_RETURN_NULL();
+        return site->memo.datum;
+    }
+    const nlp_result *result = run(site, model, o.texts, &o.ids, 1, options, n_options);
+    if (memo) memo_keep(site, &o.texts[0], key, result->outputs->cells);
+    Datum datum = nlp_pg_datum(result->outputs->cells, &is_null);
+    if (is_null) PG_RETURN_NULL();
+    return datum;
+}
+
+/* ---- Rows ---- */
+
+static void put_rows(ReturnSetInfo *set, const nlp_task_spec *task, const nlp_output *output) {
+    for (uint32_t r = 0; r < output->n_rows; r++) {
+        Datum values[8];
+        bool nulls[8];
+        for (uint32_t c = 0; c < task->n_columns; c++)
+            values[c] = nlp_pg_datum(&output->cells[r * task->n_columns + c], &nulls[c]);
+        tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+    }
+}
+
+static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
+    call_site *site = site_of(fcinfo, task);
+    nlp_option options[NLP_PG_MAX_OPTIONS + NLP_PG_MAX_ARGUMENTS + 1];
+    InitMaterializedSRF(fcinfo, 0);
+    size_t n_options = read_options(fcinfo, site, options);
+    operands o = read_operands(fcinfo, site->task);
+    nlp_model *model = model_of(fcinfo, site);
+    const nlp_result *result = run(site, model, o.texts, &o.ids, 1, options, n_options);
+    put_rows((ReturnSetInfo *)fcinfo->resultinfo, site->task, result->outputs);
+    return (Datum)0;
+}
+
+/* ---- The functions of the task table; a test compares this list with it ---- */
+#define SCALAR_TASKS(X)                                                                            \
+    X(embed)                                                                                       \
+    X(embed_query) X(similarity) X(sentiment) X(sentiment_score) X(classify) X(confidence)         \
+        X(token_count) X(tokenize) X(detokenize) X(would_truncate)
+#define ROW_TASKS(X) X(classify_scores) X(tokens)
+
+#define SCALAR_FUNCTION(name)                                                                      \
+    PG_FUNCTION_INFO_V1(nlp_pg_##name);                                                            \
+    Datum nlp_pg_##name(PG_FUNCTION_ARGS) {                                                        \
+        return run_scalar(fcinfo, #name);                                                          \
+    }
+#define ROW_FUNCTION(name)                                                                         \
+    PG_FUNCTION_INFO_V1(nlp_pg_##name);                                                            \
+    Datum nlp_pg_##name(PG_FUNCTION_ARGS) {                                                        \
+        return run_rows(fcinfo, #name);                                                            \
+    }
+SCALAR_TASKS(SCALAR_FUNCTION)
+ROW_TASKS(ROW_FUNCTION)
+
+/* ---- nlp_embed(text[]) ---- */
+
+static void embed_batch(call_site *site, nlp_model *model, const nlp_text *texts, size_t n,
+                        size_t first, const nlp_option *options, size_t n_options,
+                        ReturnSetInfo *set) {
+    const nlp_result *result = run(site, model, texts, NULL, n, options, n_options);
+    for (size_t i = 0; i < n; i++) {
+        Datum values[2] = {Int32GetDatum((int32)(first + i + 1)), (Datum)0};
+        bool nulls[2] = {false, true};
+        values[1] = nlp_pg_datum(result->outputs[i].cells, &nulls[1]);
+        tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+    }
+}
+
+PG_FUNCTION_INFO_V1(nlp_pg_embed_array);
+Datum nlp_pg_embed_array(PG_FUNCTION_ARGS) {
+    enum { BATCH = 256 };
+    call_site *site = site_of(fcinfo, "embed");
+    nlp_option options[NLP_PG_MAX_OPTIONS + NLP_PG_MAX_ARGUMENTS + 1];
+    Datum *elements;
+    bool *nulls;
+    int n;
+    InitMaterializedSRF(fcinfo, 0);
+    size_t n_options = read_options(fcinfo, site, options);
+    ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
+    if (ARR_NDIM(array) > 1)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("texts must be an array of one dimension")));
+    deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+    nlp_model *model = model_of(fcinfo, site);
+    nlp_text *texts = palloc0(Max(n, 1) * sizeof *texts);
+    for (int i = 0; i < n; i++)
+        if (!nulls[i]) texts[i] = nlp_pg_text(elements[i]);
+    for (int i = 0; i < n; i += BATCH) {
+        CHECK_FOR_INTERRUPTS();
+        embed_batch(site, model, texts + i, (size_t)Min(BATCH, n - i), (size_t)i, options,
+                    n_options, (ReturnSetInfo *)fcinfo->resultinfo);
+    }
+    return (Datum)0;
+}

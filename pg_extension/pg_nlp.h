@@ -1,0 +1,47 @@
+/* pg_nlp.h: what the files of the PostgreSQL adapter share. The adapter knows nlp.h and the server,
+ * no core header.
+ *
+ * Order inside a call: what may throw (arguments, allocations) runs before a handle of the core is
+ * taken; a callback of the memory context closes handles if the query is aborted; errors are thrown
+ * only after the core has returned. */
+#ifndef NLP_PG_NLP_H
+#define NLP_PG_NLP_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/jsonb.h"
+
+#include "nlp.h"
+
+enum { NLP_PG_MAX_OPTIONS = 32, NLP_PG_MAX_ARGUMENTS = 8 };
+
+/* ---- pg_state.c: settings, the backend's engine and session ---- */
+void nlp_pg_settings_init(void);
+nlp_engine *nlp_pg_engine(void);   /* opened on first use; throws */
+nlp_session *nlp_pg_session(void); /* one a backend; throws */
+nlp_stop nlp_pg_stop(void);        /* only reads InterruptPending */
+const char *nlp_pg_default_model(const nlp_task_spec *task);
+const char *nlp_pg_on_overflow(void); /* "" where it is not set */
+bool nlp_pg_equal_bits(
+    void); /* false for a backend whose bits differ: refused where the model is named */
+
+/* ---- pg_error.c ---- */
+void nlp_pg_throw(const nlp_error *err) pg_attribute_noreturn();
+/* Throws for a status that is not NLP_OK; a cancel becomes the query's own. */
+void nlp_pg_check(nlp_status status, const nlp_error *err);
+
+/* ---- pg_convert.c ---- */
+nlp_text
+nlp_pg_text(Datum datum); /* UTF-8; detoasted and converted into the current memory context */
+Datum nlp_pg_datum(const nlp_value *value, bool *is_null);
+Datum nlp_pg_text_datum(const char *bytes, size_t n);
+size_t nlp_pg_options(Jsonb *jsonb, nlp_option *options,
+                      size_t capacity); /* texts lie in the current context */
+Datum nlp_pg_real_array(const float *values, size_t n);
+
+/* ---- pg_models.c: models by name, from files and from _nlp.packs ---- */
+/* The handle is closed when the memory context goes. Throws; counts against nlp.allowed_models. */
+nlp_model *nlp_pg_model(const char *name, MemoryContext context);
+
+#endif

@@ -1,0 +1,126 @@
+/* nlp.sql: the SQL objects of the current version. Two functions a verb: without a model it is STABLE, since a setting names
+ * the model; with a model it is IMMUTABLE, since the result then depends on its arguments and the pack alone. */
+
+\echo Use "CREATE EXTENSION nlp" to load this file. \quit
+
+CREATE SCHEMA _nlp;
+REVOKE ALL ON SCHEMA _nlp FROM PUBLIC;
+
+/* ---- Vectors of texts ---- */
+CREATE FUNCTION nlp_embed(text text, options jsonb DEFAULT '{}') RETURNS real[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_embed(text text, model text, options jsonb DEFAULT '{}') RETURNS real[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_embed(texts text[], options jsonb DEFAULT '{}', OUT ord int, OUT embedding real[]) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed_array' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 100;
+CREATE FUNCTION nlp_embed(texts text[], model text, options jsonb DEFAULT '{}', OUT ord int, OUT embedding real[]) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 100;
+CREATE FUNCTION nlp_embed_query(text text, options jsonb DEFAULT '{}') RETURNS real[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed_query' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_embed_query(text text, model text, options jsonb DEFAULT '{}') RETURNS real[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed_query' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_similarity(a text, b text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_similarity' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_similarity(a text, b text, model text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_similarity' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_cosine(a real[], b real[]) RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_cosine' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+CREATE FUNCTION nlp_dims() RETURNS int
+    AS 'MODULE_PATHNAME', 'nlp_pg_dims' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100;
+CREATE FUNCTION nlp_dims(model text) RETURNS int
+    AS 'MODULE_PATHNAME', 'nlp_pg_dims' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+CREATE FUNCTION _nlp.centroid_step(state float8[], vector real[]) RETURNS float8[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_centroid_step' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION _nlp.centroid_final(state float8[]) RETURNS real[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_centroid_final' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE AGGREGATE nlp_centroid(real[]) (SFUNC = _nlp.centroid_step, STYPE = float8[], FINALFUNC = _nlp.centroid_final, PARALLEL = RESTRICTED);
+
+/* ---- Classification ---- */
+CREATE FUNCTION nlp_sentiment(text text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_sentiment(text text, model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_sentiment_score(text text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment_score' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_sentiment_score(text text, model text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment_score' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_classify(text text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_classify(text text, model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+/* beside the zero-shot form with labels, a literal for options finds this one */
+CREATE FUNCTION nlp_classify(text text, model text, options text) RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_classify_scores(text text, options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify_scores' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 ROWS 10;
+CREATE FUNCTION nlp_classify_scores(text text, model text, options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify_scores' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 ROWS 10;
+CREATE FUNCTION nlp_classify_scores(text text, model text, options text, OUT label text, OUT score real) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify_scores' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 ROWS 10;
+CREATE FUNCTION nlp_confidence(text text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_confidence' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_confidence(text text, model text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_confidence' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+
+/* ---- Tokens ---- */
+CREATE FUNCTION nlp_token_count(text text, options jsonb DEFAULT '{}') RETURNS int
+    AS 'MODULE_PATHNAME', 'nlp_pg_token_count' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_token_count(text text, model text, options jsonb DEFAULT '{}') RETURNS int
+    AS 'MODULE_PATHNAME', 'nlp_pg_token_count' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_tokenize(text text, options jsonb DEFAULT '{}') RETURNS int[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_tokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_tokenize(text text, model text, options jsonb DEFAULT '{}') RETURNS int[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_tokenize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_tokens(text text, options jsonb DEFAULT '{}', OUT ord int, OUT id int, OUT token text, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_tokens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 ROWS 50;
+CREATE FUNCTION nlp_tokens(text text, model text, options jsonb DEFAULT '{}', OUT ord int, OUT id int, OUT token text, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_tokens' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000 ROWS 50;
+CREATE FUNCTION nlp_detokenize(ids int[], options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_detokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_detokenize(ids int[], model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_detokenize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_would_truncate(text text, options jsonb DEFAULT '{}') RETURNS boolean
+    AS 'MODULE_PATHNAME', 'nlp_pg_would_truncate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_would_truncate(text text, model text, options jsonb DEFAULT '{}') RETURNS boolean
+    AS 'MODULE_PATHNAME', 'nlp_pg_would_truncate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+
+/* ---- Heads made in SQL: rows of a table, in the caller's transaction; dumped and restored before user tables ---- */
+CREATE TABLE _nlp.packs (
+    name text PRIMARY KEY CHECK (name ~ '^[a-z0-9_-][a-z0-9_.-]{0,62}$'),
+    digest text NOT NULL,
+    base_digest text NOT NULL,
+    bytes bytea NOT NULL,
+    created timestamptz NOT NULL,
+    by name NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('_nlp.packs', '');
+/* read by the task functions on behalf of whoever calls them; the table itself stays closed */
+CREATE FUNCTION _nlp.read_pack(wanted text) RETURNS bytea
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+    AS 'SELECT bytes FROM _nlp.packs WHERE name OPERATOR(pg_catalog.=) wanted';
+GRANT USAGE ON SCHEMA _nlp TO PUBLIC;
+CREATE FUNCTION nlp_fit(name text, query text, base_model text, options jsonb DEFAULT '{}', OUT metric text, OUT value double precision)
+    RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_fit' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000 ROWS 20;
+CREATE FUNCTION nlp_fit(name text, query text, OUT metric text, OUT value double precision) RETURNS SETOF record
+    LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE ROWS 20
+    AS $$ SELECT * FROM @extschema@.nlp_fit(name, query, coalesce(nullif(pg_catalog.current_setting('nlp.embed_model', true), ''), 'minilm')) $$;
+CREATE FUNCTION nlp_pack(name text) RETURNS bytea LANGUAGE sql STABLE STRICT AS 'SELECT _nlp.read_pack(name)';
+CREATE FUNCTION nlp_pack_put(name text, pack bytea) RETURNS void
+    AS 'MODULE_PATHNAME', 'nlp_pg_pack_put' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+CREATE FUNCTION nlp_drop_model(model text) RETURNS boolean LANGUAGE sql VOLATILE STRICT
+    AS $$ WITH gone AS (DELETE FROM _nlp.packs WHERE name OPERATOR(pg_catalog.=) model RETURNING 1) SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 FROM gone $$;
+REVOKE ALL ON FUNCTION nlp_fit(text, text, text, jsonb), nlp_fit(text, text), nlp_pack(text), nlp_pack_put(text, bytea), nlp_drop_model(text), _nlp.centroid_step(float8[], real[]), _nlp.centroid_final(float8[]) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION _nlp.centroid_step(float8[], real[]), _nlp.centroid_final(float8[]) TO PUBLIC;
+
+/* ---- What is there and what was done ---- */
+CREATE FUNCTION _nlp.models(OUT name text, OUT digest text, OUT base_digest text, OUT family text, OUT tasks text, OUT languages text,
+    OUT licence text, OUT "precision" text, OUT backing text, OUT path text, OUT problem text, OUT dims bigint, OUT max_tokens bigint,
+    OUT bytes bigint, OUT processes bigint) RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_models' LANGUAGE C VOLATILE ROWS 20;
+CREATE VIEW nlp_models AS SELECT * FROM _nlp.models();
+CREATE FUNCTION _nlp.stats(OUT calls bigint, OUT inputs bigint, OUT forward_passes bigint, OUT tokens bigint, OUT truncated bigint,
+    OUT unknown_tokens bigint, OUT errors bigint, OUT canceled bigint) RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_stats' LANGUAGE C VOLATILE ROWS 1;
+CREATE VIEW nlp_stats AS SELECT * FROM _nlp.stats();
+GRANT SELECT ON nlp_models, nlp_stats TO PUBLIC;
+CREATE FUNCTION nlp_version() RETURNS text AS 'MODULE_PATHNAME', 'nlp_pg_version' LANGUAGE C STABLE PARALLEL SAFE;
+CREATE FUNCTION nlp_build_info() RETURNS text AS 'MODULE_PATHNAME', 'nlp_pg_build_info' LANGUAGE C STABLE PARALLEL SAFE;
+CREATE FUNCTION _nlp.task_names() RETURNS SETOF text AS 'MODULE_PATHNAME', 'nlp_pg_task_names' LANGUAGE C STABLE;
