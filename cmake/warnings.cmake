@@ -1,7 +1,7 @@
 # Warnings, hardening and floating-point flags of our own code; foreign headers come in by -isystem.
 add_library(nlp_warnings INTERFACE)
 target_compile_options(nlp_warnings INTERFACE -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes
-  -Wmissing-prototypes -Wundef -Wpointer-arith -Wno-format-truncation -fno-math-errno -ffp-contract=off -fstack-protector-strong
+  -Wmissing-prototypes -Wundef -Wpointer-arith $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation> -fno-math-errno -ffp-contract=off -fstack-protector-strong
   $<$<CONFIG:Release>:-O3> $<$<AND:$<CONFIG:Release>,$<STREQUAL:${NLP_SANITIZE},>>:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2>)
 target_compile_definitions(nlp_warnings INTERFACE _GNU_SOURCE)
 if(NLP_WERROR)

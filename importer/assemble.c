@@ -350,6 +350,29 @@ static const char *tasks_of(const nlp_model_folder *f) {
     return sentiment ? "classify,sentiment" : "classify";
 }
 
+/* Where the weights come from, file by file. */
+static nlp_status write_sources(const assembly *a) {
+    static const char *const names[] = {"config.json",
+                                        "model.safetensors",
+                                        "model.safetensors.index.json",
+                                        "tokenizer.json",
+                                        "vocab.txt",
+                                        "tokenizer_config.json",
+                                        "modules.json",
+                                        "sentence_bert_config.json",
+                                        "config_sentence_transformers.json"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[4096], key[80], hex[NLP_SHA256_HEX_BYTES];
+        snprintf(path, sizeof path, "%s/%s", a->folder->path, names[i]);
+        nlp_status status = nlp_file_sha256(path, &a->options->poll->stop, hex, a->err);
+        if (status == NLP_ENOFILE) continue;
+        NLP_TRY(status);
+        snprintf(key, sizeof key, "sha256 of %s", names[i]);
+        nlp_pack_writer_pair(a->writer, "meta", key, hex);
+    }
+    return NLP_OK;
+}
+
 static void write_texts(const assembly *a) {
     nlp_model_folder *f = a->folder;
     for (uint32_t i = 0; i < f->head.n_labels; i++)
@@ -376,5 +399,6 @@ nlp_status nlp_assemble(nlp_model_folder *folder, const nlp_assemble_options *op
     }
     NLP_TRY(write_pipeline(&a));
     write_texts(&a);
+    NLP_TRY(write_sources(&a));
     return check_leftovers(&a);
 }

@@ -43,6 +43,9 @@ NLP_API nlp_status nlp_import(const nlp_import_options *options, nlp_import_repo
 NLP_API nlp_status nlp_zip_extract(const char *zip_path, const char *member, const char *sha256_hex,
                                    const char *out, const nlp_stop *stop, nlp_error *err);
 
+/* SHA-256 of a file, lower-case hex. */
+NLP_API nlp_status nlp_file_sha256(const char *path, const nlp_stop *stop, char hex[65],
+                                   nlp_error *err);
 /* A file must have this SHA-256: NLP_ECORRUPT with both otherwise. */
 NLP_API nlp_status nlp_file_check(const char *path, const char *sha256_hex, const nlp_stop *stop,
                                   nlp_error *err);

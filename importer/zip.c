@@ -200,10 +200,8 @@ nlp_status nlp_zip_extract(const char *zip_path, const char *member, const char 
     return status;
 }
 
-nlp_status nlp_file_check(const char *path, const char *sha256_hex, const nlp_stop *stop,
-                          nlp_error *err) {
+nlp_status nlp_file_sha256(const char *path, const nlp_stop *stop, char hex[65], nlp_error *err) {
     enum { STEP = 1 << 18 };
-    static const char *const what = "the file";
     uint8_t digest[NLP_SHA256_BYTES], step[STEP];
     nlp_sha256 sha;
     nlp_poll poll;
@@ -219,9 +217,16 @@ nlp_status nlp_file_check(const char *path, const char *sha256_hex, const nlp_st
         if (status == NLP_OK) nlp_sha256_update(&sha, step, n);
     }
     nlp_file_close(fd);
-    NLP_TRY(status);
     nlp_sha256_final(&sha, digest);
-    status = check_digest(what, digest, sha256_hex, err);
-    if (status != NLP_OK) nlp_error_prefix(err, "%s", path);
+    nlp_hex(digest, sizeof digest, hex);
     return status;
+}
+
+nlp_status nlp_file_check(const char *path, const char *sha256_hex, const nlp_stop *stop,
+                          nlp_error *err) {
+    char hex[NLP_SHA256_HEX_BYTES];
+    NLP_TRY(nlp_file_sha256(path, stop, hex, err));
+    if (!sha256_hex || !strcmp(hex, sha256_hex)) return NLP_OK;
+    return nlp_fail(err, NLP_ECORRUPT, "%.160s has the SHA-256 %.16s..., expected was %.16s...",
+                    path, hex, sha256_hex);
 }

@@ -266,8 +266,9 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
 /* ---- The functions of the task table; a test compares this list with it ---- */
 #define SCALAR_TASKS(X)                                                                            \
     X(embed)                                                                                       \
-    X(embed_query) X(similarity) X(sentiment) X(sentiment_score) X(classify) X(confidence)         \
-        X(token_count) X(tokenize) X(detokenize) X(would_truncate)
+    X(embed_query)                                                                                 \
+    X(similarity) X(sentiment) X(sentiment_score) X(classify) X(confidence) X(token_count)         \
+        X(tokenize) X(detokenize) X(would_truncate)
 #define ROW_TASKS(X) X(classify_scores) X(tokens)
 
 #define SCALAR_FUNCTION(name)                                                                      \
@@ -313,7 +314,7 @@ Datum nlp_pg_embed_array(PG_FUNCTION_ARGS) {
                         errmsg("texts must be an array of one dimension")));
     deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
     nlp_model *model = model_of(fcinfo, site);
-    nlp_text *texts = palloc0(Max(n, 1) * sizeof *texts);
+    nlp_text *texts = palloc0((Size)Max(n, 1) * sizeof *texts);
     for (int i = 0; i < n; i++)
         if (!nulls[i]) texts[i] = nlp_pg_text(elements[i]);
     for (int i = 0; i < n; i += BATCH) {

@@ -87,6 +87,7 @@ Datum nlp_pg_version(PG_FUNCTION_ARGS) {
 
 PG_FUNCTION_INFO_V1(nlp_pg_build_info);
 Datum nlp_pg_build_info(PG_FUNCTION_ARGS) {
+    (void)fcinfo;
     PG_RETURN_TEXT_P(cstring_to_text(nlp_build_info(nlp_pg_engine())));
 }
 
