@@ -45,6 +45,32 @@ static void read_operands(cli_record *record, const cli_job *job, nlp_text *text
     texts[1] = (nlp_text){tab + 1, record->n_bytes - n_first - 1};
 }
 
+/* Members of a JSON line that are options of this one input: {"text": ..., "pair": ...}. */
+static const char *const record_options[] = {"pair", "input_type"};
+enum { N_RECORD_OPTIONS = sizeof record_options / sizeof *record_options };
+
+static bool takes_option(const nlp_task_spec *task, const char *key) {
+    for (uint32_t i = 0; i < task->n_options; i++)
+        if (!strcmp(task->options[i].key, key)) return true;
+    return false;
+}
+
+/* How many options the record adds to those of the command line. */
+static size_t add_record_options(cli *app, const nlp_task_spec *task, const cli_record *record) {
+    size_t before = app->n_options;
+    for (int i = 0; i < N_RECORD_OPTIONS; i++) {
+        const json_t *value = json_object_get(record->object, record_options[i]);
+        if (!json_is_string(value) || !takes_option(task, record_options[i]) ||
+            app->n_options == CLI_MAX_OPTIONS)
+            continue;
+        app->options[app->n_options++] = (nlp_option){record_options[i],
+                                                      {.type = NLP_TYPE_TEXT,
+                                                       .n = (uint32_t)json_string_length(value),
+                                                       .as.text = json_string_value(value)}};
+    }
+    return app->n_options - before;
+}
+
 static void emit_failure(cli *app, batch *b, const cli_record *record, const nlp_error *err) {
     cli_print_error(app, record, err);
     b->failed = true;
@@ -68,25 +94,27 @@ static nlp_status run_singly(cli *app, batch *b, const cli_job *job) {
         const nlp_result *result;
         nlp_error err = b->records[i].problem;
         nlp_status status = err.code;
+        size_t n_own = add_record_options(app, job->task, &b->records[i]);
         if (status == NLP_OK)
             status =
                 cli_run(app, job->task, job->model, b->texts + i * n_operands, 1, &result, &err);
+        if (status != NLP_OK && status != NLP_ECANCELED) emit_failure(app, b, &b->records[i], &err);
+        if (status == NLP_OK) emit_output(app, b, job, &b->records[i], result->outputs);
+        app->n_options -= n_own; /* behind the output: --logits asks again with them */
         if (status == NLP_ECANCELED) return status;
-        if (status != NLP_OK)
-            emit_failure(app, b, &b->records[i], &err);
-        else
-            emit_output(app, b, job, &b->records[i], result->outputs);
     }
     return NLP_OK;
 }
 
 static nlp_status run_batch(cli *app, batch *b, const cli_job *job) {
-    bool all_good = true;
+    bool all_good = true; /* and alike: no record has options of its own */
     const nlp_result *result;
     nlp_error err;
     for (size_t i = 0; i < b->n; i++) {
         read_operands(&b->records[i], job, b->texts + i * job->task->n_operands);
-        all_good = all_good && b->records[i].problem.code == NLP_OK;
+        size_t n_own = add_record_options(app, job->task, &b->records[i]);
+        app->n_options -= n_own;
+        all_good = all_good && !n_own && b->records[i].problem.code == NLP_OK;
     }
     if (!all_good) return run_singly(app, b, job);
     nlp_status status = cli_run(app, job->task, job->model, b->texts, b->n, &result, &err);

@@ -82,6 +82,7 @@ Datum nlp_pg_dims(PG_FUNCTION_ARGS) {
 
 PG_FUNCTION_INFO_V1(nlp_pg_version);
 Datum nlp_pg_version(PG_FUNCTION_ARGS) {
+    (void)fcinfo;
     PG_RETURN_TEXT_P(cstring_to_text(nlp_version()));
 }
 

@@ -121,7 +121,8 @@ static void set_option(nlp_task_options *o, const char *key, const nlp_value *va
     else if (!strcmp(key, "special_tokens"))
         o->special_tokens = value->as.boolean;
     else if (!strcmp(key, "pair"))
-        o->pair = (nlp_text){value->as.text, value->n};
+        o->pair =
+            (nlp_text){value->n ? value->as.text : NULL, value->n}; /* as the reference: no pair */
 }
 
 nlp_status nlp_task_options_read(const nlp_task_spec *task, const nlp_option *given, size_t n_given,
