@@ -1,0 +1,210 @@
+"""Every function of the SQLite surface: results, NULL, bad input, interrupts, connections. Run by tests/sqlite/run."""
+import json
+import math
+import os
+import sqlite3
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from harness import check, finish, run  # noqa: E402
+
+BUILD = os.path.abspath(sys.argv[1])
+LIBRARY, NLP = os.path.join(BUILD, "sqlite", "nlp"), os.path.join(BUILD, "nlp")
+
+
+def connect(path=":memory:", **options):
+    db = sqlite3.connect(path, **options)
+    db.enable_load_extension(True)
+    db.load_extension(LIBRARY)
+    return db
+
+
+DB = connect()
+
+
+def one(sql, *values, db=None):
+    return (db or DB).execute(sql, values).fetchone()[0]
+
+
+def error(sql, *values, db=None):
+    try:
+        (db or DB).execute(sql, values).fetchall()
+        return ""
+    except sqlite3.Error as problem:
+        return str(problem)
+
+
+def floats(blob):
+    return struct.unpack(f"<{len(blob) // 4}f", blob)
+
+
+def check_functions():
+    vector = floats(one("SELECT nlp_embed('hello world')"))
+    check("nlp_embed gives 384 numbers of length 1", len(vector) == 384 and abs(sum(x * x for x in vector) - 1) < 1e-5)
+    check("nlp_embed with a model, with options, with both", len(one("SELECT nlp_embed('x', 'minilm')")) == 1536 and len(one("SELECT nlp_embed('x', '{\"dimensions\": 10}')")) == 40 and len(one("SELECT nlp_embed('x', 'minilm', '{\"dimensions\": 10}')")) == 40)
+    cli = json.loads(run([NLP, "embed", "--json"], '{"text": "hello world"}\n')[1])["embedding"]
+    check("SQLite = command line, to the bit", struct.pack("<384f", *vector) == struct.pack("<384f", *cli))
+    check("nlp_embed_query", len(one("SELECT nlp_embed_query('x')")) == 1536)
+    check("nlp_dims", one("SELECT nlp_dims()") == 384 and one("SELECT nlp_dims('minilm')") == 384)
+    check("nlp_similarity", one("SELECT nlp_similarity('a cat', 'a kitten')") > one("SELECT nlp_similarity('a cat', 'a tax form')"))
+    check("nlp_cosine", abs(one("SELECT nlp_cosine(nlp_embed('a'), nlp_embed('a'))") - 1) < 1e-6)
+    check("nlp_vector and back", one("SELECT nlp_vector_to_json(nlp_vector('[1, 2.5, -3]'))") == "[1,2.5,-3]")
+    check("nlp_centroid", floats(one("SELECT nlp_centroid(v) FROM (SELECT nlp_vector('[1,2]') AS v UNION ALL SELECT nlp_vector('[3,6]') UNION ALL SELECT NULL)")) == (2.0, 4.0))
+    check("nlp_sentiment", (one("SELECT nlp_sentiment('I love it')"), one("SELECT nlp_sentiment('I hate it', 'sentiment')")) == ("positive", "negative"))
+    check("nlp_sentiment_score", one("SELECT nlp_sentiment_score('I love it')") > 0.5)
+    check("nlp_classify, nlp_confidence", one("SELECT nlp_classify('I love it')") == "positive" and one("SELECT nlp_confidence('I love it')") > 0.5)
+    rows = DB.execute("SELECT label, score FROM nlp_classify_scores('I love it')").fetchall()
+    check("nlp_classify_scores", [r[0] for r in rows] == ["positive", "negative"] and abs(sum(r[1] for r in rows) - 1) < 1e-6, rows)
+    check("nlp_token_count, nlp_tokenize, nlp_detokenize", one("SELECT nlp_token_count('hello world')") == 4 and one("SELECT nlp_tokenize('hello')") == "[101,7592,102]" and one("SELECT nlp_detokenize('[101, 7592, 102]')") == "hello")
+    rows = DB.execute("SELECT ord, id, token, start_pos, end_pos FROM nlp_tokens('Zürich ok')").fetchall()
+    check("nlp_tokens: places in characters from 1", rows[0] == (1, 101, "[CLS]", None, None) and rows[1] == (2, 10204, "zurich", 1, 6) and rows[2][3:] == (8, 9), rows)
+    check("nlp_would_truncate", one("SELECT nlp_would_truncate('x')") == 0 and one("SELECT nlp_would_truncate(?)", "word " * 300) == 1)
+    rows = DB.execute("SELECT ord, embedding FROM nlp_embed_each(?)", (json.dumps(["a", None, "b"] + [f"t{i}" for i in range(150)]),)).fetchall()
+    check("nlp_embed_each: order, NULLs, several batches", [r[0] for r in rows] == list(range(1, 154)) and rows[1][1] is None and rows[0][1] == one("SELECT nlp_embed('a')"))
+    check("nlp_models", "minilm" in [r[0] for r in DB.execute("SELECT name FROM nlp_models")])
+    check("nlp_version, nlp_build_info", one("SELECT nlp_version()").startswith("nlp ") and "isa" in one("SELECT nlp_build_info()"))
+
+
+def check_null_and_empty():
+    scalars = ["nlp_embed(NULL)", "nlp_embed('x', NULL)", "nlp_sentiment(NULL)", "nlp_similarity('a', NULL)", "nlp_cosine(NULL, NULL)", "nlp_tokenize(NULL)", "nlp_detokenize(NULL)", "nlp_centroid(NULL)", "nlp_vector(NULL)"]
+    check("NULL in, NULL out", all(one(f"SELECT {s}") is None for s in scalars))
+    check("'' is legal", len(one("SELECT nlp_embed('')")) == 1536 and one("SELECT nlp_token_count('')") == 2 and one("SELECT nlp_sentiment('')") in ("positive", "negative"))
+    check("tables of NULL have no rows", not DB.execute("SELECT * FROM nlp_tokens(NULL)").fetchall() and not DB.execute("SELECT * FROM nlp_embed_each(NULL)").fetchall())
+
+
+def check_bad_input():
+    cases = [("unknown model names path and pull", "SELECT nlp_embed('x', 'nosuch')", ("nosuch", "NLP_MODEL_PATH", "nlp pull nosuch")),
+             ("a path is no model", "SELECT nlp_embed('x', '../etc/passwd')", ("no name of a model",)),
+             ("unknown option lists the known ones", "SELECT nlp_embed('x', '{\"bogus\": 1}')", ("bogus", "on_overflow")),
+             ("wrong option type", "SELECT nlp_embed('x', '{\"normalize\": 3}')", ("normalize", "true or false")),
+             ("option out of range", "SELECT nlp_embed('x', '{\"dimensions\": 0}')", ("dimensions",)),
+             ("more dimensions than there are", "SELECT nlp_embed('x', '{\"dimensions\": 500}')", ("500", "384")),
+             ("options that are no JSON", "SELECT nlp_embed('x', '{bad')", ("JSON",)),
+             ("a number behind the operand", "SELECT nlp_embed('x', 5)", ("model",)),
+             ("two models", "SELECT nlp_embed('x', 'minilm', 'minilm')", ("two models",)),
+             ("too many arguments", "SELECT nlp_embed('x', 'm', '{}', 'y')", ("takes",)),
+             ("text over the limit", f"SELECT nlp_embed('{'word ' * 300}', '{{\"on_overflow\": \"error\"}}')", ("302", "256")),
+             ("NaN in nlp_cosine", "SELECT nlp_cosine(x'0000c07f', x'0000803f')", ("NaN",)),
+             ("vectors of unequal length", "SELECT nlp_cosine(nlp_vector('[1]'), nlp_vector('[1,2]'))", ("1 and 2",)),
+             ("a blob that is no vector", "SELECT nlp_cosine(x'00', x'00')", ("4-byte",)),
+             ("a text that is no vector", "SELECT nlp_cosine('abc', 'abc')", ("BLOB",)),
+             ("a token id out of range", "SELECT nlp_detokenize('[999999]')", ("999999",)),
+             ("ids that are none", "SELECT nlp_detokenize('[1, x]')", ("array",)),
+             ("an array that is none", "SELECT * FROM nlp_embed_each('nonsense')", ("array",)),
+             ("a model without a head", "SELECT nlp_classify('x', 'minilm')", ("no classifier",)),
+             ("a table without its argument", "SELECT * FROM nlp_tokens", ("needs 1",)),
+             ("invalid UTF-8 from a blob", "SELECT nlp_embed(CAST(x'61ff62' AS TEXT))", ("UTF-8", "byte 1"))]
+    for name, sql, words in cases:
+        message = error(sql)
+        check(f"bad input: {name}", message and all(w in message for w in words), message)
+    check("and the connection goes on", len(one("SELECT nlp_embed('fine')")) == 1536)
+    check("an embedded NUL is part of the text", one("SELECT nlp_token_count('a' || char(0) || 'b')") == 3)
+
+
+def check_settings():
+    check("nlp_config on_overflow", one("SELECT nlp_config('on_overflow', 'error')") == "error" and "302" in error(f"SELECT nlp_embed('{'word ' * 300}')"))
+    check("a form that names its model ignores settings", len(one(f"SELECT nlp_embed('{'word ' * 300}', 'minilm')")) == 1536)
+    one("SELECT nlp_config('on_overflow', '')")
+    check("nlp_config refuses nonsense", error("SELECT nlp_config('on_overflow', 'explode')") and error("SELECT nlp_config('nosuch', 1)") and error("SELECT nlp_config('threads', '0')"))
+    before = one("SELECT nlp_embed('threads')")
+    one("SELECT nlp_config('threads', '2')")
+    check("2 threads, the same bits", one("SELECT nlp_embed('threads')") == before)
+    one("SELECT nlp_config('threads', '1')")
+
+
+def check_fit():
+    db = connect()
+    db.execute("CREATE TABLE t(body, label)")
+    db.executemany("INSERT INTO t VALUES(?, ?)", [(f"{'refund my order' if i % 2 else 'reset my password'} {i}", "money" if i % 2 else "access") for i in range(60)])
+    metrics = dict(db.execute("SELECT * FROM nlp_fit('intents', 'SELECT body, label FROM t')").fetchall())
+    check("nlp_fit trains a head", metrics.get("accuracy") == 1.0, metrics)
+    check("and the head answers", one("SELECT nlp_classify('I want my money back', 'intents')", db=db) == "money")
+    check("a name of the model path is refused", "model path" in error("SELECT * FROM nlp_fit('minilm', 'SELECT body, label FROM t')", db=db))
+    check("one class", "at least 2" in error("SELECT * FROM nlp_fit('x', 'SELECT body, ''a'' FROM t')", db=db))
+    check("no rows", "no rows" in error("SELECT * FROM nlp_fit('x', 'SELECT body, label FROM t WHERE 0')", db=db))
+    check("NULL labels", "no label" in error("SELECT * FROM nlp_fit('x', 'SELECT body, NULL FROM t')", db=db))
+    check("a query that writes", "two columns" in error("SELECT * FROM nlp_fit('x', 'DELETE FROM t')", db=db))
+    pack = one("SELECT nlp_pack('intents')", db=db)
+    other = connect()
+    check("packs move between databases", one("SELECT nlp_pack_put('moved', ?)", pack, db=other) == "moved" and one("SELECT nlp_classify('forgot my password', 'moved')", db=other) == "access")
+    check("a damaged pack is refused", "damaged" in error("SELECT nlp_pack_put('bad', ?)", pack[:-100], db=other) or "bytes" in error("SELECT nlp_pack_put('bad', ?)", pack[:-100], db=other))
+    check("nlp_drop_model", one("SELECT nlp_drop_model('intents')", db=db) == "intents" and "no model" in error("SELECT nlp_classify('x', 'intents')", db=db))
+
+
+def interrupted(sql, *values):
+    db = connect(check_same_thread=False)
+    db.execute("SELECT nlp_embed('warm')").fetchall()
+    threading.Timer(0.05, db.interrupt).start()
+    start = time.monotonic()
+    message = error(sql, *values, db=db)
+    took = time.monotonic() - start - 0.05
+    fine = len(one("SELECT nlp_embed('after')", db=db)) == 1536
+    return message, took, fine
+
+
+def check_interrupts():
+    texts = json.dumps([f"number {i} " + "many words to compute here " * 40 for i in range(64)])
+    for name, sql, value in (("an array of 64 texts", "SELECT count(*) FROM nlp_embed_each(?)", texts),
+                             ("tokenising 40 MB", "SELECT nlp_token_count(?)", "some words and more " * 2000000)):
+        message, took, fine = interrupted(sql, value)
+        check(f"interrupt in {name}", "interrupted" in message or "canceled" in message, f"{message}, after {1000 * took:.1f} ms")
+        check(f"and the connection goes on after {name}", fine)
+    db = connect()
+    db.execute("SELECT nlp_embed('warm')").fetchall()
+    deadline = time.monotonic() + 0.05
+    db.set_progress_handler(lambda: time.monotonic() > deadline, 1)
+    check("a progress handler stops a call", error("SELECT count(*) FROM nlp_embed_each(?)", texts, db=db) != "")
+
+
+def check_schemas():
+    db = connect()
+    db.executescript("CREATE TABLE d(body, emb AS (nlp_embed(body, 'minilm')) STORED); CREATE INDEX i ON d(nlp_sentiment(body, 'sentiment')); INSERT INTO d(body) VALUES('good'), ('bad'); CREATE VIEW v AS SELECT nlp_sentiment(body) s FROM d")
+    check("generated column, index by expression, view", one("SELECT count(*) FROM d WHERE length(emb) = 1536", db=db) == 2 and one("SELECT count(*) FROM v", db=db) == 2)
+    for trusted in ("ON", "OFF"):
+        db.execute(f"PRAGMA trusted_schema = {trusted}")
+        db.execute("DROP VIEW IF EXISTS w")
+        db.execute("CREATE VIEW w AS SELECT nlp_config('threads') c")
+        check(f"nlp_config is direct only, trusted_schema {trusted}", "unsafe use" in error("SELECT * FROM w", db=db))
+        check(f"tasks are innocuous, trusted_schema {trusted}", one("SELECT count(*) FROM v", db=db) == 2)
+
+
+def check_threads():
+    problems, reference = [], one("SELECT nlp_embed('thread')")
+
+    def work():
+        db = connect()
+        for _ in range(20):
+            if one("SELECT nlp_embed('thread')", db=db) != reference:
+                problems.append("other bits")
+        db.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    check("four connections in four threads, the same bits", not problems)
+    db = connect()
+    db.load_extension(LIBRARY)
+    check("loading twice", len(one("SELECT nlp_embed('twice')", db=db)) == 1536)
+    passes = one("SELECT forward_passes FROM nlp_stats")
+    DB.execute("CREATE TABLE IF NOT EXISTS r AS SELECT value v, nlp_embed('row') e FROM json_each('[1,2,3,4,5,6,7,8]')")
+    before = one("SELECT forward_passes FROM nlp_stats")
+    DB.execute("SELECT v FROM r ORDER BY nlp_cosine(e, nlp_embed_query('constant')) DESC").fetchall()
+    check("a constant query vector is one forward pass", one("SELECT forward_passes FROM nlp_stats") - before == 1, (passes, before))
+
+
+def check_shell():
+    out = subprocess.run(["sqlite3", ":memory:", "-cmd", f".load {LIBRARY}", "SELECT nlp_sentiment('I love it')"], capture_output=True, text=True)
+    check("the sqlite3 shell", out.stdout.strip() == "positive" and not out.stderr, out.stdout + out.stderr)
+    symbols = subprocess.run(["nm", "-D", "--defined-only", LIBRARY + ".so"], capture_output=True, text=True).stdout.split("\n")
+    check("one exported symbol", [s.split()[-1] for s in symbols if s] == ["sqlite3_nlp_init"], symbols)
+
+
+for group in (check_functions, check_null_and_empty, check_bad_input, check_settings, check_fit, check_interrupts, check_schemas, check_threads, check_shell):
+    group()
+finish()
