@@ -58,17 +58,23 @@ static void strip(const char *text, size_t from, size_t n_bytes, uint32_t flags,
     }
 }
 
-bool added_token_find(const nlp_tokenizer *t, const char *text, size_t from, size_t n_bytes,
-                      size_t *start, size_t *end, const nlp_added_token **token) {
-    for (size_t at = from; at < n_bytes; at++) {
-        if (!t->added_starts[(uint8_t)text[at]]) continue;
-        *token = longest_at(t, text + at, n_bytes - at);
-        if (!*token) continue;
-        *start = at, *end = at + (*token)->text_bytes;
-        if (((*token)->flags & NLP_ADDED_SINGLE_WORD) && !stands_alone(text, *start, *end, n_bytes))
-            continue;
-        strip(text, from, n_bytes, (*token)->flags, start, end);
-        return true;
+nlp_status added_token_find(const nlp_tokenizer *t, const nlp_text *text, size_t from,
+                            added_match *match, nlp_poll *poll, nlp_error *err) {
+    enum { POLL_BYTES = 1 << 16, WORK = 1 << 20 };
+    *match = (added_match){0};
+    for (size_t at = from; at < text->n_bytes; at++) {
+        if ((at - from) % POLL_BYTES == POLL_BYTES - 1) NLP_TRY(nlp_poll_work(poll, WORK, err));
+        if (!t->added_starts[(uint8_t)text->bytes[at]]) continue;
+        const nlp_added_token *token = longest_at(t, text->bytes + at, text->n_bytes - at);
+        if (!token) continue;
+        *match = (added_match){.start = at, .end = at + token->text_bytes, .token = token};
+        bool alone = !(token->flags & NLP_ADDED_SINGLE_WORD) ||
+                     stands_alone(text->bytes, at, match->end, text->n_bytes);
+        if (alone) {
+            strip(text->bytes, from, text->n_bytes, token->flags, &match->start, &match->end);
+            return NLP_OK;
+        }
+        match->token = NULL;
     }
-    return false;
+    return NLP_OK;
 }

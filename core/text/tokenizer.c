@@ -159,22 +159,38 @@ bool token_push(token_list *list, uint32_t id, size_t start, size_t end) {
     return true;
 }
 
+/* Validity in steps, polling: a step ends at the beginning of a character. */
+static nlp_status check_utf8(const nlp_text *text, nlp_poll *poll, nlp_error *err) {
+    enum { STEP = 1 << 18, WORK = 1 << 20 };
+    for (size_t at = 0, end; at < text->n_bytes; at = end) {
+        size_t bad;
+        end = text->n_bytes - at < STEP ? text->n_bytes : at + STEP;
+        for (int back = 0;
+             end < text->n_bytes && back < 3 && ((uint8_t)text->bytes[end] & 0xC0) == 0x80; back++)
+            end--;
+        if (!nlp_utf8_valid(text->bytes + at, end - at, &bad))
+            return nlp_fail(err, NLP_EENCODING, "a text is not valid UTF-8 at byte %zu", at + bad);
+        NLP_TRY(nlp_poll_work(poll, WORK, err));
+    }
+    return NLP_OK;
+}
+
 static nlp_status encode_text(const nlp_tokenizer *t, const nlp_text *text, word *scratch,
                               token_list *tokens, nlp_poll *poll, nlp_error *err) {
-    const nlp_added_token *added;
-    size_t bad, at = 0, start, end;
+    added_match next;
     if (text->n_bytes > INT32_MAX)
         return nlp_fail(err, NLP_ELIMIT, "a text has %zu bytes, at most %d are possible",
                         text->n_bytes, INT32_MAX);
-    if (!nlp_utf8_valid(text->bytes, text->n_bytes, &bad))
-        return nlp_fail(err, NLP_EENCODING, "a text is not valid UTF-8 at byte %zu", bad);
-    while (added_token_find(t, text->bytes, at, text->n_bytes, &start, &end, &added)) {
-        NLP_TRY(bert_words(t, text->bytes, at, start, scratch, tokens, poll, err));
-        if (!token_push(tokens, added->id, start, end)) return nlp_arena_status(tokens->arena, err);
-        at = end;
+    NLP_TRY(check_utf8(text, poll, err));
+    for (size_t at = 0;; at = next.end) {
+        NLP_TRY(added_token_find(t, text, at, &next, poll, err));
+        NLP_TRY(bert_words(t, text->bytes, at, next.token ? next.start : text->n_bytes, scratch,
+                           tokens, poll, err));
+        if (!next.token) return NLP_OK;
+        if (!token_push(tokens, next.token->id, next.start, next.end))
+            return nlp_arena_status(tokens->arena, err);
         if (tokens->limit && tokens->n > tokens->limit) return NLP_OK;
     }
-    return bert_words(t, text->bytes, at, text->n_bytes, scratch, tokens, poll, err);
 }
 
 /* Longest first, as the reference does it: only the longer one gives way, or both end at half. */

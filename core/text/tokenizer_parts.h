@@ -48,9 +48,13 @@ nlp_status bert_words(const nlp_tokenizer *tokenizer, const char *text, size_t f
                       word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err);
 /* wordpiece.c: the pieces of a word, or one unknown token. */
 bool wordpiece_push(const nlp_tokenizer *tokenizer, const word *word, token_list *tokens);
-/* added_tokens.c: the next added token at or after `from`; false where there is none. Its span
+/* added_tokens.c: the next added token at or after `from`; token NULL where there is none. Its span
  * includes the white space that it strips. */
-bool added_token_find(const nlp_tokenizer *tokenizer, const char *text, size_t from, size_t n_bytes,
-                      size_t *start, size_t *end, const nlp_added_token **token);
+typedef struct added_match {
+    size_t start, end;
+    const nlp_added_token *token;
+} added_match;
+nlp_status added_token_find(const nlp_tokenizer *tokenizer, const nlp_text *text, size_t from,
+                            added_match *match, nlp_poll *poll, nlp_error *err);
 
 #endif
