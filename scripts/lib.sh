@@ -49,15 +49,15 @@ as_server() {
     if [ "$(id -u)" = 0 ]; then (cd / && runuser -u postgres -- "$@"); else "$@"; fi
 }
 
-# pg_tree FOLDER: the server's files and our extension below FOLDER.
+# pg_tree FOLDER [BUILD]: the server's files and our extension below FOLDER.
 pg_tree() {
-    local tree=$1
+    local tree=$1 build=${2:-$root/build/release}
     if [ ! -x "$tree$pg_bin/postgres" ]; then
         mkdir -p "$tree/usr/lib/postgresql" "$tree/usr/share/postgresql"
         cp -a "/usr/lib/postgresql/$pg_major" "$tree/usr/lib/postgresql/"
         cp -aL "/usr/share/postgresql/$pg_major" "$tree/usr/share/postgresql/"
     fi
-    DESTDIR=$tree cmake --install "$root/build/release" --component postgresql >/dev/null
+    DESTDIR=$tree cmake --install "$build" --component postgresql >/dev/null
 }
 
 # pg_start TREE DATA SOCKET_FOLDER [setting=value ...]: makes the cluster if there is none and starts it if it does not run.

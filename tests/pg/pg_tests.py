@@ -1,0 +1,216 @@
+"""The SQL surface of PostgreSQL through a real server: every overload, errors, cancel, sharing. Run by tests/pg/run."""
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from harness import ROOT, check, finish, run  # noqa: E402
+
+BUILD, BIN, SOCKET, MODELS = sys.argv[1:5]
+NLP = os.path.join(BUILD, "nlp")
+PSQL = [os.path.join(BIN, "psql"), "-X", "-q", "-A", "-t", "-h", SOCKET, "-U", "postgres", "-v", "VERBOSITY=verbose"]
+
+
+def psql(sql, database="test", user=None):
+    """Output and messages of a script."""
+    command = [*PSQL, "-d", database] + (["-U", user] if user else [])
+    done = subprocess.run(command, input=sql, capture_output=True, text=True)
+    return done.stdout.strip(), done.stderr.strip()
+
+
+def value(sql, **options):
+    out, err = psql(sql, **options)
+    return out if not err else f"{out} !! {err}"
+
+
+def is_true(name, sql):
+    check(name, value(f"SELECT {sql}") == "t", value(f"SELECT {sql}"))
+
+
+def fails(name, sql, state, *words, **options):
+    _, err = psql(sql, **options)
+    check(f"{state} {name}", f"ERROR:  {state}" in err and all(w in err for w in words), err)
+
+
+def setup():
+    psql("CREATE DATABASE test", "postgres")
+    check("CREATE EXTENSION", value("CREATE EXTENSION nlp") == "", value("SELECT nlp_version()"))
+    tasks = value("SELECT string_agg(t, ',' ORDER BY t) FROM _nlp.task_names() t")
+    missing = value("SELECT count(*) FROM _nlp.task_names() t WHERE NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'nlp_' || t AND provolatile = 's') OR NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'nlp_' || t AND provolatile = 'i')")
+    check("every task has its STABLE and its IMMUTABLE form", missing == "0" and "embed" in tasks, tasks)
+    check("all of them strict and parallel safe", value("SELECT count(*) FROM _nlp.task_names() t JOIN pg_proc ON proname = 'nlp_' || t WHERE NOT proisstrict OR proparallel <> 's'") == "0")
+
+
+def check_overloads():
+    """Bare literals, named arguments, NULL, prepared parameters."""
+    is_true("nlp_embed(x)", "array_length(nlp_embed('hello'), 1) = 384")
+    is_true("nlp_embed(x, m)", "nlp_embed('hello', 'minilm') = nlp_embed('hello')")
+    is_true("nlp_embed(x, m, o)", "array_length(nlp_embed('hello', 'minilm', '{\"dimensions\": 10}'), 1) = 10")
+    is_true("nlp_embed(x, options =>)", "array_length(nlp_embed('hello', options => '{\"dimensions\": 10}'), 1) = 10")
+    is_true("nlp_embed(text =>, model =>)", "array_length(nlp_embed(text => 'hello', model => 'minilm'), 1) = 384")
+    is_true("nlp_embed(array)", "(SELECT array_agg(ord) = '{1,2,3}' AND bool_and(embedding IS NULL = (ord = 2)) FROM nlp_embed(ARRAY['a', NULL, 'b']))")
+    is_true("nlp_embed(array, m, o)", "(SELECT count(*) FROM nlp_embed(ARRAY['a'], 'minilm', '{\"normalize\": false}')) = 1")
+    is_true("nlp_embed(empty array)", "(SELECT count(*) FROM nlp_embed('{}'::text[])) = 0")
+    is_true("nlp_embed(array) = nlp_embed(x), to the bit", "(SELECT bool_and(embedding = nlp_embed(t)) FROM (SELECT array_agg('text ' || i) a FROM generate_series(1, 64) i) s, nlp_embed(a) WITH ORDINALITY e, LATERAL (SELECT a[e.ord] t) x)")
+    is_true("nlp_embed_query", "nlp_embed_query('x') = nlp_embed_query('x', 'minilm')")
+    is_true("nlp_dims", "nlp_dims() = 384 AND nlp_dims('minilm') = 384")
+    is_true("nlp_similarity", "nlp_similarity('a cat', 'a kitten') > nlp_similarity('a cat', 'a tax form', 'minilm')")
+    is_true("nlp_cosine", "abs(nlp_cosine(nlp_embed('a'), nlp_embed('a')) - 1) < 1e-6")
+    is_true("nlp_centroid", "(SELECT nlp_centroid(v) = '{2,4}' FROM (VALUES ('{1,2}'::real[]), ('{3,6}'), (NULL)) x(v))")
+    is_true("nlp_centroid of nothing", "(SELECT nlp_centroid(NULL::real[]) IS NULL)")
+    is_true("nlp_sentiment", "nlp_sentiment('I love it') = 'positive' AND nlp_sentiment('I hate it', 'sentiment') = 'negative'")
+    is_true("nlp_sentiment with a threshold", "nlp_sentiment('The box is blue', 'sentiment', '{\"threshold\": 1}') = 'neutral'")
+    is_true("nlp_sentiment_score", "nlp_sentiment_score('I love it') > 0.5 AND nlp_sentiment_score('I hate it', 'sentiment') < -0.5")
+    is_true("nlp_classify(x)", "nlp_classify('I love it') = 'positive'")
+    is_true("nlp_classify(x, m)", "nlp_classify('I love it', 'sentiment') = 'positive'")
+    is_true("nlp_classify(x, m, o)", "nlp_classify('I love it', 'sentiment', '{\"max_tokens\": 20}') = 'positive'")
+    is_true("nlp_classify_scores", "(SELECT array_agg(label) FROM nlp_classify_scores('I love it', 'sentiment', '{}')) = '{positive,negative}'")
+    is_true("nlp_confidence", "nlp_confidence('I love it') BETWEEN 0.5 AND 1")
+    is_true("nlp_token_count", "nlp_token_count('hello world') = 4 AND nlp_token_count('hello', 'minilm') = 3")
+    is_true("nlp_tokenize", "nlp_tokenize('hello') = '{101,7592,102}'")
+    is_true("nlp_tokens", "(SELECT array_agg(token) FROM nlp_tokens('Zürich ok')) = '{[CLS],zurich,ok,[SEP]}' AND (SELECT start_pos = 8 AND end_pos = 9 FROM nlp_tokens('Zürich ok', 'minilm') WHERE ord = 3)")
+    is_true("nlp_detokenize", "nlp_detokenize('{101,7592,102}') = 'hello'")
+    is_true("nlp_would_truncate", "NOT nlp_would_truncate('x') AND nlp_would_truncate(repeat('word ', 300))")
+    is_true("NULL in, NULL out", "nlp_embed(NULL::text) IS NULL AND nlp_embed('x', NULL) IS NULL AND nlp_sentiment(NULL) IS NULL AND nlp_cosine(NULL, '{1}') IS NULL AND nlp_tokenize(NULL) IS NULL")
+    is_true("''", "array_length(nlp_embed(''), 1) = 384 AND nlp_token_count('') = 2 AND nlp_sentiment('') IS NOT NULL")
+    is_true("views", "EXISTS (SELECT FROM nlp_models WHERE name = 'minilm' AND backing = 'shm') AND (SELECT forward_passes > 0 FROM nlp_stats)")
+    check("prepared, custom and generic plan", value("PREPARE p(text) AS SELECT nlp_sentiment($1); EXECUTE p('I love it'); SET plan_cache_mode = force_generic_plan; EXECUTE p('I hate it');") == "positive\nnegative")
+
+
+def check_same_bits():
+    cli = json.loads(run([NLP, "embed", "--json"], '{"text": "the same bits"}\n', {"NLP_MODEL_PATH": MODELS})[1])["embedding"]
+    sql = value("SELECT nlp_embed('the same bits')").strip("{}").split(",")
+    import struct
+    check("PostgreSQL = command line, to the bit", [struct.pack("<f", float(x)) for x in sql] == [struct.pack("<f", x) for x in cli])
+
+
+def check_day_one():
+    psql("CREATE TABLE reviews(id int, body text);\n\\copy reviews FROM '%s'" % os.path.join(ROOT, "examples/reviews/reviews.tsv"))
+    check("GROUP BY nlp_sentiment", value("SELECT count(*) FROM (SELECT nlp_sentiment(body), count(*) FROM reviews GROUP BY 1) x") == "2")
+    check("a stored generated column", value("ALTER TABLE reviews ADD emb real[] GENERATED ALWAYS AS (nlp_embed(body, 'minilm')) STORED; SELECT count(emb) FROM reviews") == "400")
+    check("an index by expression", value("CREATE INDEX ON reviews (nlp_sentiment(body, 'sentiment')); SELECT count(*) > 100 FROM reviews WHERE nlp_sentiment(body, 'sentiment') = 'positive'") == "t")
+    out = value("SELECT count(*) FROM (SELECT id FROM reviews ORDER BY nlp_cosine(emb, nlp_embed_query('battery life')) DESC LIMIT 5) x; SELECT forward_passes FROM nlp_stats")
+    check("a query vector is one forward pass", out == "5\n1", out)
+    parallel = "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; "
+    plan = value(parallel + "EXPLAIN (COSTS off) SELECT count(*) FROM reviews WHERE nlp_sentiment(body) = 'positive'")
+    check("parallel workers", "Gather" in plan and value(parallel + "SELECT count(*) FROM reviews WHERE nlp_sentiment(body) = 'positive'") == value("SELECT count(*) FROM reviews WHERE nlp_sentiment(body) = 'positive'"), plan)
+
+
+def check_bad_input():
+    fails("unknown model", "SELECT nlp_embed('x', 'nosuch')", "42704", "nosuch", "nlp.model_path", "nlp pull nosuch")
+    fails("options without their name", "SELECT nlp_embed('x', '{\"k\": 1}')", "42704", "options =>")
+    fails("a path", "SELECT nlp_embed('x', '/etc/passwd')", "42704")
+    fails("unknown option", "SELECT nlp_embed('x', options => '{\"bogus\": 1}')", "22023", "bogus", "on_overflow")
+    fails("wrong type", "SELECT nlp_embed('x', options => '{\"normalize\": \"yes\"}')", "22023", "true or false")
+    fails("out of range", "SELECT nlp_embed('x', options => '{\"dimensions\": -3}')", "22023", "-3")
+    fails("options that are an array", "SELECT nlp_embed('x', options => '[1]')", "22023", "object")
+    fails("over the limit", "SELECT nlp_embed(repeat('word ', 300), options => '{\"on_overflow\": \"error\"}')", "54000", "302", "256", "chunk")
+    fails("NaN", "SELECT nlp_cosine('{NaN,1}', '{1,1}')", "22023", "NaN")
+    fails("unequal lengths", "SELECT nlp_cosine('{1}', '{1,2}')", "22023", "1 and 2")
+    fails("a vector with NULL", "SELECT nlp_cosine('{1,NULL}', '{1,2}')", "22023")
+    fails("two dimensions", "SELECT nlp_cosine('{{1},{2}}', '{1,2}')", "22023")
+    fails("a token id out of range", "SELECT nlp_detokenize('{-1}')", "22023", "-1")
+    fails("no head", "SELECT nlp_classify('x', 'minilm')", "0A000", "no classifier", "nlp_fit")
+    fails("a backend with other bits where the model is named", "SET nlp.backend = 'openblas'; SELECT nlp_embed('x', 'minilm')", "22023")
+    fails("a setting out of range", "SET nlp.threads = 0", "22023")
+    fails("a setting of superusers", "SET nlp.max_memory = '2GB'", "42501", user="plain")
+    fails("memory", "SET nlp.max_memory = '1MB'; SELECT nlp_embed(repeat('word ', 200))", "53200", "1048576")
+    fails("a model that is not allowed", "SET nlp.allowed_models = 'other'; SELECT nlp_embed('x', 'minilm')", "42501", "allowed")
+    fails("the model path in SQL", "SET nlp.model_path = '/tmp'", "55P02")
+    out, err = psql("SELECT array_length(nlp_embed(repeat('word ', 300) || i), 1) FROM generate_series(1, 3) i")
+    check("truncation: one WARNING a statement", out == "384\n384\n384" and err.count("WARNING") == 1, err)
+    check("on_overflow by a setting, not where the model is named", "54000" in psql("SET nlp.on_overflow = 'error'; SELECT nlp_embed(repeat('word ', 300))")[1] and value("SET nlp.on_overflow = 'error'; SELECT array_length(nlp_embed(repeat('word ', 300), 'minilm'), 1)").startswith("384"))
+    log = open(os.path.join(SOCKET, "server.log"), encoding="utf-8", errors="replace").read()
+    check("no row text in messages of the server", "word word" not in re.sub(r"STATEMENT:.*", "", log))
+
+
+def check_fit():
+    psql("CREATE TABLE t AS SELECT CASE i % 2 WHEN 0 THEN 'refund my order ' ELSE 'reset my password ' END || i AS body, CASE i % 2 WHEN 0 THEN 'money' ELSE 'access' END AS label FROM generate_series(1, 60) i")
+    check("nlp_fit", value("SELECT value FROM nlp_fit('intents', 'SELECT body, label FROM t', 'minilm') WHERE metric = 'accuracy'") == "1")
+    check("its head answers, in another session and for another user", value("SELECT nlp_classify('I want my money back', 'intents')", user="plain") == "money")
+    check("it rolls back", value("BEGIN; SELECT count(*) > 3 FROM nlp_fit('gone', 'SELECT body, label FROM t'); ROLLBACK; SELECT count(*) FROM _nlp.packs").split()[-1] == "1")
+    fails("fit is for administrators", "SELECT * FROM nlp_fit('x', 'SELECT body, label FROM t', 'minilm')", "42501", user="plain")
+    fails("the table is closed", "SELECT * FROM _nlp.packs", "42501", user="plain")
+    fails("a name of the model path", "SELECT * FROM nlp_fit('minilm', 'SELECT body, label FROM t', 'minilm')", "22023", "model path")
+    fails("one class", "SELECT * FROM nlp_fit('x', 'SELECT body, ''a''::text FROM t', 'minilm')", "22023", "at least 2")
+    fails("no rows", "SELECT * FROM nlp_fit('x', 'SELECT body, label FROM t WHERE false', 'minilm')", "22023", "no rows")
+    fails("NULL labels", "SELECT * FROM nlp_fit('x', 'SELECT body, NULL::text FROM t', 'minilm')", "22023", "no label")
+    fails("unknown option", "SELECT * FROM nlp_fit('x', 'SELECT body, label FROM t', 'minilm', '{\"bogus\": 1}')", "22023", "bogus")
+    fails("a damaged pack", "SELECT nlp_pack_put('bad', 'abc')", "XX001")
+    dump = subprocess.run([os.path.join(BIN, "pg_dump"), "-h", SOCKET, "-U", "postgres", "test"], capture_output=True, text=True)
+    psql("CREATE DATABASE restored", "postgres")
+    psql(dump.stdout, "restored")
+    check("dump and restore, heads and generated columns", value("SELECT nlp_classify('forgot my password', 'intents'), (SELECT count(emb) FROM reviews)", database="restored") == "access|400")
+    check("nlp_drop_model", value("SELECT nlp_drop_model('intents')") == "t" and "42704" in psql("SELECT nlp_classify('x', 'intents')")[1])
+
+
+def check_cancel():
+    for name, sql in (("an array of 64 texts", "SELECT count(*) FROM nlp_embed((SELECT array_agg(repeat('many words to compute here ', 40) || i) FROM generate_series(1, 64) i))"),
+                      ("tokenising 20 MB", "SELECT nlp_token_count(repeat('some words and more ', 1000000))")):
+        out, err = psql(f"SELECT nlp_embed('warm') IS NULL; SET statement_timeout = 100; \\timing on\n{sql};\n\\timing off\nRESET statement_timeout; SELECT 'usable'")
+        took = re.findall(r"Time: ([0-9.]+) ms", out)
+        check(f"statement_timeout in {name}", "57014" in err and "usable" in out, f"{err.splitlines()[:1]} {took} ms with a timeout of 100 ms")
+    running = subprocess.Popen([*PSQL, "-d", "test"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    running.stdin.write("SELECT pg_backend_pid();\nSELECT count(*) FROM nlp_embed((SELECT array_agg(repeat('many words here ', 80) || i) FROM generate_series(1, 2000) i));\nSELECT 'usable';\n")
+    running.stdin.flush()
+    pid = running.stdout.readline().strip()
+    time.sleep(0.5)
+    start = time.monotonic()
+    value(f"SELECT pg_cancel_backend({pid})")
+    message = running.stdout.readline()
+    took = time.monotonic() - start
+    running.stdin.close()
+    check("pg_cancel_backend", "57014" in message and "usable" in running.stdout.read(), f"{1000 * took:.0f} ms with a new psql")
+
+
+def pss_private(pid):
+    total = 0
+    with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith(("Private_Clean:", "Private_Dirty:")):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+def check_sharing():
+    sessions = []
+    for i in range(8):
+        p = subprocess.Popen([*PSQL, "-d", "test"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        p.stdin.write("SELECT pg_backend_pid();\n")
+        p.stdin.flush()
+        sessions.append((p, int(p.stdout.readline())))
+    idle = [pss_private(pid) for _, pid in sessions]
+    for p, _ in sessions:
+        p.stdin.write("SELECT array_length(nlp_embed('a text of some words to be embedded by each backend'), 1);\n")
+        p.stdin.flush()
+        p.stdout.readline()
+    busy = [pss_private(pid) for _, pid in sessions]
+    backing = value("SELECT backing FROM nlp_models WHERE name = 'minilm'")
+    for p, _ in sessions:
+        p.stdin.close()
+        p.wait()
+    growth = [b - i for b, i in zip(busy, idle)]
+    check("8 backends: private memory beyond an idle backend", max(growth) <= 12, f"at most {max(growth):.1f} MiB each")
+    out = value("\\timing on\nSELECT nlp_embed('first') IS NULL;")
+    check("first nlp_embed of a new backend", "Time:" in out, re.findall(r"Time: .*", out))
+    check("the segment is shared", backing in ("shm", ""), backing)
+
+
+def check_leaks():
+    out = value("DO $$ BEGIN FOR i IN 1..2000 LOOP BEGIN PERFORM nlp_embed('x', 'nosuch'); EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END $$; SELECT pg_backend_pid() > 0, nlp_sentiment('still fine')")
+    check("2,000 errors in subtransactions", out == "t|positive" or out.startswith("t|"), out)
+    symbols = subprocess.run(["nm", "-D", "--defined-only", os.path.join(BUILD, "pg", "nlp.so")], capture_output=True, text=True).stdout
+    strange = [s.split()[-1] for s in symbols.splitlines() if not re.match(r"(nlp_pg_|pg_finfo_nlp_pg_|Pg_magic_func|_PG_init)", s.split()[-1])]
+    check("no symbol of the core leaves the module", not strange, strange)
+    check("DROP EXTENSION and again", value("DROP EXTENSION nlp CASCADE; CREATE EXTENSION nlp; SELECT nlp_sentiment('I love it')").endswith("positive"))
+
+
+setup()
+psql("CREATE ROLE plain LOGIN", "postgres")
+psql("GRANT ALL ON SCHEMA public TO plain")
+for group in (check_overloads, check_same_bits, check_day_one, check_bad_input, check_fit, check_cancel, check_sharing, check_leaks):
+    group()
+finish()
