@@ -264,11 +264,12 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
 }
 
 /* ---- The functions of the task table; a test compares this list with it ---- */
-#define SCALAR_TASKS(X)                                                                            \
-    X(embed)                                                                                       \
-    X(embed_query)                                                                                 \
-    X(similarity) X(sentiment) X(sentiment_score) X(classify) X(confidence) X(token_count)         \
-        X(tokenize) X(detokenize) X(would_truncate)
+/* clang-format off */
+#define SCALAR_TASKS(X) \
+    X(embed) X(embed_query) X(similarity) \
+    X(sentiment) X(sentiment_score) X(classify) X(confidence) \
+    X(token_count) X(tokenize) X(detokenize) X(would_truncate)
+/* clang-format on */
 #define ROW_TASKS(X) X(classify_scores) X(tokens)
 
 #define SCALAR_FUNCTION(name)                                                                      \
