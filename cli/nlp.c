@@ -110,7 +110,7 @@ int main(int argc, char **argv) {
         return CLI_DONE;
     }
     if (!strcmp(argv[1], "--version")) {
-        puts(nlp_version());
+        printf("nlp %s\n", nlp_version());
         return CLI_DONE;
     }
     app.command = cli_command_find(argv[1]);

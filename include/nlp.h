@@ -362,7 +362,7 @@ typedef struct nlp_counters {
 } nlp_counters;
 
 NLP_API void nlp_engine_get_counters(const nlp_engine *engine, nlp_counters *counters);
-/* "nlp 0.1.0", and one line with ISA level, compiler, backend, numerics. Static or engine-owned.
+/* "0.1.0", and one line with ISA level, compiler, backend, numerics. Static or engine-owned.
  * Any thread. */
 NLP_API const char *nlp_version(void);
 NLP_API const char *nlp_build_info(const nlp_engine *engine);

@@ -62,6 +62,10 @@ nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_opt
 int nlp_sqlite_functions(nlp_connection *c);
 int nlp_sqlite_tables(nlp_connection *c);
 int nlp_sqlite_packs(nlp_connection *c);
+/* sqlite_packs.c: the heads that live in this database, with backing "table"; false ends it. */
+nlp_status nlp_sqlite_list_packs(nlp_connection *c,
+                                 bool (*visit)(void *context, const nlp_model_info *info),
+                                 void *context, nlp_error *err);
 void nlp_sqlite_result(sqlite3_context *context, const nlp_value *value);
 void nlp_sqlite_release(void *connection); /* xDestroy of everything that holds the connection */
 

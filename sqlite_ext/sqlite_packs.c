@@ -63,6 +63,45 @@ static nlp_status put_pack(nlp_connection *c, const char *name, const void *byte
     return status;
 }
 
+static bool list_pack(nlp_connection *c, const char *name, const char *digest,
+                      bool (*visit)(void *context, const nlp_model_info *info), void *context) {
+    nlp_model *model = NULL;
+    nlp_error err = {.message = ""};
+    nlp_model_info info = {.struct_size = sizeof info};
+    if (nlp_sqlite_model(c, name, &model, &err) == NLP_OK)
+        nlp_model_get_info(model, &info);
+    else
+        info = (nlp_model_info){.family = "", .tasks = "", .languages = "", .licence = ""};
+    snprintf(info.digest, sizeof info.digest, "%s", digest);
+    info.name = name;
+    info.precision = "f32";
+    info.backing = "table";
+    info.path = "";
+    info.problem = err.message;
+    bool go_on = visit(context, &info);
+    nlp_model_close(model);
+    return go_on;
+}
+
+nlp_status nlp_sqlite_list_packs(nlp_connection *c,
+                                 bool (*visit)(void *context, const nlp_model_info *info),
+                                 void *context, nlp_error *err) {
+    sqlite3_stmt *s;
+    int rc;
+    if (sqlite3_table_column_metadata(c->db, "main", "nlp_packs", NULL, NULL, NULL, NULL, NULL,
+                                      NULL) != SQLITE_OK)
+        return NLP_OK; /* no head was made here */
+    if (sqlite3_prepare_v2(c->db, "SELECT name, digest FROM main.nlp_packs ORDER BY name", -1, &s,
+                           NULL) != SQLITE_OK)
+        return sqlite_failed(c, err);
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW &&
+           list_pack(c, (const char *)sqlite3_column_text(s, 0),
+                     (const char *)sqlite3_column_text(s, 1), visit, context))
+        continue;
+    sqlite3_finalize(s);
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? NLP_OK : sqlite_failed(c, err);
+}
+
 /* ---- nlp_fit ---- */
 
 typedef struct corpus {

@@ -412,7 +412,8 @@ static nlp_status fill_models(nlp_connection *c, const nlp_table_kind *kind, int
     (void)kind, (void)argc, (void)argv;
     if (*state) return NLP_OK;
     if (!(*state = sqlite3_malloc(1))) return out_of_memory(err);
-    return nlp_model_list(c->engine, add_model, rows, err);
+    nlp_status status = nlp_model_list(c->engine, add_model, rows, err);
+    return status == NLP_OK ? nlp_sqlite_list_packs(c, add_model, rows, err) : status;
 }
 
 static nlp_status fill_stats(nlp_connection *c, const nlp_table_kind *kind, int argc,

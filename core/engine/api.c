@@ -15,7 +15,7 @@ enum { MAX_THREADS = 256 };
 static const size_t default_memory = (size_t)1 << 30;
 
 const char *nlp_version(void) {
-    return "nlp " NLP_VERSION;
+    return NLP_VERSION;
 }
 
 void nlp_engine_options_init(nlp_engine_options *options) {

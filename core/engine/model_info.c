@@ -40,14 +40,18 @@ void nlp_model_info_of_pack(const nlp_pack *pack, nlp_arena *arena, nlp_model_in
 }
 
 /* A task pack has the sizes of its base. */
+static void take_sizes(nlp_model_info *info, const nlp_model_info *base) {
+    info->dims = base->dims;
+    info->max_tokens = base->max_tokens;
+    info->vocabulary = base->vocabulary;
+    info->layers = base->layers;
+    info->hidden_size = base->hidden_size;
+}
+
 static void add_base(const nlp_model *base, nlp_model_info *info) {
     nlp_model_info of_base = {.struct_size = sizeof of_base};
     nlp_model_get_info(base, &of_base);
-    info->dims = of_base.dims;
-    info->max_tokens = of_base.max_tokens;
-    info->vocabulary = of_base.vocabulary;
-    info->layers = of_base.layers;
-    info->hidden_size = of_base.hidden_size;
+    take_sizes(info, &of_base);
 }
 
 void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
@@ -79,29 +83,41 @@ typedef struct listing {
     nlp_arena arena;
 } listing;
 
-static void describe_file(listing *l, const char *path, nlp_model_info *info) {
+/* Fills `info` from a pack's own file, without a segment. */
+static nlp_status describe_file(listing *l, const char *path, nlp_model_info *info,
+                                nlp_error *err) {
     nlp_mapping mapping;
     nlp_pack pack;
-    nlp_error err = {0};
-    char base_path[NLP_PATH_BYTES];
     nlp_store_options file_only = l->engine->store;
     file_only.weight_cache = NLP_CACHE_FILE;
-    nlp_status status = nlp_store_map(&file_only, path, NULL, &mapping, &err);
-    if (status == NLP_OK) {
-        status = nlp_pack_open(mapping.bytes, mapping.n_bytes, &pack, &err);
-        if (status == NLP_OK) nlp_model_info_of_pack(&pack, &l->arena, info);
-        nlp_store_unmap(&mapping);
+    NLP_TRY(nlp_store_map(&file_only, path, NULL, &mapping, err));
+    nlp_status status = nlp_pack_open(mapping.bytes, mapping.n_bytes, &pack, err);
+    if (status == NLP_OK) nlp_model_info_of_pack(&pack, &l->arena, info);
+    nlp_store_unmap(&mapping);
+    return status;
+}
+
+static nlp_status describe_base(listing *l, nlp_model_info *info, nlp_error *err) {
+    char path[NLP_PATH_BYTES];
+    nlp_model_info base = {.struct_size = sizeof base};
+    if (!nlp_model_path_find_digest(l->engine, info->base_digest, path)) {
+        nlp_fail(err, NLP_ENOMODEL, "its base %.16s is not in the model path", info->base_digest);
+        return NLP_ENOMODEL;
     }
-    if (status == NLP_OK && *info->base_digest &&
-        !nlp_model_path_find_digest(l->engine, info->base_digest, base_path))
-        nlp_fail(&err, status = NLP_ENOMODEL, "its base %.16s is not in the model path",
-                 info->base_digest);
-    if (status != NLP_OK) info->problem = nlp_arena_format(&l->arena, "%s", err.message);
-    if (!info->problem) info->problem = "";
+    NLP_TRY(describe_file(l, path, &base, err));
+    take_sizes(info, &base);
+    return NLP_OK;
+}
+
+/* A file of a name that an earlier folder has already is never opened by that name. */
+static bool is_shadowed(const listing *l, const char *path, const char *name) {
+    char first[NLP_PATH_BYTES];
+    return nlp_model_path_find(l->engine, name, first, NULL) == NLP_OK && strcmp(first, path) != 0;
 }
 
 static bool list_file(void *context, const char *path, const char *name) {
     listing *l = context;
+    nlp_error err;
     nlp_model_info info = {.struct_size = sizeof info,
                            .name = name,
                            .path = path,
@@ -113,7 +129,11 @@ static bool list_file(void *context, const char *path, const char *name) {
                            .description = "",
                            .backing = "",
                            .problem = ""};
-    describe_file(l, path, &info);
+    if (is_shadowed(l, path, name)) return true;
+    nlp_status status = describe_file(l, path, &info, &err);
+    if (status == NLP_OK && *info.base_digest) status = describe_base(l, &info, &err);
+    if (status != NLP_OK) info.problem = nlp_arena_format(&l->arena, "%s", err.message);
+    if (!info.problem) info.problem = "";
     for (nlp_model *m = l->engine->models; m; m = m->next)
         if (m->path && !strcmp(m->path, path) && m->n_references)
             info.backing = nlp_backing_name(m->mapping.backing);

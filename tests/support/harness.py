@@ -13,7 +13,7 @@ counts = {"passed": 0, "failed": 0}
 
 def check(name, good, detail=""):
     counts["passed" if good else "failed"] += 1
-    print(f"{'ok' if good else 'FAILED'} {name}{'' if good and not detail else ': ' + str(detail)[:400]}", flush=True)
+    print(f"{'ok' if good else 'FAILED'} {name}{'' if good and not detail else ': ' + ' '.join(str(detail).split())[:400]}", flush=True)
 
 
 def finish():

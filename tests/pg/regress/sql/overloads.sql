@@ -1,0 +1,91 @@
+-- Every overload of every function: bare literals, NULL, named arguments (sql-api: "Rules"). What a model computes is shown
+-- rounded or as a comparison; tests/pg/pg_tests.py compares the bits with the command line.
+\pset null '(null)'
+
+-- nlp_embed
+SELECT array_length(nlp_embed('hello'), 1), array_length(nlp_embed('hello', options => '{"dimensions": 10}'), 1);
+SELECT array_length(nlp_embed('hello', 'minilm'), 1), array_length(nlp_embed('hello', 'minilm', '{"dimensions": 10}'), 1);
+SELECT nlp_embed(text => 'hello', model => 'minilm', options => '{}') = nlp_embed('hello');
+SELECT nlp_embed(NULL), nlp_embed('hello', NULL::text), nlp_embed(NULL, 'minilm'), nlp_embed('hello', 'minilm', NULL);
+SELECT ord, array_length(embedding, 1) FROM nlp_embed(ARRAY['a', NULL, 'b']);
+SELECT ord, array_length(embedding, 1) FROM nlp_embed(ARRAY['a'], options => '{"dimensions": 10}');
+SELECT ord, array_length(embedding, 1) FROM nlp_embed(ARRAY['a'], 'minilm');
+SELECT ord, array_length(embedding, 1) FROM nlp_embed(texts => ARRAY['a'], model => 'minilm', options => '{"dimensions": 10}');
+SELECT count(*) FROM nlp_embed('{}'::text[]);
+SELECT count(*) FROM nlp_embed(NULL::text[]);
+
+-- nlp_embed_query
+SELECT nlp_embed_query('hello') = nlp_embed('hello'), nlp_embed_query('hello', 'minilm') = nlp_embed_query('hello');
+SELECT array_length(nlp_embed_query('hello', options => '{"dimensions": 10}'), 1);
+SELECT array_length(nlp_embed_query(text => 'hello', model => 'minilm', options => '{"dimensions": 10}'), 1);
+SELECT nlp_embed_query(NULL), nlp_embed_query(NULL, 'minilm');
+
+-- nlp_dims, nlp_similarity, nlp_cosine, nlp_centroid
+SELECT nlp_dims(), nlp_dims('minilm'), nlp_dims(model => 'minilm'), nlp_dims(NULL);
+SELECT nlp_similarity('a cat', 'a kitten') > 0.5, nlp_similarity('a cat', 'a tax form', 'minilm') < 0.5;
+SELECT nlp_similarity(a => 'a cat', b => 'a cat', model => 'minilm', options => '{}') > 0.999;
+SELECT nlp_similarity('a cat', 'a cat', options => '{"pooling": "cls"}') > 0.999;
+SELECT nlp_similarity(NULL, 'x'), nlp_similarity('x', NULL, 'minilm');
+SELECT nlp_cosine('{3,4}', '{4,3}'), nlp_cosine(a => '{1,0}', b => '{0,1}'), nlp_cosine('{0,0}', '{1,1}'), nlp_cosine(NULL, '{1}');
+SELECT nlp_centroid(v) FROM (VALUES ('{1,2}'::real[]), ('{3,6}'), (NULL)) t(v);
+SELECT nlp_centroid(NULL::real[]);
+
+-- nlp_sentiment, nlp_sentiment_score
+SELECT nlp_sentiment('I love it'), nlp_sentiment('I hate it', 'sentiment'), nlp_sentiment('I love it', options => '{}');
+SELECT nlp_sentiment(text => 'The box is blue', model => 'sentiment', options => '{"threshold": 1}');
+SELECT nlp_sentiment(NULL), nlp_sentiment('x', NULL), nlp_sentiment(NULL, 'sentiment');
+SELECT nlp_sentiment_score('I love it') > 0.5, nlp_sentiment_score('I hate it', 'sentiment') < -0.5;
+SELECT nlp_sentiment_score('I love it', options => '{}') > 0.5, nlp_sentiment_score(text => 'I love it', model => 'sentiment', options => '{}') > 0.5;
+SELECT nlp_sentiment_score(NULL), nlp_sentiment_score(NULL, 'sentiment');
+
+-- nlp_classify, nlp_classify_scores, nlp_confidence
+SELECT nlp_classify('I love it'), nlp_classify('I love it', 'sentiment'), nlp_classify('I love it', 'sentiment', '{"max_tokens": 20}');
+SELECT nlp_classify('I love it', options => '{}'), nlp_classify(text => 'I love it', model => 'sentiment', options => '{}'::jsonb);
+SELECT nlp_classify(NULL), nlp_classify('x', NULL), nlp_classify(NULL, 'sentiment', '{}');
+SELECT label, score > 0.5 FROM nlp_classify_scores('I love it');
+SELECT label, score > 0.5 FROM nlp_classify_scores('I love it', options => '{}');
+SELECT label, score > 0.5 FROM nlp_classify_scores('I love it', 'sentiment');
+SELECT label, score > 0.5 FROM nlp_classify_scores('I love it', 'sentiment', '{}');
+SELECT label, score > 0.5 FROM nlp_classify_scores(text => 'I love it', model => 'sentiment', options => '{}'::jsonb);
+SELECT count(*) FROM nlp_classify_scores(NULL);
+SELECT nlp_confidence('I love it') > 0.5, nlp_confidence('I love it', 'sentiment') > 0.5, nlp_confidence('I love it', options => '{}') > 0.5;
+SELECT nlp_confidence(text => 'I love it', model => 'sentiment', options => '{}') > 0.5, nlp_confidence(NULL), nlp_confidence(NULL, 'sentiment');
+
+-- Tokens
+SELECT nlp_token_count('hello world'), nlp_token_count('hello', 'minilm'), nlp_token_count('hello', options => '{}');
+SELECT nlp_token_count(text => 'hello', model => 'minilm', options => '{}'), nlp_token_count(''), nlp_token_count(NULL), nlp_token_count(NULL, 'minilm');
+SELECT nlp_tokenize('hello'), nlp_tokenize('hello', 'minilm'), nlp_tokenize('hello', options => '{}');
+SELECT nlp_tokenize(text => 'hello', model => 'minilm', options => '{}'), nlp_tokenize(''), nlp_tokenize(NULL), nlp_tokenize(NULL, 'minilm');
+SELECT * FROM nlp_tokens('Zürich ok');
+SELECT * FROM nlp_tokens('ok', options => '{}');
+SELECT * FROM nlp_tokens('ok', 'minilm');
+SELECT * FROM nlp_tokens(text => 'ok', model => 'minilm', options => '{}');
+SELECT count(*) FROM nlp_tokens(NULL);
+SELECT nlp_detokenize('{101,7592,102}'), nlp_detokenize('{7592}', 'minilm'), nlp_detokenize('{7592}', options => '{}');
+SELECT nlp_detokenize(ids => '{7592}', model => 'minilm', options => '{}'), nlp_detokenize('{}'), nlp_detokenize(NULL), nlp_detokenize(NULL, 'minilm');
+SELECT nlp_would_truncate('x'), nlp_would_truncate(repeat('word ', 300), 'minilm'), nlp_would_truncate('x', options => '{}');
+SELECT nlp_would_truncate(text => 'x y', model => 'minilm', options => '{"max_tokens": 3}'), nlp_would_truncate(NULL), nlp_would_truncate(NULL, 'minilm');
+
+-- nlp_fit and the packs that it makes
+CREATE TABLE samples AS SELECT CASE i % 2 WHEN 0 THEN 'refund my order ' ELSE 'reset my password ' END || i AS body,
+    CASE i % 2 WHEN 0 THEN 'money' ELSE 'access' END AS label FROM generate_series(1, 60) i;
+SELECT metric, value FROM nlp_fit('intents', 'SELECT body, label FROM samples') WHERE metric = 'accuracy';
+SELECT nlp_classify('I want my money back', 'intents');
+SELECT metric, value FROM nlp_fit('intents2', 'SELECT body, label FROM samples', 'minilm', '{"l2": 0.01}') WHERE metric = 'accuracy';
+SELECT count(*) > 0 FROM nlp_fit(name => 'intents3', query => 'SELECT body, label FROM samples', base_model => 'minilm', options => '{}');
+SELECT count(*) FROM nlp_fit(NULL, 'SELECT body, label FROM samples');
+SELECT length(nlp_pack('intents')) > 1000, nlp_pack('nosuch'), nlp_pack(NULL);
+SELECT nlp_drop_model('intents2'), nlp_drop_model(model => 'intents3'), nlp_drop_model('nosuch'), nlp_drop_model(NULL);
+SELECT nlp_pack_put('copy', nlp_pack('intents'));
+SELECT nlp_classify('I forgot my password', 'copy');
+
+-- What is there
+SELECT name, tasks <> '' AS tasks, "precision", backing, dims, max_tokens, problem FROM nlp_models WHERE name IN ('minilm', 'sentiment', 'copy') ORDER BY name;
+SELECT forward_passes > 0, truncated, errors FROM nlp_stats;
+SELECT nlp_version() ~ '^[0-9]+\.[0-9]+', nlp_build_info() LIKE '%isa%';
+
+-- Every task has both forms; without a model STABLE, with one IMMUTABLE
+SELECT count(*) FROM _nlp.task_names() t WHERE NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'nlp_' || t AND provolatile = 's' AND NOT 'model' = ANY (proargnames))
+    OR NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'nlp_' || t AND provolatile = 'i' AND 'model' = ANY (proargnames));
+SELECT count(*) FROM _nlp.task_names() t JOIN pg_proc ON proname = 'nlp_' || t WHERE NOT proisstrict OR proparallel <> 's';
+DROP TABLE samples;
