@@ -120,8 +120,8 @@ void cli_print_header(const cli *app, const char *columns);
 typedef struct cli_job {
     const nlp_task_spec *task;
     nlp_model *model;
-    const char *keys[2]; /* JSON keys of the operands; plain lines have one operand, or two with a
-                            tab between */
+    /* JSON keys of the operands; plain lines have one operand, or two with a tab between */
+    const char *keys[2];
     const char *columns; /* header of plain output */
     /* Called for each input that worked, in order. */
     void (*emit)(cli *app, const cli_record *record, const nlp_output *output);

@@ -15,8 +15,8 @@ typedef struct pull {
     cli *app;
     const char *name;
     const json_t *entry; /* of the catalogue */
-    char pack[CLI_PATH_BYTES],
-        work[CLI_PATH_BYTES];   /* the pack, and a temporary folder beside it */
+    /* the pack, and a temporary folder beside it */
+    char pack[CLI_PATH_BYTES], work[CLI_PATH_BYTES];
     char files[CLI_PATH_BYTES]; /* the model's folder inside work */
 } pull;
 

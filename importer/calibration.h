@@ -8,8 +8,8 @@
 
 /* Inputs of the four products of a layer, in the order of nlp_calibration_points. */
 enum { NLP_CALIBRATED_PRODUCTS = 4 };
-extern const char *const
-    nlp_calibration_points[NLP_CALIBRATED_PRODUCTS]; /* "attention.qkv" ... as tensors are named */
+/* "attention.qkv" ... as tensors are named */
+extern const char *const nlp_calibration_points[NLP_CALIBRATED_PRODUCTS];
 
 typedef struct nlp_channel_stats {
     size_t width;

@@ -31,12 +31,12 @@ typedef struct nlp_role {
     const char *name; /* in the pack; with per_layer behind "layer.N." */
     nlp_role_kind kind;
     bool per_layer;
-    bool optional;            /* may be absent as a whole */
-    const char *sources[3];   /* tensors without ".weight"; several are one matrix, outputs behind
-                                 each other */
+    bool optional; /* may be absent as a whole */
+    /* tensors without ".weight"; several are one matrix, outputs behind each other */
+    const char *sources[3];
     const char *layer_prefix; /* of per_layer sources: "encoder.layer.%u." */
-    size_t rows,
-        columns; /* fields of nlp_arch_spec; rows is unused for norms, 0 where the tensor says it */
+    /* fields of nlp_arch_spec; rows is unused for norms, 0 where the tensor says it */
+    size_t rows, columns;
     uint32_t rows_times; /* pack rows are so many times the field */
 } nlp_role;
 

@@ -17,10 +17,10 @@ typedef struct nlp_import_options {
     const char *name;      /* written into the pack's meta; NULL: from out */
     const char *precision; /* "f32", "i8"; NULL: the fastest that passes the gate */
     const char *pooling;   /* "mean" "cls" "max" "last"; NULL: what the folder says */
-    const char *meta;      /* extra meta pairs "key=text\n...", may be NULL: licence, languages,
-                              description, source */
-    bool replace; /* an existing pack of other bytes is renamed to NAME@HEX8.nlp first; without: an
-                     error */
+    /* extra meta pairs "key=text\n...", may be NULL: licence, languages, description, source */
+    const char *meta;
+    /* an existing pack of other bytes is renamed to NAME@HEX8.nlp first; without: an error */
+    bool replace;
     nlp_stop stop;
     void (*progress)(void *context, const char *step, double fraction); /* may be NULL */
     void *progress_context;

@@ -139,9 +139,9 @@ typedef struct nlp_task_spec {
     uint32_t n_operands;
     const nlp_column *columns; /* a scalar task has one column and one row per input */
     uint32_t n_columns;
-    bool returns_rows;         /* any number of rows per input */
-    const char *model_setting; /* the setting that names its model, without prefix: "embed_model" is
-                                  nlp.embed_model */
+    bool returns_rows; /* any number of rows per input */
+    /* the setting that names its model, without prefix: "embed_model" is nlp.embed_model */
+    const char *model_setting;
     const char *default_model; /* the starter model where the setting is empty */
     const nlp_option_spec *options;
     uint32_t n_options;
@@ -164,19 +164,19 @@ typedef void *(*nlp_alloc_fn)(void *context, void *old, size_t old_bytes, size_t
 
 typedef struct nlp_engine_options {
     uint32_t struct_size;
-    const char
-        *model_path; /* folders, ':' between them, first match wins; NULL: only builtin_path */
-    const char *builtin_path; /* folder of the task packs that came with the program, searched last;
-                                 may be NULL */
+    /* folders, ':' between them, first match wins; NULL: only builtin_path */
+    const char *model_path;
+    /* folder of the task packs that came with the program, searched last; may be NULL */
+    const char *builtin_path;
     nlp_weight_cache weight_cache; /* default NLP_CACHE_AUTO */
     uint32_t threads;              /* threads of one session, default 1 */
-    size_t max_memory; /* scratch bytes of one session, default 1 GiB; more is NLP_ENOMEM with both
-                          numbers */
-    uint32_t isa_mask; /* for tests: highest kernel level, 0 none .. ; default 0xffffffff = what the
-                          CPU has */
+    /* scratch bytes of one session, default 1 GiB; more is NLP_ENOMEM with both numbers */
+    size_t max_memory;
+    /* for tests: highest kernel level, 0 none .. ; default 0xffffffff = what the CPU has */
+    uint32_t isa_mask;
     const char *backend; /* "" (own kernels, equal bits everywhere) or "openblas" */
-    const char *
-        path_setting; /* how messages call the model path: "nlp.model_path", "NLP_MODEL_PATH" ... */
+    /* how messages call the model path: "nlp.model_path", "NLP_MODEL_PATH" ... */
+    const char *path_setting;
     nlp_alloc_fn alloc; /* NULL: malloc */
     void *alloc_context;
 } nlp_engine_options;
@@ -215,23 +215,23 @@ NLP_API nlp_status nlp_model_open_file(nlp_engine *engine, const char *path, con
 NLP_API nlp_status nlp_model_open_bytes(nlp_engine *engine, const char *name, const void *pack,
                                         size_t pack_bytes, const nlp_stop *stop, nlp_model **model,
                                         nlp_error *err);
-NLP_API void
-nlp_model_close(nlp_model *model); /* NULL is allowed; the mapping may stay cached in the engine */
+/* NULL is allowed; the mapping may stay cached in the engine */
+NLP_API void nlp_model_close(nlp_model *model);
 
 typedef struct nlp_model_info {
     uint32_t struct_size;
     const char *name, *family, *precision;                 /* "minilm", "bert", "i8" */
     const char *tasks, *languages, *licence, *description; /* comma-separated lists, free text */
-    char digest[65],
-        base_digest[65]; /* lower-case hex of the pack's SHA-256; base_digest "" for a full pack */
+    /* lower-case hex of the pack's SHA-256; base_digest "" for a full pack */
+    char digest[65], base_digest[65];
     uint32_t dims, max_tokens, n_labels, vocabulary, layers, hidden_size;
     const char *const *labels; /* n_labels strings, or NULL */
     uint64_t file_bytes;
     const char *backing; /* "shm", "file", "private", or "" when only listed and not opened */
     uint32_t processes;  /* that map it on this machine, as far as this user can see; 0 unknown */
     const char *path;    /* of its file, "" for bytes */
-    const char
-        *problem; /* "" or why it can't be opened (a listed model whose base is missing ...) */
+    /* "" or why it can't be opened (a listed model whose base is missing ...) */
+    const char *problem;
 } nlp_model_info;
 
 /* Strings are borrowed: valid while the model is open, or during the callback. Any thread. */
@@ -254,8 +254,8 @@ typedef struct nlp_request {
     const nlp_text *texts; /* [n_inputs][n_operands] TEXT operands; IDS operands go through ids */
     const nlp_value *ids;  /* [n_inputs], for tasks whose operand is IDS (detokenize); else NULL */
     size_t n_inputs;
-    const nlp_option
-        *options; /* checked against the task's table: an unknown key lists the known ones */
+    /* checked against the task's table: an unknown key lists the known ones */
+    const nlp_option *options;
     size_t n_options;
     nlp_stop stop; /* should_stop may be NULL */
 } nlp_request;
@@ -308,9 +308,8 @@ NLP_API nlp_status nlp_vector_cosine(const float *a, size_t n_a, const float *b,
 
 /* ---- Fitting: a small head on frozen vectors
  *
- * Trains a head on `base`
- * from n (text, label) pairs and writes a task pack that names its base by digest. Same texts,
- * labels, options and base give the same bytes on every machine. Option keys:
+ * Trains a head on `base` from n (text, label) pairs and writes a task pack that names its base by
+ * digest. Same texts, labels, options and base give the same bytes on every machine. Option keys:
  * nlp_fit_options_spec(). */
 typedef struct nlp_metric {
     const char *name; /* "accuracy", "macro_f1", "recall:negative" ... */

@@ -32,8 +32,8 @@ void nlp_pg_throw(const nlp_error *err) pg_attribute_noreturn();
 void nlp_pg_check(nlp_status status, const nlp_error *err);
 
 /* ---- pg_convert.c ---- */
-nlp_text
-nlp_pg_text(Datum datum); /* UTF-8; detoasted and converted into the current memory context */
+/* UTF-8; detoasted and converted into the current memory context */
+nlp_text nlp_pg_text(Datum datum);
 Datum nlp_pg_datum(const nlp_value *value, bool *is_null);
 Datum nlp_pg_text_datum(const char *bytes, size_t n);
 size_t nlp_pg_options(Jsonb *jsonb, nlp_option *options,

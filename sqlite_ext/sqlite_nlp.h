@@ -17,7 +17,7 @@ typedef struct nlp_connection {
     nlp_engine *engine;
     nlp_session *session;
     sqlite3_stmt *poll; /* SELECT 1, while a call runs: sees interrupts and progress handlers */
-    char *options_text;  /* the JSON that `options` was made from */
+    char *options_text; /* the JSON that `options` was made from */
     nlp_option options[NLP_MAX_OPTIONS];
     size_t n_options;
     nlp_model *stored; /* the last model that came from the table nlp_packs */
@@ -26,10 +26,10 @@ typedef struct nlp_connection {
 } nlp_connection;
 
 /* sqlite_settings.c: the process's engine and its settings. */
-nlp_engine *
-nlp_sqlite_engine(nlp_error *err); /* opened on first use; never closed: the library stays loaded */
-const char *
-nlp_sqlite_setting(const char *key); /* "" where it is not set; "on_overflow", "embed_model" ... */
+/* opened on first use; never closed: the library stays loaded */
+nlp_engine *nlp_sqlite_engine(nlp_error *err);
+/* "" where it is not set; "on_overflow", "embed_model" ... */
+const char *nlp_sqlite_setting(const char *key);
 nlp_status nlp_sqlite_set(const char *key, const char *value, nlp_error *err);
 const char *nlp_sqlite_setting_at(int index); /* keys, for nlp_config(); NULL past the last */
 
@@ -77,8 +77,8 @@ typedef struct nlp_rows {
 
 typedef struct nlp_table_kind {
     const char *name;
-    const char
-        *columns; /* declared columns, then hidden arguments: "ord, embedding, texts HIDDEN, ..." */
+    /* declared columns, then hidden arguments: "ord, embedding, texts HIDDEN, ..." */
+    const char *columns;
     int n_columns, n_arguments, n_required;
     bool direct_only;
     /* Makes the next rows; none: the end. *state is the cursor's own, freed by sqlite3_free when it

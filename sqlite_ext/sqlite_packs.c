@@ -89,8 +89,9 @@ nlp_status nlp_sqlite_list_packs(nlp_connection *c,
     sqlite3_stmt *s;
     int rc;
     if (sqlite3_table_column_metadata(c->db, "main", "nlp_packs", NULL, NULL, NULL, NULL, NULL,
+                                      /* no head was made here */
                                       NULL) != SQLITE_OK)
-        return NLP_OK; /* no head was made here */
+        return NLP_OK;
     if (sqlite3_prepare_v2(c->db, "SELECT name, digest FROM main.nlp_packs ORDER BY name", -1, &s,
                            NULL) != SQLITE_OK)
         return sqlite_failed(c, err);

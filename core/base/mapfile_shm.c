@@ -94,8 +94,8 @@ nlp_status nlp_shm_allocate(int fd, size_t n_bytes, nlp_poll *poll, nlp_error *e
     if (ftruncate(fd, 0) != 0) return fail(err, "can't empty", "", errno);
     for (size_t at = 0; at < n_bytes;) {
         size_t step = n_bytes - at < ALLOCATE_STEP ? n_bytes - at : ALLOCATE_STEP;
-        int number =
-            posix_fallocate(fd, (off_t)at, (off_t)step); /* returns the error, does not set errno */
+        /* returns the error, does not set errno */
+        int number = posix_fallocate(fd, (off_t)at, (off_t)step);
         if (number && number != EINTR) return fail(err, "no room in", "", number);
         if (!number) at += step;
         NLP_TRY(nlp_poll_now(poll, err));

@@ -55,8 +55,8 @@ static void add_base(const nlp_model *base, nlp_model_info *info) {
 }
 
 void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
-    nlp_model *m =
-        (nlp_model *)(uintptr_t)model; /* texts are kept in the model's arena, under the lock */
+    /* texts are kept in the model's arena, under the lock */
+    nlp_model *m = (nlp_model *)(uintptr_t)model;
     nlp_model_info full = {.struct_size = sizeof full};
     nlp_mutex_lock(&m->engine->lock);
     nlp_model_info_of_pack(&m->pack, &m->arena, &full);

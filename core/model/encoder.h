@@ -19,8 +19,8 @@ typedef struct nlp_unit {
 } nlp_unit;
 
 typedef struct nlp_encoder_hooks {
-    nlp_trace_fn trace; /* nlp.h; NULL: none. Points: "layer" and, for calibration, each product's
-                           f32 input */
+    /* nlp.h; NULL: none. Points: "layer" and, for calibration, each product's f32 input */
+    nlp_trace_fn trace;
     void *trace_context;
 } nlp_encoder_hooks;
 

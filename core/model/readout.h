@@ -8,8 +8,8 @@
 
 /* What a caller may change about a pack's pipeline. */
 typedef struct nlp_pool_options {
-    uint32_t
-        pooling; /* NLP_POOL_* instead of the pack's; 0: the pack's, or mean where it has none */
+    /* NLP_POOL_* instead of the pack's; 0: the pack's, or mean where it has none */
+    uint32_t pooling;
     uint32_t dimensions;    /* Matryoshka cut, then normalised again; 0: all */
     bool no_normalize;      /* leave the final normalisation out */
     size_t n_prompt_tokens; /* tokens of a prompt, left out of pooling where the pack says so */

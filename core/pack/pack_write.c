@@ -9,8 +9,8 @@ enum { MAX_NAME = 64 };
 typedef struct written_section {
     char name[24];
     nlp_buf bytes;
-    uint32_t n_strings; /* of a string list: entries in bytes are pairs of u32 and text, made into a
-                           list at the end */
+    /* of a string list: entries in bytes are pairs of u32 and text, made into a list at the end */
+    uint32_t n_strings;
     bool is_strings;
 } written_section;
 

@@ -41,23 +41,23 @@ typedef enum nlp_grid {
  * next factors, max. */
 typedef struct nlp_epilogue {
     nlp_activation act;
-    const float *residual;     /* [m, n], row stride n; NULL: none */
-    const float *next_factors; /* [n]: store t = y * f (GELU grid: fma(y, f, NLP_GELU_OFFSET * f))
-                                  instead of y; NULL: none */
+    const float *residual; /* [m, n], row stride n; NULL: none */
+    /* [n]: store t = y * f (GELU grid: fma(y, f, NLP_GELU_OFFSET * f)) instead of y; NULL: none */
+    const float *next_factors;
     nlp_grid next_grid;
-    float *row_max; /* [m][16]: running lane-wise max of |stored value|, caller zeroes it first;
-                       NULL: none */
+    /* [m][16]: running lane-wise max of |stored value|, caller zeroes it first; NULL: none */
+    float *row_max;
 } nlp_epilogue;
 
 /* At most NLP_TILE_ROWS rows times a run of panels; see gemm.c, the only caller. */
 typedef struct nlp_product {
-    size_t n_rows, k,
-        n; /* n: columns of the whole matrix; n % 16 columns of the last panel are not stored */
+    /* n: columns of the whole matrix; n % 16 columns of the last panel are not stored */
+    size_t n_rows, k, n;
     size_t first_panel, n_panels;
     const void *rows;        /* f32 [n_rows, k] or u8 [n_rows, k padded to 64] */
     const float *row_scales; /* i8: [n_rows] */
-    const void
-        *panels; /* first byte of panel 0, 64-byte aligned; panel strides follow from k (quant.h) */
+    /* first byte of panel 0, 64-byte aligned; panel strides follow from k (quant.h) */
+    const void *panels;
     nlp_grid grid; /* i8: zero point of the rows */
     const nlp_epilogue *epilogue;
     size_t first_row; /* index of row 0 in residual and row_max */

@@ -22,10 +22,10 @@ typedef struct nlp_pack_i8_args {
     const float *bias; /* [n] or NULL */
     size_t k, n;
     const float *factors; /* [k] m: the input is multiplied by m, so row p of W is divided by it */
-    const float *output_scale; /* [n] or NULL: columns are multiplied by it (the factors of the
-                                  product that follows) */
-    const float *input_mean; /* [k] mean of the product's input x over the calibration, or NULL: no
-                                bias correction */
+    /* [n] or NULL: columns are multiplied by it (the factors of the product that follows) */
+    const float *output_scale;
+    /* [k] mean of the product's input x over the calibration, or NULL: no bias correction */
+    const float *input_mean;
     nlp_grid grid;
 } nlp_pack_i8_args;
 

@@ -7,8 +7,8 @@
 #include "tensor/lanes.h"
 
 enum { LARGEST_FINITE_BITS = 0x7f7fffff };
-static const float smallest_scalable =
-    1e-30f; /* a row below is taken as zeros: 255 / a must not overflow */
+/* a row below is taken as zeros: 255 / a must not overflow */
+static const float smallest_scalable = 1e-30f;
 
 /* Every 16 floats of a row of n: full lanes first, then the tail. `live` is 16 or the rest. */
 #define EACH_LANES(at, live, n)                                                                    \

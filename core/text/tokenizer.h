@@ -25,8 +25,8 @@ typedef struct nlp_tokenizer_info {
 void nlp_tokenizer_get_info(const nlp_tokenizer *tokenizer, nlp_tokenizer_info *info);
 
 typedef struct nlp_encode_options {
-    uint32_t
-        max_tokens; /* special tokens included; 0: no limit. Longest-first truncation of a pair */
+    /* special tokens included; 0: no limit. Longest-first truncation of a pair */
+    uint32_t max_tokens;
     bool no_special_tokens;
     bool stop_when_full; /* need not count past max_tokens: n_full is then a lower bound above it */
 } nlp_encode_options;
@@ -34,10 +34,10 @@ typedef struct nlp_encode_options {
 /* Arrays of n, from the arena given. */
 typedef struct nlp_encoding {
     int32_t *ids;
-    uint32_t *start, *end; /* byte offsets into the text (or the pair's second text), end exclusive;
-                              0, 0 for special */
-    uint8_t *type_ids;     /* segment: 0 or 1 */
-    int8_t *sequence;      /* 0 text, 1 second text, -1 special token */
+    /* byte offsets into the text (or the pair's second text), end exclusive; 0, 0 for special */
+    uint32_t *start, *end;
+    uint8_t *type_ids; /* segment: 0 or 1 */
+    int8_t *sequence;  /* 0 text, 1 second text, -1 special token */
     size_t n;
     size_t n_full; /* tokens without truncation, special tokens included */
     size_t n_unknown;

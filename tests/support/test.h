@@ -1,9 +1,15 @@
 /* test.h: a test program is a table {name, function}; each function reports failures by CHECK and
- * goes on. static void test_thing_does(void) { CHECK(1 + 1 == 2); CHECK_STATUS(f(&err), NLP_EINVAL,
- * &err); } int main(int argc, char **argv) { static const nlp_test tests[] = {{"thing_does",
- * test_thing_does}}; return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests); }
- * `--list` prints the names, an argument filters by substring. Prints "N passed, N failed"; exit 1
- * on a failure. */
+ * goes on. `--list` prints the names, an argument filters by substring. Prints "N passed, N failed";
+ * exit 1 on a failure.
+ *
+ *     static void test_thing_does(void) {
+ *         CHECK(1 + 1 == 2);
+ *         CHECK_STATUS(f(&err), NLP_EINVAL, &err);
+ *     }
+ *     int main(int argc, char **argv) {
+ *         static const nlp_test tests[] = {{"thing_does", test_thing_does}};
+ *         return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
+ *     } */
 #ifndef NLP_TEST_H
 #define NLP_TEST_H
 
