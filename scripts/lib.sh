@@ -34,7 +34,7 @@ build() {
     shift
     say "building (CMake preset $preset)"
     cmake -S "$root" --preset "$preset" "$@" >"$root/build/$preset.log" 2>&1 || { cat "$root/build/$preset.log"; return 1; }
-    cmake --build "$root/build/$preset" -j "$(nproc)" 2>&1 | grep -E 'warning|error|Error|\*\*\*' || true
+    cmake --build "$root/build/$preset" -j "$(nproc)" 2>&1 | grep -E '(warning|error):|\*\*\*' || true
     cmake --build "$root/build/$preset" >/dev/null
 }
 
