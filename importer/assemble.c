@@ -150,7 +150,7 @@ static nlp_status write_table(const assembly *a, const nlp_role *role, const cha
     return status;
 }
 
-/* ---- i8 (kernels.md 15.4) ---- */
+/* ---- i8 ---- */
 
 static bool has_gelu(const assembly *a) {
     return a->folder->spec.activation == NLP_ACT_GELU_ERF ||

@@ -1,5 +1,5 @@
 /* calibration.h: what the inputs of each product look like over a fixed text, measured with the f32
- * pack. From it come the channel factors and the bias correction of i8 (kernels.md 15.4). */
+ * pack. From it come the channel factors and the bias correction of i8. */
 #ifndef NLP_IMPORTER_CALIBRATION_H
 #define NLP_IMPORTER_CALIBRATION_H
 

@@ -1,5 +1,4 @@
-/* sentence_transformers.c: modules.json and its folders become a pooling pipeline (models.md 4.1).
- */
+/* sentence_transformers.c: modules.json and its folders become a pooling pipeline. */
 #include <stdio.h>
 #include <string.h>
 

@@ -5,13 +5,22 @@
  * thread of work. A *task* (embed, sentiment, ...) is described by one nlp_task_spec, from which
  * every adapter makes its SQL functions and the command line its commands.
  *
- *     nlp_engine *engine; nlp_model *model; nlp_session *session; const nlp_result *result;
- * nlp_error err; nlp_engine_options options;  nlp_engine_options_init(&options); options.model_path
- * = "/usr/share/nlp/models"; nlp_engine_open(&options, &engine, &err); nlp_model_open(engine,
- * "minilm", NULL, &model, &err); nlp_session_open(engine, &session, &err); nlp_request request =
- * {.struct_size = sizeof request, .task = nlp_task_find(engine, "embed"), .model = model, .texts =
- * &text, .n_inputs = 1}; nlp_session_run(session, &request, &result, &err);       //
- * result->outputs[0].cells[0].as.vector
+ *     nlp_engine *engine;
+ *     nlp_model *model;
+ *     nlp_session *session;
+ *     const nlp_result *result;
+ *     nlp_error err;
+ *     nlp_engine_options options;
+ *     nlp_engine_options_init(&options);
+ *     options.model_path = "/usr/share/nlp/models";
+ *     nlp_engine_open(&options, &engine, &err);
+ *     nlp_model_open(engine, "minilm", NULL, &model, &err);
+ *     nlp_session_open(engine, &session, &err);
+ *     nlp_text text = {"how long does the battery last?", 31};
+ *     nlp_request request = {.struct_size = sizeof request, .model = model, .texts = &text,
+ *                            .task = nlp_task_find(engine, "embed"), .n_inputs = 1};
+ *     nlp_session_run(session, &request, &result, &err);
+ *     use(result->outputs[0].cells[0].as.vector, result->outputs[0].cells[0].n);
  *
  * Rules that hold everywhere: errors are values (nlp_status, with a text in the caller's nlp_error,
  * which may be NULL); nothing here prints, aborts, exits, jumps or installs a handler; structs
@@ -329,7 +338,7 @@ NLP_API nlp_status nlp_fit(nlp_session *session, nlp_model *base, const char *na
                            const nlp_option *options, size_t n_options, const nlp_stop *stop,
                            nlp_fit_result *result, nlp_error *err);
 
-/* ---- Weight cache (reliability: one segment per pack in shared memory) ---- */
+/* ---- Weight cache (one segment per pack in shared memory) ---- */
 typedef struct nlp_cache_entry {
     const char *name;   /* of the segment */
     const char *models; /* names of packs in the model path with this digest, comma-separated */

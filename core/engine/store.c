@@ -1,6 +1,6 @@
 /* store.c: one copy of a pack's bytes per machine: a segment of shared memory that is copied once,
- * hashed, made read-only and mapped by everybody (reliability.md 4, S1-S10), or the pack's own file
- * (S14), or private memory.
+ * hashed, made read-only and mapped by everybody; where there is no room, the pack's own file is
+ * mapped; else private memory is used.
  *
  * State is in the inode: mode 0600 is being built and mapped by nobody; mode 0400 (0444 of root) is
  * complete and changed by nobody. A builder holds the lock of the open file, which the kernel frees

@@ -1,5 +1,4 @@
-/* store.h: one copy of a pack's bytes per machine (reliability.md section 4, S1-S15). Knows pack
- * headers, nothing of models. */
+/* store.h: one copy of a pack's bytes per machine. Knows pack headers, nothing of models. */
 #ifndef NLP_ENGINE_STORE_H
 #define NLP_ENGINE_STORE_H
 

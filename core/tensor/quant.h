@@ -30,8 +30,8 @@ typedef struct nlp_pack_i8_args {
 } nlp_pack_i8_args;
 
 /* Column scale max|w|/63, round half to even; the bias takes the mean error of the rounded weights
- * at input_mean, and on the GELU grid the constant of the offset, both with the rounded weights
- * (kernels.md 15.4). double sums, fixed order. */
+ * at input_mean, and on the GELU grid the constant of the offset, both with the rounded weights.
+ * Double sums, fixed order. */
 void nlp_pack_i8(const nlp_pack_i8_args *args, void *panels);
 
 /* Back to row-major w [n, k] (divided by nothing: t-space for i8) and bias [n]; for tests and

@@ -1,4 +1,4 @@
--- Every overload of every function: bare literals, NULL, named arguments (sql-api: "Rules"). What a model computes is shown
+-- Every overload of every function: bare literals, NULL, named arguments. What a model computes is shown
 -- rounded or as a comparison; tests/pg/pg_tests.py compares the bits with the command line.
 \pset null '(null)'
 
