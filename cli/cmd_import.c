@@ -19,10 +19,11 @@ void cli_print_report(const cli *app, const char *path, const nlp_import_report 
     printf("%s: %s, %s, %.1f MB\n", path, report->family, report->precision,
            (double)report->pack_bytes / 1e6);
     if (report->gate_measured)
-        printf("accuracy of i8 against f32: cosine mean %.5f over plain sentences, min %.5f over %u "
-               "texts: %s\n",
-               report->mean_cosine, report->min_cosine, report->n_gate_texts,
-               report->gate_passed ? "passes" : "does not pass");
+        printf(
+            "accuracy of i8 against f32: cosine mean %.5f over plain sentences, min %.5f over %u "
+            "texts: %s\n",
+            report->mean_cosine, report->min_cosine, report->n_gate_texts,
+            report->gate_passed ? "passes" : "does not pass");
     fputs(report->notes, stdout);
     printf("digest %s\n", report->digest);
 }
