@@ -27,7 +27,7 @@ def padded(ids):
 # ---- ONNX Runtime ----------------------------------------------------------------------------------------------------
 
 def write_onnx(folder, path, gelu):
-    """The graph that onnxruntime.transformers' optimizer arrives at: fused attention, norms with the sum, GELU with the bias."""
+    """Fused as onnxruntime.transformers' optimizer does it: attention, norms with the sum, GELU with the bias."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
     config, weights = load_model(folder)
@@ -77,7 +77,7 @@ def write_onnx(folder, path, gelu):
 
 
 class OnnxRuntime:
-    """BiasGelu is the erf form, FastGelu the tanh form. reduce_range is what a CPU without VNNI needs against saturation."""
+    """BiasGelu is the erf form, FastGelu tanh. Without reduce_range, int8 can saturate on a CPU that lacks VNNI."""
     name = "onnxruntime"
 
     def __init__(self, folder, cache, cpu_flags):
@@ -95,7 +95,7 @@ class OnnxRuntime:
                 path = os.path.join(cache, f"onnxruntime-{self.version} {variant}.onnx".replace(" ", "-"))
                 if not os.path.exists(path):
                     write_onnx(folder, path + ".f32", gelu)
-                    quantize_dynamic(path + ".f32", path, op_types_to_quantize=["MatMul", "Attention"], per_channel=True,
+                    quantize_dynamic(path + ".f32", path, ["MatMul", "Attention"], per_channel=True,
                                      reduce_range=reduce_range, weight_type=QuantType.QInt8,
                                      extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
                     os.remove(path + ".f32")
@@ -112,7 +112,7 @@ class OnnxRuntime:
 # ---- CTranslate2 -----------------------------------------------------------------------------------------------------
 
 def write_ctranslate2(folder, path):
-    """What CTranslate2's own converter does for BERT, less the pooler; that one needs torch and transformers installed."""
+    """What CTranslate2's own converter does for BERT, less the pooler, without the torch that one needs."""
     from ctranslate2.converters import Converter
     from ctranslate2.specs import common_spec, transformer_spec
     config, weights = load_model(folder)
@@ -139,7 +139,8 @@ def write_ctranslate2(folder, path):
             for i, layer in enumerate(encoder.layer):
                 prefix = f"encoder.layer.{i}."
                 attention = prefix + "attention."
-                linear(layer.self_attention.linear[0], *(attention + "self." + part for part in ("query", "key", "value")))
+                linear(layer.self_attention.linear[0],
+                       *(attention + "self." + part for part in ("query", "key", "value")))
                 linear(layer.self_attention.linear[1], attention + "output.dense")
                 norm(layer.self_attention.layer_norm, attention + "output.LayerNorm")
                 linear(layer.ffn.linear_0, prefix + "intermediate.dense")
@@ -166,7 +167,7 @@ class CTranslate2:
         if not os.path.exists(os.path.join(path, "model.bin")):
             write_ctranslate2(folder, path)
         encoder = ctranslate2.Encoder(path, device="cpu", compute_type="int8", inter_threads=1, intra_threads=1)
-        self.variants = {encoder.compute_type + " " + os.environ.get("CT2_FORCE_CPU_ISA", ""): encoder}
+        self.variants = {f"{encoder.compute_type} {os.environ.get('CT2_FORCE_CPU_ISA', 'default ISA')}": encoder}
 
     def prepare(self, ids):
         return ids
