@@ -22,8 +22,13 @@ function(nlp_add_isa_sources target)
     target_include_directories(nlp_kernels_${suffix} PRIVATE ${PROJECT_SOURCE_DIR}/core ${PROJECT_SOURCE_DIR}/include)
     target_compile_definitions(nlp_kernels_${suffix} PRIVATE NLP_ISA_${level})
     target_link_libraries(nlp_kernels_${suffix} PRIVATE nlp_warnings)
-    # Kernels are measured in Debug builds too; gcc's partial redundancy elimination spills the tiles.
-    target_compile_options(nlp_kernels_${suffix} PRIVATE ${NLP_FLAGS_${level}} -O3
+    # Kernels are fast in Debug builds too. Guards around sixteen lanes on the stack make compilers take minutes, so a sanitizer
+    # watches memory of the heap here, and the stack everywhere else. gcc's partial redundancy elimination spills the tiles.
+    set(optimise -O3)
+    if(NLP_SANITIZE MATCHES address)
+      set(optimise -O1 $<IF:$<C_COMPILER_ID:GNU>,--param=asan-stack=0,SHELL:-mllvm -asan-stack=0>)
+    endif()
+    target_compile_options(nlp_kernels_${suffix} PRIVATE ${NLP_FLAGS_${level}} ${optimise}
       $<$<C_COMPILER_ID:GNU>:-fno-tree-pre>)
     set_target_properties(nlp_kernels_${suffix} PROPERTIES C_VISIBILITY_PRESET hidden)
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:nlp_kernels_${suffix}>)
