@@ -1,0 +1,15 @@
+/* fuzz.h: what the targets share. The name after LLVMFuzzerTestOneInput is libFuzzer's. */
+#ifndef NLP_FUZZ_H
+#define NLP_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+/* Writes the bytes to NAME in a folder of this process, over the last ones; the path. */
+const char *fuzz_file(const char *name, const uint8_t *bytes, size_t n);
+/* Ends the process with a report: a property does not hold. */
+void fuzz_require(int holds, const char *what);
+
+#endif

@@ -1,0 +1,22 @@
+/* fuzz.c: files and failing, for the fuzz targets. */
+#include "../fuzz/fuzz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "models.h"
+
+const char *fuzz_file(const char *name, const uint8_t *bytes, size_t n) {
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", nlp_test_folder(), name);
+    FILE *file = fopen(path, "wb");
+    fuzz_require(file && fwrite(bytes, 1, n, file) == n, "a file can be written");
+    fclose(file);
+    return path;
+}
+
+void fuzz_require(int holds, const char *what) {
+    if (holds) return;
+    fprintf(stderr, "does not hold: %s\n", what);
+    abort();
+}
