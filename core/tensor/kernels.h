@@ -22,8 +22,8 @@ typedef enum nlp_activation {
     NLP_ACT_GELU_ERF = 1,  /* x*Phi(x); absolute error <= 6e-7 */
     NLP_ACT_GELU_TANH = 2, /* absolute error <= 6e-7 */
     NLP_ACT_RELU = 3,
-    NLP_ACT_TANH = 4,    /* absolute error <= 3e-7 */
-    NLP_ACT_SIGMOID = 5, /* absolute error <= 3e-7 */
+    NLP_ACT_TANH = 4,    /* absolute error <= 3e-7; NaN gives -1: the input is held to a range */
+    NLP_ACT_SIGMOID = 5, /* absolute error <= 3e-7; NaN gives a number, as TANH */
     NLP_ACT_SILU = 6
 } nlp_activation;
 
