@@ -383,6 +383,29 @@ static void test_every_allocation_may_fail(void) {
     CHECK(done);
 }
 
+/* The first run plans and takes its memory; the next ones of that size live in it. */
+static void test_a_second_run_allocates_nothing(void) {
+    static const char *const tasks[] = {"embed", "tokens", "token_count", "embed"};
+    nlp_test_pack("bert-uncased");
+    failing f = {1000000};
+    nlp_engine_options o;
+    bench b = {0};
+    nlp_engine_options_init(&o);
+    o.model_path = nlp_test_folder();
+    o.alloc = failing_alloc;
+    o.alloc_context = &f;
+    CHECK_STATUS(nlp_engine_open(&o, &b.engine, &b.err), NLP_OK, &b.err);
+    CHECK_STATUS(nlp_session_open(b.engine, &b.session, &b.err), NLP_OK, &b.err);
+    CHECK_STATUS(nlp_model_open(b.engine, "bert-uncased", NULL, &b.model, &b.err), NLP_OK, &b.err);
+    for (size_t i = 0; i < 4; i++)
+        CHECK_STATUS(run(&b, tasks[i], "quite a few words to begin with", NULL, NULL), NLP_OK,
+                     &b.err);
+    f.left = 0;
+    for (size_t i = 0; i < 4; i++)
+        CHECK_STATUS(run(&b, tasks[i], "and a few others behind", NULL, NULL), NLP_OK, &b.err);
+    close_bench(&b);
+}
+
 int main(int argc, char **argv) {
     static const nlp_test tests[] = {
         {"an_unknown_model_names_the_path_and_the_pull",
@@ -408,6 +431,7 @@ int main(int argc, char **argv) {
         {"classes_have_labels_and_scores", test_classes_have_labels_and_scores},
         {"cosine_refuses_what_has_no_cosine", test_cosine_refuses_what_has_no_cosine},
         {"every_allocation_may_fail", test_every_allocation_may_fail},
+        {"a_second_run_allocates_nothing", test_a_second_run_allocates_nothing},
     };
     return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }
