@@ -1,6 +1,8 @@
 /* cmd_models.c: `nlp models`, `nlp inspect`, `nlp cache`: what is there. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "nlp_import.h"
@@ -29,8 +31,49 @@ static bool print_model(void *context, const nlp_model_info *info) {
     return !cli_stop.should_stop(NULL);
 }
 
+/* ---- models prune: old packs, kept as NAME@HEX.nlp by --replace, that no task pack stands on ---- */
+
+typedef struct pruning {
+    cli *app;
+    json_t *bases; /* digest -> true, of the task packs in the model path */
+    bool dry_run;
+    int status;
+} pruning;
+
+static bool note_base(void *context, const nlp_model_info *info) {
+    pruning *p = context;
+    if (*info->base_digest) json_object_set_new(p->bases, info->base_digest, json_true());
+    return !cli_stop.should_stop(NULL);
+}
+
+static bool prune_old(void *context, const nlp_model_info *info) {
+    pruning *p = context;
+    if (!strchr(info->name, '@') || json_object_get(p->bases, info->digest)) return true;
+    if (!p->dry_run && unlink(info->path) != 0) {
+        fprintf(stderr, "nlp: %s can't be removed: %s\n", info->path, strerror(errno));
+        p->status = CLI_ENVIRONMENT;
+        return true;
+    }
+    return print_model(p->app, info);
+}
+
+static int prune_models(cli *app) {
+    nlp_error err;
+    pruning p = {app, json_object(), cli_flag_value(app, "dry-run") != NULL, CLI_DONE};
+    nlp_status status = nlp_model_list(app->engine, note_base, &p, &err);
+    if (status == NLP_OK) status = nlp_model_list(app->engine, prune_old, &p, &err);
+    json_decref(p.bases);
+    return status == NLP_OK ? p.status : cli_report(&err);
+}
+
 int cmd_models(cli *app) {
     nlp_error err;
+    bool prune = app->n_arguments == 1 && !strcmp(app->arguments[0], "prune");
+    if (app->n_arguments && !prune) {
+        fputs("nlp: models takes nothing, or prune\n", stderr);
+        return CLI_USAGE;
+    }
+    if (prune) return prune_models(app);
     cli_print_header(app,
                      "name\tdigest\tfamily\ttasks\tprecision\tdims\tmax_tokens\tMB\tbacking\tpath");
     return nlp_model_list(app->engine, print_model, app, &err) == NLP_OK ? CLI_DONE

@@ -44,6 +44,10 @@ static const cli_flag cache_flags[] = {
     {"dry-run", NULL, "prune: only say what would go"},
     {0},
 };
+static const cli_flag models_flags[] = {
+    {"dry-run", NULL, "prune: only say what would go"},
+    {0},
+};
 static const cli_flag bench_flags[] = {
     {"shapes", "LIST", "tokens x texts: 32x32,16x1,ragged (default)"},
     {"texts", "FILE", "end to end over the lines of a file, tokenizer included"},
@@ -66,7 +70,9 @@ const cli_command cli_commands[] = {
      trace_flags},
     {"pull", "NAME...", "fetch a model of the catalogue and import it", NULL, cmd_pull, pull_flags},
     {"import", "FOLDER|FILE", "make a pack of a model's files", NULL, cmd_import, import_flags},
-    {"models", "", "the packs of the model path", NULL, cmd_models, NULL},
+    {"models", "[prune]",
+     "the packs of the model path; prune: remove old ones that no task pack stands on", NULL,
+     cmd_models, models_flags},
     {"inspect", "NAME|FILE", "what a pack holds", NULL, cmd_inspect, NULL},
     {"fit", "FILE...", "train a task pack: lines of label, tab, text; JSON keys label and text",
      NULL, cmd_fit, fit_flags},
