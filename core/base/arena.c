@@ -32,6 +32,8 @@ void nlp_arena_deinit(nlp_arena *arena) {
     }
 }
 
+/* Keeps the largest block, so that a session that repeats its work soon has one block and asks
+ * for no more memory. */
 void nlp_arena_reset(nlp_arena *arena) {
     nlp_arena_block *largest = arena->blocks;
     for (nlp_arena_block *b = arena->blocks; b; b = b->next)
@@ -47,6 +49,8 @@ void nlp_arena_reset(nlp_arena *arena) {
     largest->used = 0;
 }
 
+/* Blocks double, so a call of any size takes few of them; the blocks before stay where they are,
+ * since pointers into them are out. */
 static bool grow(nlp_arena *arena, size_t n_bytes) {
     size_t doubled = arena->blocks ? 2 * arena->blocks->capacity : MIN_BLOCK, total;
     size_t capacity = n_bytes > doubled ? n_bytes : doubled;
@@ -65,10 +69,13 @@ static bool grow(nlp_arena *arena, size_t n_bytes) {
     return true;
 }
 
+/* Room at the end of the newest block; what is left in older ones is given up. */
 static bool has_room(const nlp_arena *arena, size_t n_bytes) {
     return arena->blocks && arena->blocks->capacity - arena->blocks->used >= n_bytes;
 }
 
+/* Failure is kept, not returned at once: the caller pushes all it needs and asks
+ * nlp_arena_status one time. */
 void *nlp_arena_push(nlp_arena *arena, size_t n, size_t size) {
     size_t n_bytes, rounded;
     if (arena->failed_bytes) return NULL;

@@ -65,6 +65,7 @@ void nlp_sha256_init(nlp_sha256 *sha) {
     sha->n_bytes = 0;
 }
 
+/* Whole blocks are taken from the input; only a rest is kept. */
 void nlp_sha256_update(nlp_sha256 *sha, const void *bytes, size_t n_bytes) {
     const uint8_t *at = bytes;
     size_t filled = sha->n_bytes % sizeof sha->block;
@@ -109,6 +110,7 @@ void nlp_hex(const uint8_t *bytes, size_t n_bytes, char *hex) {
     hex[2 * n_bytes] = 0;
 }
 
+/* Eight bytes at a time, then one by one; the length is mixed in first. */
 uint64_t nlp_hash_bytes(const void *bytes, size_t n_bytes) {
     const uint8_t *at = bytes;
     uint64_t hash = 0x9e3779b97f4a7c15u ^ n_bytes;

@@ -20,6 +20,7 @@ static nlp_status fail_errno(nlp_error *err, const char *what, const char *path,
     return nlp_fail(err, code, "%s %s: %s", what, path, strerror(number));
 }
 
+/* O_NOFOLLOW and O_NONBLOCK: a name must not lead elsewhere, and opening a pipe must not wait. */
 nlp_status nlp_file_open(const char *path, int *fd, uint64_t *n_bytes, nlp_error *err) {
     struct stat st;
     *fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -40,6 +41,8 @@ void nlp_file_close(int fd) {
     if (fd >= 0) close(fd);
 }
 
+/* In steps, so that a slow disk can be interrupted; a file that shrank while it is read ends in
+ * an error, not in a fault. */
 nlp_status nlp_file_read(int fd, uint64_t offset, void *out, size_t n_bytes, nlp_poll *poll,
                          nlp_error *err) {
     uint8_t *at = out;
@@ -58,6 +61,7 @@ nlp_status nlp_file_read(int fd, uint64_t offset, void *out, size_t n_bytes, nlp
     return NLP_OK;
 }
 
+/* One byte more than the file, a zero, so that texts are terminated. */
 nlp_status nlp_file_load(const char *path, uint64_t max_bytes, nlp_mem *mem, uint8_t **bytes,
                          size_t *n_bytes, nlp_error *err) {
     int fd;
@@ -108,6 +112,8 @@ static bool others_may_write(const struct stat *st) {
     return (st->st_mode & (S_IWGRP | S_IWOTH)) || (st->st_uid != 0 && st->st_uid != geteuid());
 }
 
+/* A mapped file that somebody else can shorten would end this process by SIGBUS, and one that he
+ * can write to would change results under a running query. */
 nlp_status nlp_file_check_owner(const char *path, int fd, nlp_error *err) {
     char folder[PATH_BYTES];
     struct stat st;
@@ -144,6 +150,7 @@ static nlp_status write_all(int fd, const uint8_t *at, size_t n_bytes, const cha
     return NLP_OK;
 }
 
+/* The name itself must reach the disk too. */
 static void sync_folder(const char *path) {
     char folder[PATH_BYTES];
     snprintf(folder, sizeof folder, "%s", path);
@@ -174,6 +181,7 @@ static nlp_status put_in_place(const char *temporary, const char *path, bool rep
     return fail_errno(err, "can't write", path, number);
 }
 
+/* Whole or not at all: a temporary file beside the target, on disk before it gets the name. */
 nlp_status nlp_file_write(const char *path, const void *bytes, size_t n_bytes, bool replace,
                           nlp_error *err) {
     char temporary[PATH_BYTES];

@@ -57,6 +57,7 @@ size_t nlp_utf8_encode(uint32_t c, char out[NLP_UTF8_MAX_BYTES]) {
     return n;
 }
 
+/* ASCII is most of all text and needs no call. */
 bool nlp_utf8_valid(const char *text, size_t n_bytes, size_t *bad_at) {
     const uint8_t *at = (const uint8_t *)text;
     uint32_t code_point;
@@ -82,6 +83,7 @@ size_t nlp_utf8_length(const char *text, size_t n_bytes) {
     return length;
 }
 
+/* The tokenizers ask only for these classes, not for the thirty of Unicode. */
 nlp_unicode_class nlp_unicode_class_of(uint32_t code_point) {
     static const nlp_unicode_class classes[] = {
         [UTF8PROC_CATEGORY_CN] = NLP_UC_UNASSIGNED,

@@ -125,6 +125,7 @@ static uint32_t start_threads(nlp_workers *w, uint32_t n) {
     return w->n_started < n ? w->n_started : n;
 }
 
+/* The generation tells a waking thread that this is a job that it has not seen. */
 static void begin_job(nlp_workers *w, uint32_t n_threads) {
     pthread_mutex_lock(&w->mutex);
     w->job.n_threads = n_threads;
@@ -140,6 +141,8 @@ static void await_others(nlp_workers *w) {
     pthread_mutex_unlock(&w->mutex);
 }
 
+/* The caller is thread 0 and works too. A pool that can start no thread still does the job, on
+ * the caller alone. */
 nlp_status nlp_workers_run(nlp_workers *w, uint32_t n_threads, uint32_t n_parts,
                            nlp_status (*run)(void *context, uint32_t part, uint32_t thread),
                            void *context, nlp_poll *poll, nlp_error *err) {

@@ -49,6 +49,7 @@ static nlp_status check_backend(const char *backend, nlp_error *err) {
     return nlp_openblas_load(err);
 }
 
+/* Kernels are chosen here, once for the engine's life. */
 static nlp_status fill(nlp_engine *engine, const nlp_engine_options *o, nlp_error *err) {
     engine->kernels = nlp_kernels_select(o->isa_mask);
     nlp_engine_set_limits(engine, o->threads, o->max_memory);
@@ -71,6 +72,8 @@ static nlp_status fill(nlp_engine *engine, const nlp_engine_options *o, nlp_erro
     return nlp_builtins_add(&engine->host, err);
 }
 
+/* Opens no file and starts no thread: a library that a database loads must cost nothing until it
+ * is asked. What a caller's shorter, older struct does not say keeps its default. */
 nlp_status nlp_engine_open(const nlp_engine_options *options, nlp_engine **engine, nlp_error *err) {
     nlp_engine_options o;
     nlp_mem mem;

@@ -70,6 +70,8 @@ static nlp_status bind_labels(nlp_model *m, nlp_error *err) {
     return nlp_arena_status(&m->arena, err);
 }
 
+/* Everything that a full pack says is checked against everything else here; running looks at
+ * none of it again. */
 static nlp_status bind_full(nlp_model *m, nlp_error *err) {
     nlp_span blob = nlp_pack_section_find(&m->pack, "tokenizer");
     nlp_tokenizer_info info;
@@ -124,6 +126,8 @@ static nlp_status no_base(nlp_engine *engine, const nlp_pack *pack, const char *
     return NLP_ENOMODEL;
 }
 
+/* The base of a task pack, with one reference, or NULL for a full pack. A base that is open
+ * already serves all its heads, whatever file it came from: the digest is its identity. */
 static nlp_status open_base(nlp_engine *engine, const void *bytes, size_t n_bytes, const char *name,
                             const nlp_stop *stop, nlp_model **base, nlp_error *err) {
     char path[NLP_PATH_BYTES], hex[NLP_SHA256_HEX_BYTES];
@@ -137,12 +141,12 @@ static nlp_status open_base(nlp_engine *engine, const void *bytes, size_t n_byte
         if (!strcmp(m->digest, hex)) (*base = m)->n_references++;
     bool found = *base || nlp_model_path_find_digest(engine, hex, path);
     nlp_mutex_unlock(&engine->lock);
-    if (*base) return NLP_OK;
     if (!found) return no_base(engine, &pack, name, hex, err);
-    NLP_TRY(nlp_model_open_file(engine, path, stop, base, err));
-    if ((*base)->base)
-        return nlp_fail(err, NLP_ECORRUPT, "the base of model %s is itself a task pack", name);
-    return NLP_OK;
+    if (!*base) NLP_TRY(nlp_model_open_file(engine, path, stop, base, err));
+    if (!(*base)->base) return NLP_OK;
+    nlp_model_close(*base);
+    *base = NULL;
+    return nlp_fail(err, NLP_ECORRUPT, "the base of model %s is itself a task pack", name);
 }
 
 /* ---- Opening ---- */
@@ -159,6 +163,7 @@ static nlp_model *find_file(nlp_engine *engine, const char *path,
     return NULL;
 }
 
+/* Heads of equal bytes are one model, under whatever names they are stored. */
 static nlp_model *find_bytes(nlp_engine *engine, const char *digest) {
     for (nlp_model *m = engine->models; m; m = m->next) {
         if (!m->from_bytes || strcmp(m->digest, digest)) continue;
@@ -208,6 +213,8 @@ static void name_of_path(const char *path, char name[128]) {
     if (ending) *ending = 0;
 }
 
+/* The lock is not held while the store maps the file: another process may be building the
+ * segment for seconds. */
 nlp_status nlp_model_open_file(nlp_engine *engine, const char *path, const nlp_stop *stop,
                                nlp_model **model, nlp_error *err) {
     nlp_file_identity identity;
@@ -244,6 +251,8 @@ nlp_status nlp_model_open(nlp_engine *engine, const char *name, const nlp_stop *
     return status == NLP_OK ? nlp_model_open_file(engine, path, stop, model, err) : status;
 }
 
+/* These bytes came out of a table that its users can write to, so unlike a file they are hashed
+ * at every open that is not cached. */
 nlp_status nlp_model_open_bytes(nlp_engine *engine, const char *name, const void *pack,
                                 size_t pack_bytes, const nlp_stop *stop, nlp_model **model,
                                 nlp_error *err) {

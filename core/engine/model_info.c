@@ -15,6 +15,7 @@ static const char *precision_name(uint32_t precision) {
     return precision < sizeof names / sizeof *names ? names[precision] : "?";
 }
 
+/* From the header and the small sections: listing a folder reads no weights. */
 void nlp_model_info_of_pack(const nlp_pack *pack, nlp_arena *arena, nlp_model_info *info) {
     nlp_arch_spec spec;
     info->precision = precision_name(pack->header->precision);
@@ -54,6 +55,7 @@ static void add_base(const nlp_model *base, nlp_model_info *info) {
     take_sizes(info, &of_base);
 }
 
+/* Copies no more than the struct that the caller was compiled with. */
 void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
     /* texts are kept in the model's arena, under the lock */
     nlp_model *m = (nlp_model *)(uintptr_t)model;
@@ -115,6 +117,7 @@ static bool is_shadowed(const listing *l, const char *path, const char *name) {
     return nlp_model_path_find(l->engine, name, first, NULL) == NLP_OK && strcmp(first, path) != 0;
 }
 
+/* A pack that cannot be read is listed too, with its problem: that is when people look. */
 static bool list_file(void *context, const char *path, const char *name) {
     listing *l = context;
     nlp_error err;

@@ -41,6 +41,8 @@ static nlp_status bad_name(const char *name, nlp_error *err) {
 
 typedef bool (*folder_fn)(void *context, const char *folder);
 
+/* The folder of the task packs that came with the program is always last, so a user's own pack
+ * of that name wins. */
 static void each_folder(const nlp_engine *engine, folder_fn visit, void *context) {
     char folder[NLP_PATH_BYTES];
     bool go_on = true;

@@ -3,6 +3,7 @@
 
 #include "engine/engine.h"
 
+/* Checked like a stranger's table: an incomplete one, or one whose name is taken, does not join. */
 nlp_status nlp_registry_add(const nlp_host_api *host, uint32_t kind, const void *vtable,
                             nlp_error *err) {
     nlp_engine *engine = host->context;

@@ -86,6 +86,8 @@ static void find_distinct(const nlp_request *r, uint32_t n_operands, uint32_t *s
     }
 }
 
+/* Rows of a table repeat themselves ("ok", "n/a", one label a thousand times): what is equal is
+ * computed once. */
 static nlp_status make_distinct(nlp_session *s, const nlp_request *r, distinct *d, nlp_error *err) {
     uint32_t n_operands = r->task->n_operands;
     size_t n_slots = 16, n_texts;
@@ -111,6 +113,7 @@ static nlp_output null_output(const nlp_task_spec *task, const nlp_value *nulls)
         .n_rows = task->returns_rows ? 0 : 1, .cells = nulls, .score = __builtin_nan("")};
 }
 
+/* Results go back to input order; equal inputs share the cells of the one that was computed. */
 static nlp_status fan_out(nlp_session *s, const nlp_request *r, const distinct *d,
                           const nlp_output *computed, nlp_error *err) {
     nlp_output *outputs = NLP_PUSH(&s->arena, nlp_output, r->n_inputs);
@@ -129,6 +132,7 @@ static nlp_status fan_out(nlp_session *s, const nlp_request *r, const distinct *
 
 /* ---- Running ---- */
 
+/* A model of another engine lies under another lock. */
 static nlp_status check_request(const nlp_session *s, const nlp_request *r,
                                 const nlp_task_vtable **task, nlp_error *err) {
     *task = r->task ? nlp_registry_find(s->engine, r->task) : NULL;
@@ -140,6 +144,7 @@ static nlp_status check_request(const nlp_session *s, const nlp_request *r,
     return NLP_OK;
 }
 
+/* The task sees the distinct inputs only. */
 static nlp_status run_call(nlp_session *s, nlp_task_call *call, const nlp_task_vtable *task,
                            const nlp_request *r, nlp_error *err) {
     distinct d = {0};
@@ -167,6 +172,8 @@ static void count(nlp_engine *engine, const nlp_counters *own, size_t n_inputs, 
     nlp_mutex_unlock(&engine->lock);
 }
 
+/* What a base level CPU does in a millisecond is a 64th of what AVX2 does, so it polls after
+ * less work. */
 static nlp_poll begin(nlp_session *s, const nlp_stop *stop) {
     nlp_poll poll;
     nlp_poll_init(&poll, stop, (uint64_t)1 << (s->engine->kernels->level ? 24 : 18));
@@ -176,6 +183,7 @@ static nlp_poll begin(nlp_session *s, const nlp_stop *stop) {
     return poll;
 }
 
+/* The only door to a task. Results stay in the session's arena until its next run. */
 nlp_status nlp_session_run(nlp_session *s, const nlp_request *request, const nlp_result **result,
                            nlp_error *err) {
     nlp_task_options options;
@@ -221,6 +229,7 @@ static nlp_status check_ids(const nlp_encoder *e, const int32_t *ids, const uint
     return NLP_OK;
 }
 
+/* One text, no batch, no tokenizer: the ids are the caller's, so they are checked here. */
 nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *ids,
                              const uint8_t *type_ids, size_t n_ids, const nlp_stop *stop,
                              nlp_trace_fn trace, void *context, nlp_error *err) {
@@ -279,6 +288,7 @@ static nlp_status run_fit(nlp_session *s, nlp_task_call *call, nlp_fit_job *job,
     return nlp_fit_run(job, call->poll, err);
 }
 
+/* Only whole bases: a head on a head would have two bases, and a digest names one. */
 nlp_status nlp_fit(nlp_session *s, nlp_model *base, const char *name, const nlp_text *texts,
                    const nlp_text *labels, size_t n, const nlp_option *options, size_t n_options,
                    const nlp_stop *stop, nlp_fit_result *result, nlp_error *err) {

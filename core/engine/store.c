@@ -43,6 +43,8 @@ static void at_step(const pack_file *f, const char *step) {
 
 /* ---- The pack's file ---- */
 
+/* The first page, checked, stays in memory: whatever is attached later must begin with these
+ * very bytes. */
 static nlp_status open_pack(pack_file *f, const nlp_store_options *options, const char *path,
                             const nlp_stop *stop, nlp_error *err) {
     *f = (pack_file){.options = options, .path = path, .fd = -1, .err = err};
@@ -60,6 +62,7 @@ static nlp_status open_pack(pack_file *f, const nlp_store_options *options, cons
                     (unsigned long long)f->n_bytes, (unsigned long long)h->file_bytes);
 }
 
+/* For a small pack on a file system that can't be mapped safely. */
 static nlp_status read_private(pack_file *f, nlp_mapping *mapping) {
     uint8_t *bytes = nlp_mem_alloc(f->options->mem, (size_t)f->n_bytes);
     if (!bytes) return nlp_mem_fail(f->options->mem, (size_t)f->n_bytes, f->err);
@@ -102,6 +105,8 @@ static nlp_status map_file(pack_file *f, const char *note, nlp_mapping *mapping)
 
 /* ---- Names ---- */
 
+/* The digest makes the name, so a new version of a pack is a new segment and both live side by
+ * side. */
 static void segment_name(const pack_file *f, uint32_t user, char name[80]) {
     const nlp_pack_header *h = (const nlp_pack_header *)(const void *)f->page;
     char hex[NLP_SHA256_HEX_BYTES], uuid[NLP_UUID_TEXT_BYTES];
@@ -287,6 +292,8 @@ static nlp_status build(pack_file *f, const char *name, nlp_mapping *mapping) {
 
 /* ---- The entries ---- */
 
+/* Root's segment first, since everybody may trust it; then the user's own; else build one if
+ * there is room, else the file. */
 static nlp_status map_opened(pack_file *f, nlp_mapping *mapping) {
     char of_root[80], own[80], note[160];
     if (f->options->weight_cache == NLP_CACHE_FILE || f->n_bytes < SMALL_BYTES)
@@ -368,6 +375,7 @@ static const char *state_of(int fd, const nlp_shm_state *state, nlp_cache_entry 
     return *entry->models ? "ready" : "orphan";
 }
 
+/* By descriptor: the name may be gone or be another segment's when it is shown. */
 static bool list_segment(void *context, const char *name) {
     listing *l = context;
     nlp_shm_state state = {0};
@@ -394,6 +402,8 @@ nlp_status nlp_store_list(const nlp_store_options *options,
     return NLP_OK;
 }
 
+/* The lock keeps a builder from publishing under a name that is just being removed. Processes
+ * that map the segment keep it. */
 nlp_status nlp_store_drop(const nlp_store_options *options, const char *segment, nlp_error *err) {
     nlp_shm_state state;
     int fd;

@@ -10,6 +10,21 @@ static bool all_finite(const float *x, size_t n) {
     return true;
 }
 
+/* squares below it lose digits to float's smallest numbers */
+static const float smallest_square = 1e-30f;
+
+static double wide_cosine(const float *a, const float *b, size_t n) {
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        ab += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    return aa > 0 && bb > 0 ? ab / (sqrt(aa) * sqrt(bb)) : 0;
+}
+
+/* Finite inputs only: a NaN would sort anywhere. Numbers whose squares leave float's range are
+ * summed in double. */
 nlp_status nlp_vector_cosine(const float *a, size_t n_a, const float *b, size_t n_b, double *cosine,
                              nlp_error *err) {
     const nlp_kernels *kernels = nlp_kernels_select(UINT32_MAX);
@@ -22,7 +37,8 @@ nlp_status nlp_vector_cosine(const float *a, size_t n_a, const float *b, size_t 
         return nlp_fail(err, NLP_EINVAL, "a vector holds NaN or infinity");
     uint64_t saved = nlp_fp_enter();
     float ab = kernels->dot(a, b, n_a), aa = kernels->dot(a, a, n_a), bb = kernels->dot(b, b, n_a);
-    if (aa > 0 && bb > 0) *cosine = (double)(ab / (sqrtf(aa) * sqrtf(bb)));
+    bool in_range = aa >= smallest_square && bb >= smallest_square && isfinite(aa) && isfinite(bb);
+    *cosine = in_range ? (double)(ab / (sqrtf(aa) * sqrtf(bb))) : wide_cosine(a, b, n_a);
     nlp_fp_restore(saved);
     return NLP_OK;
 }

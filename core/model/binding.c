@@ -34,6 +34,8 @@ static nlp_status bad_spec(nlp_error *err, const char *what, uint64_t has, uint6
                     what, (unsigned long long)has, (unsigned long long)limit);
 }
 
+/* Ranges first, then what must agree with what. After this no size of the spec can overflow a
+ * product of two. */
 nlp_status nlp_spec_read(const nlp_pack *pack, nlp_arch_spec *spec, nlp_error *err) {
     NLP_TRY(read_struct(pack, "spec", spec, sizeof *spec, err));
     const struct {
@@ -109,6 +111,7 @@ static nlp_status bind_norm(const nlp_pack *pack, const char *name, uint32_t wid
     return bind_vector(pack, full, width, &norm->bias, err);
 }
 
+/* Embedding tables are f32, or s8 with one scale a row in front of the rows. */
 static nlp_status bind_table(const nlp_pack *pack, const char *name, uint32_t rows, uint32_t width,
                              nlp_table *table, nlp_error *err) {
     const nlp_pack_tensor *t;
@@ -123,6 +126,8 @@ static nlp_status bind_table(const nlp_pack *pack, const char *name, uint32_t ro
     return NLP_OK;
 }
 
+/* An i8 weight brings the factors that its input is multiplied by; they are a tensor of their
+ * own. */
 static nlp_status bind_weight(const nlp_pack *pack, const char *name, uint32_t n, uint32_t k,
                               nlp_weight *weight, nlp_error *err) {
     const nlp_pack_tensor *t;
@@ -191,6 +196,7 @@ static nlp_status check_grids(const nlp_encoder_layer *layer, uint32_t index, ui
                     index);
 }
 
+/* The arena holds the layers; all weights stay in the pack. */
 nlp_status nlp_encoder_bind(const nlp_pack *pack, nlp_arena *arena, nlp_encoder **encoder,
                             nlp_error *err) {
     nlp_encoder *e = NLP_PUSH_ZERO(arena, nlp_encoder, 1);
@@ -223,6 +229,8 @@ static uint32_t count_bits(uint32_t bits) {
     return (uint32_t)__builtin_popcount(bits);
 }
 
+/* Widths are followed from stage to stage, so that the vector's length is known and right before
+ * anything runs. */
 nlp_status nlp_pooler_bind(const nlp_pack *pack, uint32_t hidden_size, nlp_pooler *pooler,
                            nlp_error *err) {
     memset(pooler, 0, sizeof *pooler);
@@ -249,6 +257,7 @@ nlp_status nlp_pooler_bind(const nlp_pack *pack, uint32_t hidden_size, nlp_poole
                     spec->dims);
 }
 
+/* As many labels as outputs, or the head is refused: a label by a wrong index would be believed. */
 nlp_status nlp_head_bind(const nlp_pack *pack, uint32_t input_width, nlp_head *head,
                          nlp_error *err) {
     memset(head, 0, sizeof *head);

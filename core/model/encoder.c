@@ -1,8 +1,13 @@
 /* encoder.c: a transformer encoder as its papers write it, over rows of all texts of a unit behind
- * each other: x = Norm(word + position + type) per layer:  x = Norm(x + Out(Attention(QKV(x)))),  x
- * = Norm(x + Down(act(Up(x)))) In an i8 pack every product's input is multiplied by channel factors
- * and quantised by whatever made it: norms for qkv and up, the qkv product's own V columns for
- * attention.out, the epilogue of up for down. */
+ * each other:
+ *
+ *     x = Norm(word + position + type)
+ *     per layer:  x = Norm(x + Out(Attention(QKV(x))))
+ *                 x = Norm(x + Down(act(Up(x))))
+ *
+ * In an i8 pack every product's input is multiplied by channel factors and quantised by whatever
+ * made it: norms for qkv and up, the qkv product's own V columns for attention.out, the epilogue of
+ * up for down. */
 #include "model/encoder.h"
 
 #include <math.h>
@@ -10,9 +15,8 @@
 
 #include "nn/attention.h"
 
-enum {
-    FFN_ROWS = 48
-}; /* rows of a block of the FFN: its [rows, ffn_size] stays in the second cache level */
+/* rows of a block of the FFN: its [rows, ffn_size] stays in the second cache level */
+enum { FFN_ROWS = 48 };
 
 /* Scratch of one unit. Sizes for n tokens of width d: */
 typedef struct workspace {
@@ -52,6 +56,7 @@ static void *place(uint8_t *base, size_t *used, size_t n_bytes) {
     return base ? base + at : NULL;
 }
 
+/* The same function plans (base NULL) and places, so the two can't differ. */
 static size_t lay_out(const nlp_encoder *e, size_t n, size_t longest, uint8_t *base, workspace *w) {
     size_t used = 0, d = e->spec.hidden_size, ffn = e->spec.ffn_size;
     w->x = place(base, &used, n * d * sizeof(float));
@@ -70,8 +75,8 @@ static size_t lay_out(const nlp_encoder *e, size_t n, size_t longest, uint8_t *b
 nlp_status nlp_encoder_plan(const nlp_encoder *encoder, size_t n_tokens, size_t max_text_tokens,
                             size_t *scratch_bytes, nlp_error *err) {
     workspace unused;
-    const size_t limit = (size_t)1
-                         << 24; /* tokens; with widths up to 2^20 all products fit 64 bits */
+    /* tokens; with widths up to 2^20 all products fit 64 bits */
+    const size_t limit = (size_t)1 << 24;
     if (n_tokens > limit || max_text_tokens > n_tokens)
         return nlp_fail(err, NLP_ELIMIT, "a unit of %zu tokens is over the limit of %zu", n_tokens,
                         limit);
@@ -103,6 +108,7 @@ static void add_row(const forward *f, const nlp_table *table, size_t index, floa
         f->kernels->add(x, source, width);
 }
 
+/* The sum of three table rows a token, in this order: the order is part of the bits. */
 static nlp_status embed(const forward *f) {
     const nlp_encoder *e = f->encoder;
     const nlp_unit *u = f->unit;
@@ -139,6 +145,8 @@ static nlp_status product(const forward *f, const nlp_weight *w, size_t n, const
     return nlp_gemm(f->kernels, w, n, rows, epilogue, out, f->poll, f->err);
 }
 
+/* Texts lie behind each other without padding, so attention runs text by text and nothing is
+ * masked. */
 static nlp_status attend_texts(const forward *f) {
     const nlp_arch_spec *s = &f->encoder->spec;
     nlp_attention_shape shape = {
@@ -164,7 +172,6 @@ static nlp_status attention_block(forward *f, const nlp_encoder_layer *layer, si
         f->kernels->quantise(&(nlp_quantise_args){.rows = w->y,
                                                   .n_rows = f->n,
                                                   .width = f->d,
-
                                                   .grid = layer->attention_out.grid,
                                                   .q = w->q,
                                                   .q_scales = w->q_scales});
@@ -206,6 +213,7 @@ static nlp_status ffn_rows(forward *f, const nlp_encoder_layer *layer, size_t in
     return product(f, &layer->ffn_down, n, &rows, &add_input, w->x + first * f->d);
 }
 
+/* In blocks of rows: the wide middle of the FFN stays in the cache. */
 static nlp_status ffn_block(forward *f, const nlp_encoder_layer *layer, size_t index) {
     trace(f, "ffn.up", index, f->w.y, f->n, f->d);
     for (size_t first = 0; first < f->n; first += FFN_ROWS)
@@ -214,6 +222,7 @@ static nlp_status ffn_block(forward *f, const nlp_encoder_layer *layer, size_t i
     return NLP_OK;
 }
 
+/* Norms quantise for the product that follows them; so each is told which product that is. */
 nlp_status nlp_encoder_run(const nlp_encoder *e, const nlp_kernels *kernels, const nlp_unit *unit,
                            void *scratch, size_t scratch_bytes, const nlp_encoder_hooks *hooks,
                            nlp_poll *poll, const float **hidden, nlp_error *err) {

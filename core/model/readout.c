@@ -35,6 +35,8 @@ static nlp_status run_dense(const nlp_pooler *p, const nlp_kernels *kernels, uin
     return nlp_gemm(kernels, &p->dense[stage], 1, &rows, &e, out, NULL, err);
 }
 
+/* Each pooling of the pipeline adds its vector behind the last; then the stages run over the
+ * whole. */
 nlp_status nlp_pool_text(const nlp_pooler *p, const nlp_kernels *kernels, uint32_t hidden_size,
                          const float *hidden, size_t n_tokens, const nlp_pool_options *o,
                          float *out, float *scratch, nlp_error *err) {

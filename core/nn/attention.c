@@ -1,6 +1,8 @@
 /* attention.c: heads and stripes of queries; the arithmetic is one kernel. */
 #include "nn/attention.h"
 
+/* Head by head, in stripes of queries: the scores of a stripe are the largest thing in scratch,
+ * and a poll comes after each. */
 nlp_status nlp_attend(const nlp_kernels *kernels, const nlp_attention_shape *shape, size_t n_tokens,
                       const float *qkv, float *out, float *scratch, nlp_poll *poll,
                       nlp_error *err) {

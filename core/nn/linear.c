@@ -15,6 +15,8 @@ size_t nlp_linear_scratch_bytes(const nlp_weight *w, size_t m) {
     return aligned(m * w->k * sizeof(float)) + aligned(m * k64(w->k)) + aligned(m * sizeof(float));
 }
 
+/* The unfused way, for small products (heads, dense stages): here the input is scaled and
+ * quantised on the spot. */
 nlp_status nlp_linear(const nlp_kernels *kernels, const nlp_weight *w, size_t m, const float *x,
                       const nlp_epilogue *epilogue, float *out, void *scratch, nlp_poll *poll,
                       nlp_error *err) {

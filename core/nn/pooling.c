@@ -26,6 +26,8 @@ static void pool_max(const nlp_kernels *kernels, const float *hidden, size_t n_t
     for (size_t t = first + 1; t < n_tokens; t++) kernels->maximum(out, hidden + t * width, width);
 }
 
+/* Rows before `first` (a prompt's tokens) do not count, except for the token that CLS and LAST
+ * take. */
 void nlp_pool(const nlp_kernels *kernels, uint32_t kind, const float *hidden, size_t n_tokens,
               size_t first, size_t width, float *out) {
     memset(out, 0, width * sizeof *out);

@@ -6,8 +6,9 @@
  *   data          each section 64-byte aligned, gaps are zero, nothing behind the last
  *
  * digest       SHA-256 of the whole file, with the two digest fields taken as zeros: the pack's
- * identity meta_digest  SHA-256 of the header, digest fields as zeros, and the section table:
- * checked at every open
+ *              identity
+ * meta_digest  SHA-256 of the header, digest fields as zeros, and the section table: checked at
+ *              every open
  *
  * Sections (name, content):
  *   "spec"       nlp_arch_spec (model/spec.h)                       full packs
@@ -19,9 +20,11 @@
  *   "labels"     strings, one per class
  *   "prompts"    strings in pairs: name, prompt
  *   "meta"       strings in pairs: key, text: "name" "family" "tasks" "languages" "licence"
- * "description" "source" "importer" "accuracy" "training" ...; shown by `nlp inspect`, never needed
- * to compute A string list is: u32 count, then count x {u32 offset, u32 bytes} (offsets from the
- * section's start), then the bytes.
+ *                "description" "source" "importer" "accuracy" "training" ...; shown by `nlp
+ *                inspect`, never needed to compute
+ *
+ * A string list is: u32 count, then count x {u32 offset, u32 bytes} (offsets from the section's
+ * start), then the bytes.
  *
  * kind 1, full: stands alone. kind 2, task: a head on the base named by base_digest. */
 #ifndef NLP_PACK_FORMAT_H

@@ -30,6 +30,8 @@ static nlp_status other_version(nlp_error *err, const char *what, uint32_t has, 
 
 /* ---- Header ---- */
 
+/* What a newer nlp wrote is told apart from damage: the first is no fault of the file, and the
+ * hint differs. */
 nlp_status nlp_pack_check_header(const void *page, size_t n_bytes, nlp_error *err) {
     nlp_pack_header h;
     if (n_bytes < sizeof h) return corrupt(err, "it is shorter than its header");
@@ -80,6 +82,7 @@ void nlp_pack_meta_digest(const void *bytes, uint8_t digest[NLP_SHA256_BYTES]) {
     nlp_sha256_final(&sha, digest);
 }
 
+/* In steps, polling: a pack can be gigabytes. */
 nlp_status nlp_pack_digest(const void *bytes, size_t n_bytes, nlp_poll *poll,
                            uint8_t digest[NLP_SHA256_BYTES], nlp_error *err) {
     enum { STEP = 256 * 1024 };
@@ -99,6 +102,7 @@ nlp_status nlp_pack_digest(const void *bytes, size_t n_bytes, nlp_poll *poll,
 
 /* ---- Sections ---- */
 
+/* In ascending order and without overlap, so that no byte is read as two things. */
 static nlp_status check_sections(nlp_pack *pack, nlp_error *err) {
     const nlp_pack_header *h = pack->header;
     uint64_t end = h->sections_offset + h->n_sections * sizeof(nlp_pack_section);
@@ -128,6 +132,8 @@ nlp_span nlp_pack_section_find(const nlp_pack *pack, const char *name) {
 
 /* ---- Tensors ---- */
 
+/* The one place that knows how many bytes a type, layout and shape need; reader and writer both
+ * ask it. */
 nlp_status nlp_tensor_bytes(nlp_dtype dtype, uint32_t layout, uint64_t rows, uint64_t columns,
                             size_t *n_bytes, nlp_error *err) {
     size_t scales;
@@ -151,6 +157,7 @@ nlp_status nlp_tensor_bytes(nlp_dtype dtype, uint32_t layout, uint64_t rows, uin
                     layout, (unsigned long long)rows, (unsigned long long)columns);
 }
 
+/* Sorted names make the search binary and a second tensor of one name impossible. */
 static nlp_status check_tensor(const nlp_pack *pack, size_t index, size_t weights_bytes,
                                nlp_error *err) {
     const nlp_pack_tensor *t = &pack->tensors[index];
@@ -207,6 +214,7 @@ static uint32_t u32_at(const uint8_t *at) {
     return value;
 }
 
+/* After this a string can be taken by index without looking. */
 static nlp_status check_strings(const nlp_pack *pack, const char *section, nlp_error *err) {
     nlp_span s = nlp_pack_section_find(pack, section);
     if (!s.n_bytes) return NLP_OK;
@@ -245,6 +253,8 @@ nlp_span nlp_pack_pair(const nlp_pack *pack, const char *section, const char *ke
 
 /* ---- All of it ---- */
 
+/* Structure only. That the bytes are those of the digest is the store's to check, once per
+ * machine. */
 nlp_status nlp_pack_open(const void *bytes, size_t n_bytes, nlp_pack *pack, nlp_error *err) {
     uint8_t digest[NLP_SHA256_BYTES];
     *pack = (nlp_pack){.bytes = bytes, .n_bytes = n_bytes, .header = bytes};

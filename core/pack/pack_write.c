@@ -69,6 +69,7 @@ void nlp_pack_writer_base(nlp_pack_writer *w, const uint8_t base_digest[NLP_SHA2
     memcpy(w->header.base_digest, base_digest, NLP_SHA256_BYTES);
 }
 
+/* A section is made when something is first put into it. */
 static written_section *section_named(nlp_pack_writer *w, const char *name) {
     for (uint32_t i = 0; i < w->n_sections; i++)
         if (!strcmp(w->sections[i].name, name)) return &w->sections[i];
@@ -106,6 +107,7 @@ void nlp_pack_writer_pair(nlp_pack_writer *w, const char *section, const char *k
     nlp_pack_writer_string(w, section, text, strlen(text));
 }
 
+/* The memory is zeroed, so padding has one value and equal inputs give equal packs. */
 void *nlp_pack_writer_tensor(nlp_pack_writer *w, const char *name, nlp_dtype dtype, uint32_t layout,
                              nlp_grid grid, uint64_t rows, uint64_t columns) {
     written_tensor t = {.entry = {.dtype = (uint32_t)dtype,
@@ -175,6 +177,7 @@ static void begin_section(nlp_buf *out, nlp_pack_section *entry, const char *nam
     entry->offset = out->n_bytes;
 }
 
+/* Sections as they were first named, tensors by name, padding zero: same calls, same bytes. */
 static uint32_t push_sections(nlp_pack_writer *w, nlp_pack_section *table) {
     uint32_t n = 0;
     for (; n < w->n_sections; n++) {
@@ -198,6 +201,7 @@ static uint32_t push_sections(nlp_pack_writer *w, nlp_pack_section *table) {
     return n + 1;
 }
 
+/* Digests last: the meta digest covers the table, the digest all of it. */
 nlp_status nlp_pack_writer_finish(nlp_pack_writer *w, const uint8_t **bytes, size_t *n_bytes,
                                   nlp_error *err) {
     nlp_pack_section table[NLP_PACK_MAX_SECTIONS];

@@ -58,6 +58,7 @@ static nlp_status read_prompt(nlp_task_call *call, prompt *p, nlp_error *err) {
     return NLP_OK;
 }
 
+/* Unicode white space at both ends, as the reference strips a text before it tokenizes. */
 static nlp_text strip(nlp_text text) {
     uint32_t c;
     while (text.n_bytes) {
@@ -116,6 +117,8 @@ static nlp_status cut_windows(nlp_task_call *call, size_t text, const nlp_encodi
     return NLP_OK;
 }
 
+/* One text becomes one window, or several with on_overflow "chunk". A truncated text needs no
+ * more tokens than fit, so the tokenizer may stop early. */
 static nlp_status add_text(nlp_task_call *call, const prompt *p, size_t index, nlp_text text,
                            windows *w, nlp_output *output, nlp_error *err) {
     nlp_encoding e;
@@ -148,6 +151,8 @@ static nlp_status add_text(nlp_task_call *call, const prompt *p, size_t index, n
                        err);
 }
 
+/* With on_error "null" a bad text costs itself only; cancel and memory end the call whatever was
+ * asked. */
 static nlp_status make_windows(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                                windows *w, nlp_output *outputs, nlp_error *err) {
     prompt p;
@@ -276,6 +281,7 @@ static nlp_status run_unit(void *context, uint32_t part, uint32_t thread) {
     return status;
 }
 
+/* The status is that of the lowest failing unit, whichever thread was faster. */
 static nlp_status run_pass(pass *p, size_t n_units, nlp_error *err) {
     uint32_t threads = p->call->threads < n_units ? p->call->threads : (uint32_t)n_units;
     nlp_status status = nlp_workers_run(p->call->workers, threads, (uint32_t)n_units, run_unit, p,
@@ -301,6 +307,7 @@ static void merge_windows(const pass *p, float *rows) {
     }
 }
 
+/* The batch pass that all encoder tasks share: texts in, one row of numbers a text out. */
 nlp_status nlp_task_encode(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                            nlp_readout_fn readout, uint32_t width, float **rows,
                            nlp_output *outputs, nlp_error *err) {

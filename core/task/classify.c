@@ -20,6 +20,7 @@ static const nlp_option_spec scores_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPT
 
 /* ---- Scores ---- */
 
+/* Of one text: its row of class scores. */
 static nlp_status read_out(const nlp_task_call *call, const nlp_window *window, const float *hidden,
                            float *out, float *scratch, nlp_error *err) {
     const nlp_task_model *m = call->model;

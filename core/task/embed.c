@@ -31,6 +31,7 @@ static nlp_status pool_window(const nlp_task_call *call, const nlp_window *windo
                          hidden, window->n_tokens, &options, out, scratch, err);
 }
 
+/* Shared with fitting, which wants the vectors and no cells. */
 nlp_status nlp_task_embed(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                           float **vectors, uint32_t *dims, nlp_output *outputs, nlp_error *err) {
     nlp_pool_options options = pool_options(call);

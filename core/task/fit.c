@@ -201,6 +201,7 @@ static void weigh_classes(regression *r) {
     }
 }
 
+/* A fixed number of steps of a fixed length: no stopping rule that a last bit could tip. */
 static nlp_status train(regression *r, nlp_poll *poll, nlp_error *err) {
     size_t n_weights = r->job->n_classes * r->width;
     size_t epochs = (size_t)number(r->job, "epochs", 300);
@@ -249,6 +250,7 @@ static double ratio(uint32_t part, uint32_t whole) {
     return whole ? (double)part / whole : 0;
 }
 
+/* On the held-out texts only; a ratio of nothing is 0. */
 static nlp_status measure(nlp_fit_job *job, const regression *r, nlp_error *err) {
     tally *tallies = NLP_PUSH_ZERO(job->scratch, tally, job->n_classes);
     job->metrics = NLP_PUSH_ZERO(job->arena, nlp_metric, 5 + 2 * (size_t)job->n_classes);
@@ -313,6 +315,7 @@ static nlp_status make_head(const nlp_fit_job *job, nlp_head_spec *head, nlp_err
     return NLP_OK;
 }
 
+/* What the pack says of itself: `nlp inspect` and nlp_models show it. */
 static void write_card(const nlp_fit_job *job, nlp_pack_writer *writer) {
     static const char *const keys[] = {"description", "languages", "licence", "source"};
     char numbers[256];
@@ -332,6 +335,7 @@ static void write_card(const nlp_fit_job *job, nlp_pack_writer *writer) {
     }
 }
 
+/* A head is stored as any linear layer of a model is, so the same code runs both. */
 static nlp_status write_pack(nlp_fit_job *job, const regression *r, nlp_pack_writer *writer,
                              nlp_error *err) {
     nlp_head_spec head;

@@ -94,6 +94,7 @@ static uint32_t pooling_named(const nlp_value *value) {
     return text_is(value, "last") ? NLP_POOL_LAST : NLP_POOL_MEAN;
 }
 
+/* The value was checked before; here it only finds its field. */
 static void set_option(nlp_task_options *o, const char *key, const nlp_value *value) {
     uint32_t whole = (uint32_t)(value->type == NLP_TYPE_BOOLEAN || value->type == NLP_TYPE_TEXT
                                     ? 0

@@ -104,6 +104,7 @@ static int64_t characters_before(ruler *r, size_t byte) {
     return (int64_t)r->characters;
 }
 
+/* Places in characters from 1, the end included, as SQL's substring counts. */
 static nlp_status put_tokens(nlp_task_call *call, const nlp_text *text, const nlp_encoding *e,
                              nlp_output *output, nlp_error *err) {
     nlp_value *cells = nlp_task_row(call, output, (uint32_t)e->n, 5);
@@ -139,6 +140,7 @@ static nlp_status run_would_truncate(nlp_task_call *call, const nlp_request *req
     return run_each(call, request, outputs, 0, put_truncated, err);
 }
 
+/* Ids come from a user's array: each is checked against the vocabulary. */
 static nlp_status run_detokenize(nlp_task_call *call, const nlp_request *request,
                                  nlp_output *outputs, nlp_error *err) {
     for (size_t i = 0; i < request->n_inputs; i++) {

@@ -34,6 +34,8 @@ static void run_group(const nlp_kernels *kernels, nlp_product *p, const nlp_weig
     }
 }
 
+/* Rows are cut into blocks of at most six for the kernel and into blocks that stay in cache
+ * around it; neither changes the order of a sum. */
 nlp_status nlp_gemm(const nlp_kernels *kernels, const nlp_weight *w, size_t m, const nlp_rows *rows,
                     const nlp_epilogue *epilogue, float *out, nlp_poll *poll, nlp_error *err) {
     nlp_product p = {.k = w->k,

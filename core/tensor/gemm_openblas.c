@@ -17,6 +17,7 @@ typedef void (*sgemm_fn)(CBLAS_LAYOUT, CBLAS_TRANSPOSE, CBLAS_TRANSPOSE, blasint
 static nlp_mutex load_lock = NLP_MUTEX_INIT;
 static sgemm_fn loaded_sgemm; /* under load_lock; set once, never unloaded */
 
+/* By dlopen, and only when it is asked for: OpenBLAS starts threads when it is loaded. */
 static sgemm_fn load_locked(void) {
     static const char *const names[] = {
         "openblas-serial/libopenblas.so.0",

@@ -57,6 +57,7 @@ static __attribute__((noinline)) void finish_tile(const nlp_product *p, size_t p
 
 /* ---- f32: panel [k][16], then 16 biases ---- */
 
+/* All accumulators of a tile are registers; k is the only loop. */
 LANES_INLINE void tile_f32(const nlp_product *p, size_t panel, int rows, int panels) {
     size_t k = p->k, stride = (k + 1) * NLP_PANEL;
     const float *w = (const float *)p->panels + panel * stride, *x = p->rows;
@@ -82,6 +83,7 @@ LANES_INLINE void tile_f32(const nlp_product *p, size_t panel, int rows, int pan
 
 /* ---- i8: panel [k64/4][16][4] s8, then 16 f32 scales, 16 i32 start values, 16 f32 biases ---- */
 
+/* Integer sums are exact, so their order is free; scale and bias are one fma behind them. */
 LANES_INLINE void tile_i8(const nlp_product *p, size_t panel, int rows, int panels) {
     size_t k = (p->k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE;
     size_t stride = (k + 12) * NLP_PANEL;

@@ -116,6 +116,7 @@ static void unpack_i8_column(const uint8_t *panel, size_t j, size_t k, float *w,
     for (size_t p = 0; p < k; p++) w[p] = (float)q[p / 4 * (4 * NLP_PANEL) + p % 4] * scale;
 }
 
+/* Tests and OpenBLAS see the weights that the kernels see, rounding included. */
 void nlp_unpack(nlp_dtype dtype, const void *panels, size_t k, size_t n, float *w, float *bias) {
     for (size_t column = 0; column < n; column++) {
         size_t j = column % NLP_PANEL;
@@ -151,6 +152,7 @@ float nlp_f32_from_bf16(uint16_t bits) {
     return value;
 }
 
+/* Exact: every half is a float; subnormal halves are normalised by hand. */
 float nlp_f32_from_f16(uint16_t bits) {
     uint32_t sign = (uint32_t)(bits & 0x8000) << 16, exponent = bits >> 10 & 31,
              fraction = bits & 1023;

@@ -30,6 +30,7 @@ static size_t previous(const char *text, size_t at) {
     return at;
 }
 
+/* single_word: no letter, mark or digit on either side. */
 static bool stands_alone(const char *text, size_t start, size_t end, size_t n_bytes) {
     uint32_t c;
     if (start > 0) {
@@ -42,6 +43,7 @@ static bool stands_alone(const char *text, size_t start, size_t end, size_t n_by
     return !is_word_character(c);
 }
 
+/* A token with lstrip or rstrip takes the white space beside it into its own range. */
 static void strip(const char *text, size_t from, size_t n_bytes, uint32_t flags, size_t *start,
                   size_t *end) {
     uint32_t c;
@@ -58,6 +60,7 @@ static void strip(const char *text, size_t from, size_t n_bytes, uint32_t flags,
     }
 }
 
+/* Most bytes begin no added token, and a table of first bytes says so. */
 nlp_status added_token_find(const nlp_tokenizer *t, const nlp_text *text, size_t from,
                             added_match *match, nlp_poll *poll, nlp_error *err) {
     enum { POLL_BYTES = 1 << 16, WORK = 1 << 20 };

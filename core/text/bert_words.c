@@ -19,6 +19,7 @@ static void end_word(splitter *s) {
     s->word->n_chars = 0;
 }
 
+/* A word longer than the longest possible one is only counted; it will be unknown. */
 static void add_character(splitter *s, uint32_t code_point, size_t from, size_t to) {
     word *w = s->word;
     size_t i = w->n_chars++;
@@ -73,6 +74,8 @@ static void lower_and_split(splitter *s, uint32_t c, size_t from, size_t to) {
     for (size_t i = 0; i < n; i++) split(s, lower[i], from, to);
 }
 
+/* Lower case comes behind decomposition, as in the reference: the two do not commute for every
+ * letter. */
 static void normalise(splitter *s, uint32_t c, size_t from, size_t to) {
     uint32_t flags = s->tokenizer->header.flags, parts[18] = {c};
     if (flags & NLP_TEXT_CLEAN) {
@@ -103,6 +106,7 @@ static void normalise_ascii(splitter *s, uint8_t c, size_t at) {
         normalise(s, c, at, at + 1);
 }
 
+/* Linear in the bytes, and polled: a megabyte of anything is some milliseconds. */
 nlp_status bert_words(const nlp_tokenizer *tokenizer, const char *text, size_t from, size_t to,
                       word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err) {
     enum { POLL_BYTES = 4096, WORK_PER_BYTE = 64 };

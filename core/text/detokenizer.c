@@ -34,6 +34,7 @@ static void push_piece(const nlp_tokenizer *t, nlp_text piece, bool first, nlp_b
     nlp_buf_push(out, piece.bytes, piece.n_bytes);
 }
 
+/* The reference's decoder is not the inverse of its encoder; this is its decoder. */
 nlp_status nlp_tokenizer_decode(const nlp_tokenizer *t, const int32_t *ids, size_t n_ids,
                                 bool skip_special, nlp_arena *arena, nlp_text *text,
                                 nlp_error *err) {

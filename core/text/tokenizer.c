@@ -19,6 +19,7 @@ static const void *table(const void *blob, size_t n_bytes, uint32_t at, uint32_t
     return (const uint8_t *)blob + at;
 }
 
+/* Ends ascend, so every piece lies in the text; one slot at least is empty, so a search ends. */
 static nlp_status check_pieces(nlp_tokenizer *t, nlp_error *err) {
     const nlp_tokenizer_header *h = &t->header;
     uint32_t start = 0, n_empty = 0;
@@ -61,6 +62,7 @@ static nlp_status check_template(const nlp_tokenizer *t, const nlp_template_item
     return seen == n_texts ? NLP_OK : corrupt(err, "a template leaves out a text");
 }
 
+/* Counts first: every size below is a product of them. */
 static nlp_status check_header(const nlp_tokenizer_header *h, nlp_error *err) {
     if (h->magic != NLP_TOKENIZER_MAGIC || h->version != NLP_TOKENIZER_VERSION ||
         h->model != NLP_MODEL_WORDPIECE)
@@ -79,6 +81,7 @@ static nlp_status check_header(const nlp_tokenizer_header *h, nlp_error *err) {
     return NLP_OK;
 }
 
+/* After this no place of the blob is checked again. */
 static nlp_status open_tables(nlp_tokenizer *t, const void *blob, size_t n_bytes, nlp_error *err) {
     if (n_bytes < sizeof t->header) return corrupt(err, "it is cut");
     memcpy(&t->header, blob, sizeof t->header);
@@ -139,6 +142,7 @@ nlp_text nlp_tokenizer_piece(const nlp_tokenizer *t, int32_t id) {
 
 /* ---- Encoding ---- */
 
+/* Three arrays that double together; the old ones stay in the arena until it is reset. */
 bool token_push(token_list *list, uint32_t id, size_t start, size_t end) {
     if (list->n == list->capacity) {
         size_t capacity = list->capacity ? 2 * list->capacity : 64;
@@ -175,6 +179,7 @@ static nlp_status check_utf8(const nlp_text *text, nlp_poll *poll, nlp_error *er
     return NLP_OK;
 }
 
+/* Added tokens cut the text; between them words are found and split. */
 static nlp_status encode_text(const nlp_tokenizer *t, const nlp_text *text, word *scratch,
                               token_list *tokens, nlp_poll *poll, nlp_error *err) {
     added_match next;
@@ -234,6 +239,7 @@ static void apply_template(const nlp_template_item *items, uint32_t n_items, boo
     }
 }
 
+/* Truncation, then the template puts special tokens around what is left. */
 static nlp_status assemble(const nlp_tokenizer *t, bool is_pair, const nlp_encode_options *o,
                            const token_list lists[2], nlp_arena *arena, nlp_encoding *e,
                            nlp_error *err) {

@@ -340,6 +340,11 @@ static void test_cosine_refuses_what_has_no_cosine(void) {
     CHECK_STATUS(nlp_vector_cosine(a, 3, a, 3, &c, NULL), NLP_OK, NULL);
     CHECK(c == 1);
     CHECK_STATUS(nlp_vector_cosine(a, 3, zero, 3, &c, NULL), NLP_OK, NULL);
+    const float huge[] = {3e38f, -2e38f, 1e38f}, tiny[] = {3e-40f, -2e-40f, 1e-40f};
+    CHECK_STATUS(nlp_vector_cosine(huge, 3, huge, 3, &c, NULL), NLP_OK, NULL);
+    CHECK(c > 0.999999 && c < 1.000001);
+    CHECK_STATUS(nlp_vector_cosine(huge, 3, tiny, 3, &c, NULL), NLP_OK, NULL);
+    CHECK(c > 0.99999 && c < 1.00001);
     CHECK_STATUS(nlp_vector_cosine(a, 3, bad, 3, &c, NULL), NLP_EINVAL, NULL);
     CHECK_STATUS(nlp_vector_cosine(a, 3, b, 2, &c, NULL), NLP_EINVAL, NULL);
     CHECK_STATUS(nlp_vector_cosine(a, 0, b, 0, &c, NULL), NLP_EINVAL, NULL);
