@@ -106,9 +106,9 @@ LANES_INLINE void attend(const nlp_attention_args *a, int groups) {
     float inverse[NLP_STRIPE], *qt = a->scratch, *scores = qt + NLP_STRIPE * a->head_dim;
     size_t row = (size_t)groups * GROUP;
     for (int g = 0; g < groups; g++) {
-        size_t left = a->n_queries - (size_t)g * GROUP;
-        transpose_queries(a, a->first_query + (size_t)g * GROUP, left < GROUP ? left : GROUP,
-                          qt + (size_t)g * a->head_dim * GROUP);
+        size_t before = (size_t)g * GROUP, left = a->n_queries > before ? a->n_queries - before : 0;
+        transpose_queries(a, a->first_query + before, left < GROUP ? left : GROUP,
+                          qt + before * a->head_dim);
     }
     score_keys(a, qt, scores, row, groups);
     for (int g = 0; g < groups; g++)
