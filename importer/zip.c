@@ -104,11 +104,11 @@ static nlp_status search_directory(zip_file *z, const uint8_t *directory, uint32
 static nlp_status find_member(zip_file *z, const char *name, zip_member *member) {
     uint32_t at, n_bytes, n_entries;
     NLP_TRY(find_end(z, &at, &n_bytes, &n_entries));
-    uint8_t *directory = nlp_mem_alloc(&z->mem, n_bytes + 1);
+    uint8_t *directory = nlp_mem_alloc(&z->mem, (size_t)n_bytes + 1);
     if (!directory) return nlp_mem_fail(&z->mem, n_bytes, z->err);
     nlp_status status = nlp_file_read(z->fd, at, directory, n_bytes, NULL, z->err);
     if (status == NLP_OK) status = search_directory(z, directory, n_bytes, n_entries, name, member);
-    nlp_mem_free(&z->mem, directory, n_bytes + 1);
+    nlp_mem_free(&z->mem, directory, (size_t)n_bytes + 1);
     return status;
 }
 
@@ -156,11 +156,11 @@ static nlp_status unpack(zip_file *z, const zip_member *m, uint8_t *out) {
     if (m->method != METHOD_DEFLATED)
         return nlp_fail(z->err, NLP_EUNSUPPORTED, "the zip member is packed by method %u",
                         m->method);
-    uint8_t *packed = nlp_mem_alloc(&z->mem, m->packed_bytes + 1);
+    uint8_t *packed = nlp_mem_alloc(&z->mem, (size_t)m->packed_bytes + 1);
     if (!packed) return nlp_mem_fail(&z->mem, m->packed_bytes, z->err);
     nlp_status status = nlp_file_read(z->fd, at, packed, m->packed_bytes, &z->poll, z->err);
     if (status == NLP_OK) status = inflate_all(z, packed, m, out);
-    nlp_mem_free(&z->mem, packed, m->packed_bytes + 1);
+    nlp_mem_free(&z->mem, packed, (size_t)m->packed_bytes + 1);
     return status;
 }
 
@@ -173,17 +173,28 @@ static nlp_status check_digest(const char *what, const uint8_t digest[NLP_SHA256
                     what, hex, expected);
 }
 
+/* Deflate packs 1032 bytes into one at the most, so a member can't claim memory that its file is too
+ * small to fill. */
+static nlp_status check_size(zip_file *z, const zip_member *m) {
+    const uint64_t most = ((uint64_t)m->packed_bytes + 1) * 1032;
+    if (m->packed_bytes <= z->n_bytes && m->n_bytes <= most) return NLP_OK;
+    return corrupt(z->err, "a member has a size that is not possible");
+}
+
 static nlp_status extract(zip_file *z, const char *name, const char *sha256_hex, const char *out) {
     zip_member m = {0};
     uint8_t digest[NLP_SHA256_BYTES];
     NLP_TRY(find_member(z, name, &m));
+    NLP_TRY(check_size(z, &m));
     uint8_t *bytes = nlp_mem_alloc(&z->mem, (size_t)m.n_bytes + 1);
     if (!bytes) return nlp_mem_fail(&z->mem, m.n_bytes, z->err);
     nlp_status status = unpack(z, &m, bytes);
     if (status == NLP_OK && crc32(0, bytes, m.n_bytes) != m.crc)
         status = corrupt(z->err, "a member has another checksum");
-    nlp_sha256_of(bytes, m.n_bytes, digest);
-    if (status == NLP_OK) status = check_digest(name, digest, sha256_hex, z->err);
+    if (status == NLP_OK) {
+        nlp_sha256_of(bytes, m.n_bytes, digest);
+        status = check_digest(name, digest, sha256_hex, z->err);
+    }
     if (status == NLP_OK) status = nlp_file_write(out, bytes, m.n_bytes, true, z->err);
     nlp_mem_free(&z->mem, bytes, (size_t)m.n_bytes + 1);
     return status;
