@@ -221,6 +221,8 @@ nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, in
             return fail(
                 err, NLP_EINVAL,
                 "behind the operands stand the name of a model and options as JSON, both texts");
+        } else if (!text) {
+            return fail(err, NLP_ENOMEM, "out of memory");
         } else if (*text == '{') {
             nlp_status status = nlp_sqlite_options(c, text, &options, &a->n_options, err);
             if (status != NLP_OK) return status;

@@ -75,10 +75,10 @@ static bool parse_ids(const char *json, operands *o) {
     o->id_storage = sqlite3_malloc64(capacity * sizeof(int32_t));
     if (!o->id_storage || *json != '[') return false;
     o->ids = (nlp_value){.type = NLP_TYPE_IDS, .as.ids = o->id_storage};
-    for (const char *at = json + 1; *at && *at != ']';) {
+    for (const char *at = json + 1 + strspn(json + 1, " \t\r\n"); *at && *at != ']';) {
         char *end;
         long id = strtol(at, &end, 10);
-        if (end == at) return false;
+        if (end == at || id < INT32_MIN || id > INT32_MAX) return false;
         o->id_storage[o->ids.n++] = (int32_t)id;
         at = end + strspn(end, " \t\r\n");
         if (*at == ',')

@@ -93,6 +93,7 @@ def check_bad_input():
              ("a blob that is no vector", "SELECT nlp_cosine(x'00', x'00')", ("4-byte",)),
              ("a text that is no vector", "SELECT nlp_cosine('abc', 'abc')", ("BLOB",)),
              ("a token id out of range", "SELECT nlp_detokenize('[999999]')", ("999999",)),
+             ("a token id of more than 32 bits", "SELECT nlp_detokenize('[4294967397]')", ("array",)),
              ("ids that are none", "SELECT nlp_detokenize('[1, x]')", ("array",)),
              ("an array that is none", "SELECT * FROM nlp_embed_each('nonsense')", ("array",)),
              ("a model without a head", "SELECT nlp_classify('x', 'minilm')", ("no classifier",)),
