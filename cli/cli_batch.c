@@ -106,6 +106,7 @@ static nlp_status run_singly(cli *app, batch *b, const cli_job *job) {
     return NLP_OK;
 }
 
+/* A failing line is run again alone, so that it costs only itself. */
 static nlp_status run_batch(cli *app, batch *b, const cli_job *job) {
     bool all_good = true; /* and alike: no record has options of its own */
     const nlp_result *result;
@@ -124,6 +125,7 @@ static nlp_status run_batch(cli *app, batch *b, const cli_job *job) {
     return NLP_OK;
 }
 
+/* Lines are collected until a batch is worth it, and answered in their order. */
 int cli_run_job(cli *app, const cli_job *job) {
     nlp_error err;
     cli_input *input;

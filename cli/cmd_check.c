@@ -163,6 +163,7 @@ static void check_program(const char *name, const char *use, const char *package
         problem(name, use, advice);
 }
 
+/* A default container has 64 MB, too little for the weights: it works, but says so here. */
 static void check_shared_memory(void) {
     struct statvfs fs;
     char text[128];

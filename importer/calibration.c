@@ -138,6 +138,8 @@ static nlp_status compare_all(const probe *a, const probe *b, const char *const 
     return NLP_OK;
 }
 
+/* The mean is over plain sentences, since that is what users send; the least over all, the odd
+ * ones among them. */
 nlp_status nlp_gate_measure(const void *reference, size_t reference_bytes, const void *pack,
                             size_t pack_bytes, const nlp_stop *stop, nlp_gate *gate,
                             nlp_error *err) {

@@ -64,6 +64,7 @@ static uint32_t find_piece(const compiler *c, const char *text) {
     return NLP_NO_ID;
 }
 
+/* Ids must be dense: a gap would shift every table behind it. */
 static nlp_status read_wordpiece(compiler *c, const json_t *model, const json_t *added) {
     const char *text, *type;
     json_t *id;
@@ -186,6 +187,8 @@ static nlp_status add_special(compiler *c, nlp_template_item *items, uint32_t *n
     return NLP_OK;
 }
 
+/* Only what can be written as a list of special tokens and texts; anything else is refused by
+ * name. */
 static nlp_status read_template(compiler *c, const json_t *list, const json_t *table,
                                 nlp_template_item *items, uint32_t *n) {
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -275,6 +278,7 @@ static uint32_t place(nlp_buf *blob, size_t start) {
     return (uint32_t)(blob->n_bytes - start);
 }
 
+/* Everything that the runtime needs and nothing else, in the layout that it maps. */
 static nlp_status write_blob(compiler *c, nlp_buf *blob) {
     nlp_tokenizer_header *h = &c->header;
     size_t start = blob->n_bytes;

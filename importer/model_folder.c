@@ -41,6 +41,7 @@ nlp_status nlp_model_folder_json(nlp_model_folder *f, const char *name, size_t m
 
 /* ---- Labels ---- */
 
+/* Which labels mean good and bad, so that nlp_sentiment can answer with a model of other names. */
 static uint32_t polarity_of(const char *label) {
     static const struct {
         const char *name;
@@ -56,6 +57,8 @@ static uint32_t polarity_of(const char *label) {
     return NLP_POLARITY_NONE;
 }
 
+/* id2label by number: an impossible or doubled number is refused, since a label at a wrong place
+ * would be believed; one that is not there is LABEL_n, as in the reference. */
 static nlp_status read_labels(nlp_model_folder *f, const json_t *config, nlp_error *err) {
     uint32_t n = f->head.n_labels;
     const char *key;

@@ -71,6 +71,7 @@ static nlp_status read_shape(const json_t *shape, const char *file, nlp_source_t
     return NLP_OK;
 }
 
+/* Sizes are checked against the shape here, once, so that reading can't leave the file. */
 static nlp_status read_tensor(const json_t *entry, const char *file, uint64_t data_bytes,
                               nlp_source_tensor *t, nlp_error *err) {
     const json_t *offsets = json_object_get(entry, "data_offsets");
@@ -154,6 +155,8 @@ static const char *base_name(const char *path) {
     return slash ? slash + 1 : path;
 }
 
+/* The header's length is the first thing a hostile file lies about: it is held against the
+ * file's size and a cap before anything is read. */
 nlp_status nlp_safetensors_add(nlp_source *s, const char *path, nlp_error *err) {
     uint64_t file_bytes, header_bytes = 0;
     const char *file = base_name(path);
@@ -261,6 +264,7 @@ static float element(nlp_source_dtype dtype, const uint8_t *at) {
     }
 }
 
+/* In steps; a weight that is no number would spread to every result, so it is refused by name. */
 nlp_status nlp_source_read(const nlp_source *s, const nlp_source_tensor *t, float *out,
                            nlp_poll *poll, nlp_error *err) {
     enum { CHUNK = 1 << 18 };

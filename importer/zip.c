@@ -83,6 +83,8 @@ static bool read_entry(nlp_cursor *c, const char *name, zip_member *m, uint32_t 
     return !c->failed && n_name == strlen(name) && !memcmp(text, name, n_name);
 }
 
+/* The directory at the end counts, not the local headers: the two may differ, and two members of
+ * one name are an attack. */
 static nlp_status search_directory(zip_file *z, const uint8_t *directory, uint32_t n_bytes,
                                    uint32_t n_entries, const char *name, zip_member *member) {
     nlp_cursor c = nlp_cursor_of(directory, n_bytes);
@@ -130,6 +132,7 @@ static nlp_status data_offset(zip_file *z, const zip_member *m, uint64_t *at) {
     return NLP_OK;
 }
 
+/* Never more than the size that the directory promised. */
 static nlp_status inflate_all(zip_file *z, uint8_t *packed, const zip_member *m, uint8_t *out) {
     enum { STEP = 1 << 18 };
     z_stream s = {.next_in = packed, .avail_in = m->packed_bytes, .next_out = out};

@@ -7,6 +7,7 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 
+/* The core takes UTF-8; in a UTF-8 database nothing is copied. */
 nlp_text nlp_pg_text(Datum datum) {
     text *t = DatumGetTextPP(datum);
     int n = (int)VARSIZE_ANY_EXHDR(t);
@@ -34,6 +35,7 @@ static Datum int_array(const int32_t *values, size_t n) {
         construct_array(elements, (int)n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
+/* A value of the core as a new Datum of the current context. */
 Datum nlp_pg_datum(const nlp_value *value, bool *is_null) {
     *is_null = value->type == NLP_TYPE_NULL;
     switch (value->type) {
@@ -77,6 +79,7 @@ static nlp_value value_of(const JsonbValue *v, const char *key) {
     return out;
 }
 
+/* Keys and texts are copies in the current context; values of another kind are refused by name. */
 size_t nlp_pg_options(Jsonb *jsonb, nlp_option *options, size_t capacity) {
     JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
     JsonbValue v;

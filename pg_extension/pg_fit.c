@@ -14,6 +14,7 @@ typedef struct corpus {
     size_t n;
 } corpus;
 
+/* Of one column; a NULL has no bytes, and the core says which row that was. */
 static nlp_text copied(HeapTuple row, TupleDesc desc, int column) {
     bool is_null;
     Datum datum = SPI_getbinval(row, desc, column, &is_null);
@@ -60,6 +61,7 @@ static void check_name(const char *name) {
                     errhint("choose another name")));
 }
 
+/* Opened once before it is stored: a row of _nlp.packs always is a pack that opens. */
 static void store(const char *name, const void *pack, size_t n) {
     nlp_model_info info = {.struct_size = sizeof info};
     nlp_model *model;
@@ -94,6 +96,7 @@ static size_t fit_options(FunctionCallInfo fcinfo, int at, nlp_option *options) 
 }
 
 PG_FUNCTION_INFO_V1(nlp_pg_fit);
+/* Training first, storing last: an error leaves nothing behind. */
 Datum nlp_pg_fit(PG_FUNCTION_ARGS) {
     nlp_option options[NLP_PG_MAX_OPTIONS];
     nlp_fit_result result;

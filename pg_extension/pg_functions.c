@@ -38,6 +38,8 @@ typedef struct call_site {
     } memo;
 } call_site;
 
+/* The operands are known by their place, everything behind them by its name: so every overload,
+ * and named arguments in any order, end here. */
 static void read_names(call_site *site, Oid function) {
     HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
     Oid *types;
@@ -59,6 +61,7 @@ static void read_names(call_site *site, Oid function) {
     ReleaseSysCache(tuple);
 }
 
+/* Once a statement: fn_mcxt lives as long as the call site does. */
 static call_site *site_of(FunctionCallInfo fcinfo, const char *task) {
     call_site *site = fcinfo->flinfo->fn_extra;
     if (site) return site;
@@ -103,6 +106,8 @@ static Jsonb *options_argument(FunctionCallInfo fcinfo, const call_site *site) {
         DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(datum))));
 }
 
+/* Options, then tunable arguments, then the setting, which only a call without a model takes:
+ * what names its model depends on its arguments alone. */
 static size_t read_options(FunctionCallInfo fcinfo, const call_site *site, nlp_option *options) {
     size_t n = 0;
     if (site->options_at >= 0)
@@ -120,6 +125,8 @@ static size_t read_options(FunctionCallInfo fcinfo, const call_site *site, nlp_o
     return n;
 }
 
+/* The reference is kept for the statement, so a pack that is replaced meanwhile changes no row
+ * of it. */
 static nlp_model *model_of(FunctionCallInfo fcinfo, call_site *site) {
     char *named = site->model_at >= 0 ? text_to_cstring(PG_GETARG_TEXT_PP(site->model_at)) : NULL;
     const char *name = named ? named : nlp_pg_default_model(site->task);
@@ -136,6 +143,7 @@ static nlp_model *model_of(FunctionCallInfo fcinfo, call_site *site) {
     return site->model;
 }
 
+/* One WARNING a statement, not one a row. */
 static void warn_truncated(call_site *site, const nlp_result *result) {
     if (!result->n_truncated || site->warned || !takes(site->task, "on_overflow")) return;
     site->warned = true;
@@ -144,6 +152,8 @@ static void warn_truncated(call_site *site, const nlp_result *result) {
              errhint("nlp_would_truncate finds such texts; on_overflow 'chunk' uses all of them")));
 }
 
+/* All core calls of this file go through here; nothing of the core is held when nlp_pg_check
+ * throws. */
 static const nlp_result *run(call_site *site, nlp_model *model, const nlp_text *texts,
                              const nlp_value *ids, size_t n, const nlp_option *options,
                              size_t n_options) {
@@ -206,6 +216,7 @@ static bool memo_hit(const call_site *site, const nlp_text *text, const char *op
            !strcmp(site->memo.options, options);
 }
 
+/* The memo's own context, emptied each time: a long scan keeps one answer, not all. */
 static void memo_keep(call_site *site, const nlp_text *text, const char *options,
                       const nlp_value *value) {
     MemoryContextReset(site->memo.context);
@@ -219,6 +230,8 @@ static void memo_keep(call_site *site, const nlp_text *text, const char *options
     MemoryContextSwitchTo(old);
 }
 
+/* The memo serves what the planner can't fold: a STABLE call on a constant, beside a column,
+ * in ORDER BY. */
 static Datum run_scalar(FunctionCallInfo fcinfo, const char *task) {
     call_site *site = site_of(fcinfo, task);
     nlp_option options[NLP_PG_MAX_OPTIONS + NLP_PG_MAX_ARGUMENTS + 1];
@@ -241,6 +254,7 @@ static Datum run_scalar(FunctionCallInfo fcinfo, const char *task) {
 
 /* ---- Rows ---- */
 
+/* Into the tuplestore at once: the cells belong to the session and are gone with its next run. */
 static void put_rows(ReturnSetInfo *set, const nlp_task_spec *task, const nlp_output *output) {
     for (uint32_t r = 0; r < output->n_rows; r++) {
         Datum values[8];
@@ -300,6 +314,7 @@ static void embed_batch(call_site *site, nlp_model *model, const nlp_text *texts
 }
 
 PG_FUNCTION_INFO_V1(nlp_pg_embed_array);
+/* In batches, so that cancel and memory do not depend on the length of the array. */
 Datum nlp_pg_embed_array(PG_FUNCTION_ARGS) {
     enum { BATCH = 256 };
     call_site *site = site_of(fcinfo, "embed");

@@ -42,6 +42,7 @@ static bytea *stored_pack(const char *name) {
     return pack;
 }
 
+/* Files first: a name made in SQL never shadows one of the model path. */
 nlp_model *nlp_pg_model(const char *name, MemoryContext context) {
     nlp_engine *engine = nlp_pg_engine();
     MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof *callback);

@@ -29,6 +29,7 @@ Datum nlp_pg_cosine(PG_FUNCTION_ARGS) {
 /* ---- nlp_centroid: state is float8[]: the count, then the sums ---- */
 
 PG_FUNCTION_INFO_V1(nlp_pg_centroid_step);
+/* Sums in double; the state grows in the aggregate's own context. */
 Datum nlp_pg_centroid_step(PG_FUNCTION_ARGS) {
     size_t n;
     MemoryContext aggregate;
@@ -133,6 +134,7 @@ static bool list_model(void *context, const nlp_model_info *info) {
 }
 
 PG_FUNCTION_INFO_V1(nlp_pg_models);
+/* At most 256 are shown; a folder of more packs than that is no model path. */
 Datum nlp_pg_models(PG_FUNCTION_ARGS) {
     ReturnSetInfo *set = (ReturnSetInfo *)fcinfo->resultinfo;
     listing l = {.models = palloc0(LISTED * sizeof *l.models)};

@@ -37,6 +37,7 @@ char *nlp_sqlite_message(const nlp_error *err) {
                       : sqlite3_mprintf("%s", err->message);
 }
 
+/* The hint goes into the message, since SQLite has one text for an error. */
 void nlp_sqlite_error(sqlite3_context *context, const nlp_error *err) {
     char *message = nlp_sqlite_message(err);
     if (!message || err->code == NLP_ENOMEM) {
@@ -100,6 +101,7 @@ static nlp_status stored_model(nlp_connection *c, const char *name, nlp_model **
     return status;
 }
 
+/* The message of a head whose base is missing is kept: looking in the table would only hide it. */
 nlp_status nlp_sqlite_model(nlp_connection *c, const char *name, nlp_model **model,
                             nlp_error *err) {
     nlp_stop stop = nlp_sqlite_stop(c);
@@ -110,6 +112,7 @@ nlp_status nlp_sqlite_model(nlp_connection *c, const char *name, nlp_model **mod
 
 /* ---- Options ---- */
 
+/* json_each gives the type as a word and the value as SQLite has it. */
 static bool read_member(sqlite3_stmt *row, nlp_option *option) {
     const char *type = (const char *)sqlite3_column_text(row, 1);
     option->key = (const char *)sqlite3_column_text(row, 0);
@@ -176,6 +179,7 @@ static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *e
                     : "options are no JSON object");
 }
 
+/* Rows of one statement have the same options text, so it is parsed once. */
 nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_option **options,
                               size_t *n, nlp_error *err) {
     if (!c->options_text || strcmp(c->options_text, json)) {
@@ -207,6 +211,7 @@ static void add_setting(nlp_arguments *a, const nlp_task_spec *task, const char 
         .value = {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(value), .as.text = value}};
 }
 
+/* One function a name in SQLite, so what a text is follows from how it begins. */
 nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, int argc,
                                 sqlite3_value **argv, nlp_arguments *a, nlp_error *err) {
     const char *name = NULL;

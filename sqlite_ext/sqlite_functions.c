@@ -33,6 +33,7 @@ static void result_ids(sqlite3_context *context, const nlp_value *value) {
         sqlite3_result_error_nomem(context);
 }
 
+/* Everything is copied: what the value points to belongs to the session. */
 void nlp_sqlite_result(sqlite3_context *context, const nlp_value *value) {
     switch (value->type) {
     case NLP_TYPE_TEXT:
@@ -70,6 +71,7 @@ typedef struct operands {
     bool is_null;
 } operands;
 
+/* By hand and not by json_each: a call a token row would cost more than the task. */
 static bool parse_ids(const char *json, operands *o) {
     size_t n = strlen(json), capacity = n / 2 + 1;
     o->id_storage = sqlite3_malloc64(capacity * sizeof(int32_t));
@@ -113,6 +115,7 @@ static nlp_status run_task(nlp_connection *c, const nlp_task_spec *task, const o
     return nlp_session_run(c->session, &request, result, err);
 }
 
+/* One function for every scalar task: what differs stands in the task's table. */
 static void call_task(sqlite3_context *context, int argc, sqlite3_value **argv) {
     const task_function *f = sqlite3_user_data(context);
     int n_operands = (int)f->task->n_operands;

@@ -24,6 +24,8 @@ static const char create_table[] =
     "CREATE TABLE IF NOT EXISTS main.nlp_packs(name TEXT PRIMARY KEY, digest TEXT NOT NULL, "
     "base_digest TEXT NOT NULL, bytes BLOB NOT NULL, created TEXT NOT NULL) WITHOUT ROWID";
 
+/* The table is made when the first head is: opening a database with this extension writes
+ * nothing. */
 static nlp_status insert_pack(nlp_connection *c, const char *name, const nlp_model_info *info,
                               const void *bytes, size_t n, nlp_error *err) {
     sqlite3_stmt *s;
@@ -63,6 +65,7 @@ static nlp_status put_pack(nlp_connection *c, const char *name, const void *byte
     return status;
 }
 
+/* A head whose base is missing is listed with that problem. */
 static bool list_pack(nlp_connection *c, const char *name, const char *digest,
                       bool (*visit)(void *context, const nlp_model_info *info), void *context) {
     nlp_model *model = NULL;
@@ -119,6 +122,7 @@ static void free_corpus(corpus *k) {
     sqlite3_free(k->labels);
 }
 
+/* SQLite's own memory is gone with the next step of the statement. */
 static nlp_text copy_column(sqlite3_stmt *s, int column) {
     const char *bytes = (const char *)sqlite3_column_text(s, column);
     size_t n = (size_t)sqlite3_column_bytes(s, column);
@@ -156,6 +160,7 @@ static nlp_status read_corpus(nlp_connection *c, const char *query, corpus *k, n
     return status;
 }
 
+/* The head is stored before the metrics are shown: rows that were seen are in the database. */
 static nlp_status fit(nlp_connection *c, const char *name, const corpus *k, int argc,
                       sqlite3_value **argv, nlp_rows *rows, nlp_error *err) {
     nlp_arguments a;

@@ -44,6 +44,7 @@ static void default_path(char *out, size_t n) {
                  home ? home : "/nonexistent");
 }
 
+/* One a process: connections of one program share models, threads and the weight cache. */
 nlp_engine *nlp_sqlite_engine(nlp_error *err) {
     nlp_engine_options options;
     pthread_mutex_lock(&lock);

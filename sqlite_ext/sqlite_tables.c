@@ -57,6 +57,7 @@ nlp_value *nlp_rows_add(nlp_rows *rows) {
     return row;
 }
 
+/* The three kinds that point to something have the same pointer in the union. */
 bool nlp_value_copy(nlp_value *to, const nlp_value *from) {
     size_t bytes = from->type == NLP_TYPE_TEXT ? from->n
                    : from->type == NLP_TYPE_VECTOR || from->type == NLP_TYPE_IDS
@@ -84,6 +85,7 @@ nlp_value nlp_value_of_text(const char *text) {
 
 /* ---- The module ---- */
 
+/* Eponymous only: there is no xCreate, so nobody can make a table of it that stays. */
 static int table_connect(sqlite3 *db, void *aux, int argc, const char *const *argv,
                          sqlite3_vtab **out, char **message) {
     table_data *data = aux;
@@ -156,6 +158,8 @@ static int table_close(sqlite3_vtab_cursor *base) {
     return SQLITE_OK;
 }
 
+/* A table makes some rows at a time, so that LIMIT stops the work and interrupt finds a place to
+ * stop. */
 static int refill(cursor *cu) {
     table *t = (table *)cu->base.pVtab;
     const nlp_table_kind *kind = t->data->kind;
@@ -172,6 +176,7 @@ static int refill(cursor *cu) {
     return nlp_status_sqlite(status);
 }
 
+/* Arguments are copied: the cursor outlives the values that it was given. */
 static int table_filter(sqlite3_vtab_cursor *base, int n, const char *text, int argc,
                         sqlite3_value **argv) {
     cursor *cu = (cursor *)base;
@@ -263,6 +268,7 @@ static nlp_status copy_output(const nlp_task_spec *task, const nlp_output *outpu
     return NLP_OK;
 }
 
+/* All rows of a text at once; the state only says that they were made. */
 static nlp_status fill_task(nlp_connection *c, const nlp_table_kind *kind, int argc,
                             sqlite3_value **argv, void **state, nlp_rows *rows, nlp_error *err) {
     nlp_arguments a = {0};
@@ -346,6 +352,7 @@ static nlp_status read_elements(nlp_connection *c, sqlite3_value *array, int64_t
     return err->code = rc == SQLITE_INTERRUPT ? NLP_ECANCELED : NLP_EINVAL;
 }
 
+/* Batches of one statement see the same model, since the connection keeps it open. */
 static nlp_status embed_batch(nlp_connection *c, const nlp_task_spec *task, int argc,
                               sqlite3_value **argv, const nlp_text *texts, int n, int64_t first,
                               nlp_rows *rows, nlp_error *err) {
@@ -373,6 +380,7 @@ static nlp_status embed_batch(nlp_connection *c, const nlp_task_spec *task, int 
     return status;
 }
 
+/* The place in the array is all the state there is. */
 static nlp_status fill_each(nlp_connection *c, const nlp_table_kind *kind, int argc,
                             sqlite3_value **argv, void **state, nlp_rows *rows, nlp_error *err) {
     nlp_text texts[EACH_BATCH];
