@@ -187,26 +187,37 @@ static nlp_status add_special(compiler *c, nlp_template_item *items, uint32_t *n
     return NLP_OK;
 }
 
-/* Only what can be written as a list of special tokens and texts; anything else is refused by
- * name. */
+/* "A" and "B" must come once each and in this order; *seen is how many there were. */
+static nlp_status add_sequence(compiler *c, nlp_template_item *items, uint32_t *n,
+                               const json_t *sequence, uint32_t type_id, uint32_t *seen) {
+    const char *name = json_string_value(json_object_get(sequence, "id"));
+    bool expected = name && !strcmp(name, *seen ? "B" : "A") && *seen < 2;
+    if (!expected)
+        return refuse(c, "post_processor", "a template that is not A, or A and then B, once each");
+    uint32_t kind = (*seen)++ ? NLP_ITEM_SECOND : NLP_ITEM_FIRST;
+    return add_item(c, items, n, (nlp_template_item){kind, 0, type_id});
+}
+
+/* A list of special tokens and n_texts texts, or nothing at all. */
 static nlp_status read_template(compiler *c, const json_t *list, const json_t *table,
-                                nlp_template_item *items, uint32_t *n) {
+                                uint32_t n_texts, nlp_template_item *items, uint32_t *n) {
+    uint32_t seen = 0;
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *entry = json_array_get(list, i);
         const json_t *sequence = json_object_get(entry, "Sequence"),
                      *special = json_object_get(entry, "SpecialToken");
         int64_t type_id;
+        if (!sequence && !special)
+            return refuse(c, "post_processor", "an item that is no Sequence and no SpecialToken");
         NLP_TRY(nlp_json_integer(sequence ? sequence : special, FILE_NAME, "type_id", 0, 0, 1,
                                  &type_id, c->err));
-        if (special) {
+        if (special)
             NLP_TRY(add_special(c, items, n, special, (uint32_t)type_id, table));
-            continue;
-        }
-        const char *name = json_string_value(json_object_get(sequence, "id"));
-        uint32_t kind = name && !strcmp(name, "B") ? NLP_ITEM_SECOND : NLP_ITEM_FIRST;
-        NLP_TRY(add_item(c, items, n, (nlp_template_item){kind, 0, (uint32_t)type_id}));
+        else
+            NLP_TRY(add_sequence(c, items, n, sequence, (uint32_t)type_id, &seen));
     }
-    return NLP_OK;
+    if (!*n || seen == n_texts) return NLP_OK;
+    return refuse(c, "post_processor", "a template that leaves out a text");
 }
 
 /* [CLS] A [SEP] (B [SEP]) from BertProcessing's ["text", id] pairs, or from a vocabulary's own
@@ -235,9 +246,9 @@ static nlp_status read_post_processor(compiler *c, const json_t *post) {
         return refuse(c, "post_processor",
                       "a type other than TemplateProcessing and BertProcessing");
     const json_t *table = json_object_get(post, "special_tokens");
-    NLP_TRY(
-        read_template(c, json_object_get(post, "single"), table, c->single, &c->header.n_single));
-    NLP_TRY(read_template(c, json_object_get(post, "pair"), table, c->pair, &c->header.n_pair));
+    NLP_TRY(read_template(c, json_object_get(post, "single"), table, 1, c->single,
+                          &c->header.n_single));
+    NLP_TRY(read_template(c, json_object_get(post, "pair"), table, 2, c->pair, &c->header.n_pair));
     if (c->header.n_single) return NLP_OK;
     return add_item(c, c->single, &c->header.n_single, (nlp_template_item){NLP_ITEM_FIRST, 0, 0});
 }
