@@ -74,8 +74,8 @@ static nlp_status read_wordpiece(compiler *c, const json_t *model, const json_t 
     if (strcmp(type, "WordPiece") || !json_is_object(vocab) || json_object_get(model, "merges"))
         return refuse(c, "model", "a type other than WordPiece");
     size_t n = json_object_size(vocab), n_extra = 0;
-    for (size_t i = 0; i < json_array_size(added);
-         i++) /* added tokens may stand behind the vocabulary */
+    /* added tokens may stand behind the vocabulary */
+    for (size_t i = 0; i < json_array_size(added); i++)
         n_extra +=
             json_integer_value(json_object_get(json_array_get(added, i), "id")) >= (json_int_t)n;
     NLP_TRY(start_pieces(c, n + n_extra));
@@ -114,6 +114,7 @@ static nlp_status read_added_token(compiler *c, const json_t *token) {
     NLP_TRY(nlp_json_integer(token, FILE_NAME, "id", -1, 0, c->header.n_pieces - 1, &id, c->err));
     NLP_TRY(nlp_json_boolean(token, FILE_NAME, "normalized", false, &normalized, c->err));
     if (!*text) return nlp_fail(c->err, NLP_EINVAL, FILE_NAME ": an added token is empty");
+    if (id < 0) return nlp_fail(c->err, NLP_EINVAL, FILE_NAME ": an added token has no id");
     if (normalized) return refuse(c, "added_tokens", "a token that is matched after normalisation");
     *a = (nlp_added_token){.id = (uint32_t)id, .text_bytes = (uint32_t)strlen(text)};
     NLP_TRY(add_flag(c, token, "lstrip", NLP_ADDED_LSTRIP, &a->flags));
