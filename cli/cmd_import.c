@@ -31,6 +31,7 @@ void cli_print_report(const cli *app, const char *path, const nlp_import_report 
 int cli_import(cli *app, nlp_import_options *options, nlp_import_report *report) {
     nlp_error err;
     cli_progress progress;
+    cli_limit_import(options->source);
     cli_progress_start(&progress);
     options->stop = cli_stop;
     options->progress = cli_progress_show;

