@@ -2,147 +2,66 @@
  * layouts. */
 #include "assemble.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "assembly.h"
 #include "nn/pooling.h"
 #include "tensor/quant.h"
 
-typedef struct assembly {
-    nlp_model_folder *folder;
-    const nlp_assemble_options *options;
-    nlp_pack_writer *writer;
-    nlp_error *err;
-} assembly;
-
-/* Weights of one role as they stand in the source: w [n, k] and bias [n], from up to three tensors.
- */
-typedef struct matrix {
-    float *w, *bias;
-    size_t n, k;
-} matrix;
-
-static uint32_t spec_value(const nlp_arch_spec *spec, size_t field) {
-    uint32_t value;
-    memcpy(&value, (const char *)spec + field, sizeof value);
-    return value;
-}
-
-/* ---- Reading ---- */
-
-static void source_name(const nlp_role *role, uint32_t layer, size_t part, const char *ending,
-                        char *out, size_t n) {
-    char prefix[96] = "";
-    if (role->per_layer) {
-        const char *mark = strstr(role->layer_prefix, "%u");
-        snprintf(prefix, sizeof prefix, "%.*s%u%s", (int)(mark - role->layer_prefix),
-                 role->layer_prefix, layer, mark + 2);
-    }
-    snprintf(out, n, "%s%s%s", prefix, role->sources[part], ending);
-}
-
-static nlp_status find(const assembly *a, const char *name, uint64_t rows, uint64_t columns,
-                       nlp_source_tensor **out) {
-    nlp_source_tensor *t = nlp_family_tensor(a->folder->family, &a->folder->source, name);
-    *out = t;
-    if (!t) return nlp_fail(a->err, NLP_EINVAL, "the model has no tensor %s", name);
-    bool fits = columns ? t->n_dims == 2 && t->shape[0] == rows && t->shape[1] == columns
-                        : t->n_dims == 1 && t->shape[0] == rows;
-    if (fits) return NLP_OK;
-    return nlp_fail(a->err, NLP_EINVAL, "tensor %s is %llu x %llu, config.json needs %llu x %llu",
-                    name, (unsigned long long)(t->n_dims ? t->shape[0] : 0),
-                    (unsigned long long)(t->n_dims > 1 ? t->shape[1] : 1), (unsigned long long)rows,
-                    (unsigned long long)(columns ? columns : 1));
-}
-
-static nlp_status read_into(const assembly *a, const char *name, uint64_t rows, uint64_t columns,
-                            float *out) {
-    nlp_source_tensor *t;
-    NLP_TRY(find(a, name, rows, columns, &t));
-    t->used = true;
-    return nlp_source_read(&a->folder->source, t, out, a->options->poll, a->err);
-}
-
-static void matrix_free(const assembly *a, matrix *m) {
-    nlp_mem_free(a->folder->mem, m->w, m->n * m->k * sizeof *m->w);
-    nlp_mem_free(a->folder->mem, m->bias, m->n * sizeof *m->bias);
-    m->w = m->bias = NULL;
-}
-
-static nlp_status matrix_alloc(const assembly *a, matrix *m, size_t n, size_t k) {
-    size_t n_floats;
-    *m = (matrix){.n = n, .k = k};
-    if (nlp_mul_overflows(n, k, &n_floats) || nlp_mul_overflows(n_floats, sizeof(float), &n_floats))
-        return nlp_fail(a->err, NLP_ELIMIT, "a matrix of %zu x %zu is not possible", n, k);
-    m->w = nlp_mem_alloc(a->folder->mem, n_floats);
-    m->bias = nlp_mem_zalloc(a->folder->mem, n * sizeof(float));
-    return m->w && m->bias ? NLP_OK : nlp_mem_fail(a->folder->mem, n_floats, a->err);
-}
-
-static nlp_status read_linear(const assembly *a, const nlp_role *role, uint32_t layer, size_t n,
-                              matrix *m) {
-    size_t parts = role->sources[1] ? 3 : 1, k = spec_value(&a->folder->spec, role->columns),
-           part_n = n / parts;
-    char name[256];
-    NLP_TRY(matrix_alloc(a, m, n, k));
-    for (size_t part = 0; part < parts; part++) {
-        source_name(role, layer, part, ".weight", name, sizeof name);
-        NLP_TRY(read_into(a, name, part_n, k, m->w + part * part_n * k));
-        source_name(role, layer, part, ".bias", name, sizeof name);
-        if (nlp_family_tensor(a->folder->family, &a->folder->source, name))
-            NLP_TRY(read_into(a, name, part_n, 0, m->bias + part * part_n));
-    }
-    return NLP_OK;
-}
-
 /* ---- Writing ---- */
 
-static void *tensor(const assembly *a, const char *name, nlp_dtype dtype, uint32_t layout,
-                    nlp_grid grid, uint64_t rows, uint64_t columns) {
-    return nlp_pack_writer_tensor(a->writer, name, dtype, layout, grid, rows, columns);
+void *assembly_tensor(const assembly *a, const char *name, nlp_dtype dtype, uint32_t layout,
+                      nlp_grid grid, uint64_t rows, uint64_t columns) {
+    char full[96];
+    snprintf(full, sizeof full, "%s%s", a->prefix, name);
+    return nlp_pack_writer_tensor(a->writer, full, dtype, layout, grid, rows, columns);
 }
 
-static nlp_status write_f32(const assembly *a, const char *name, const matrix *m) {
-    void *panels = tensor(a, name, NLP_F32, NLP_TENSOR_PANELS, NLP_GRID_SYMMETRIC, m->n, m->k);
+static float *plain(const assembly *a, const char *name, uint64_t rows, uint64_t columns) {
+    return assembly_tensor(a, name, NLP_F32, NLP_TENSOR_PLAIN, NLP_GRID_SYMMETRIC, rows, columns);
+}
+
+void assembly_write_f32(const assembly *a, const char *name, const matrix *m) {
+    void *panels =
+        assembly_tensor(a, name, NLP_F32, NLP_TENSOR_PANELS, NLP_GRID_SYMMETRIC, m->n, m->k);
     if (panels) nlp_pack_f32(m->w, m->bias, m->k, m->n, panels);
-    return NLP_OK; /* a failure is sticky in the writer */
 }
 
-static nlp_status write_norm(const assembly *a, const nlp_role *role, uint32_t layer,
-                             const char *pack_name) {
+static nlp_source_tensor *norm_part(const assembly *a, const nlp_role_source *s, uint32_t layer,
+                                    bool per_layer, bool bias) {
     static const char *const endings[2][2] = {{".weight", ".gamma"}, {".bias", ".beta"}};
-    uint32_t width = spec_value(&a->folder->spec, role->columns);
-    for (int i = 0; i < 2; i++) {
-        char name[256], full[96];
-        source_name(role, layer, 0, endings[i][0], name, sizeof name);
-        if (!nlp_family_tensor(a->folder->family, &a->folder->source, name))
-            source_name(role, layer, 0, endings[i][1], name, sizeof name);
-        snprintf(full, sizeof full, "%s.%s", pack_name, i ? "bias" : "gain");
-        float *out = tensor(a, full, NLP_F32, NLP_TENSOR_PLAIN, NLP_GRID_SYMMETRIC, 1, width);
-        if (out) NLP_TRY(read_into(a, name, width, 0, out));
-    }
-    return NLP_OK;
+    nlp_source_tensor *t = assembly_find(a, s->parts[0], layer, per_layer, endings[bias][0]);
+    return t ? t : assembly_find(a, s->parts[0], layer, per_layer, endings[bias][1]);
 }
 
-/* Tables of positions and types are small and stay f32; the words of an i8 pack have a scale a row.
- */
-static nlp_status write_table(const assembly *a, const nlp_role *role, const char *pack_name) {
-    char name[256];
-    uint32_t rows = spec_value(&a->folder->spec, role->rows),
-             width = spec_value(&a->folder->spec, role->columns);
-    source_name(role, 0, 0, ".weight", name, sizeof name);
-    if (!rows) return NLP_OK;
-    if (!a->options->calibration || strcmp(pack_name, "embedding.word")) {
-        float *out =
-            tensor(a, pack_name, NLP_F32, NLP_TENSOR_PLAIN, NLP_GRID_SYMMETRIC, rows, width);
-        return out ? read_into(a, name, rows, width, out) : NLP_OK;
-    }
+/* A LayerNorm without a bias is written with zeros: the runtime knows one LayerNorm. */
+static nlp_status write_norm(const assembly *a, const char *name, uint32_t width,
+                             const nlp_role_source *s, uint32_t layer, bool per_layer, bool rms) {
+    char full[96];
+    snprintf(full, sizeof full, "%s.gain", name);
+    float *gain = plain(a, full, 1, width);
+    if (gain)
+        NLP_TRY(assembly_read(a, norm_part(a, s, layer, per_layer, false), s->parts[0], width, 0,
+                              gain));
+    for (uint32_t i = 0; gain && (s->form & NLP_FORM_PLUS_ONE) && i < width; i++) gain[i] += 1;
+    if (rms) return NLP_OK;
+    snprintf(full, sizeof full, "%s.bias", name);
+    float *bias = plain(a, full, 1, width);
+    if (!bias) return NLP_OK; /* a failure is sticky in the writer */
+    memset(bias, 0, width * sizeof *bias);
+    if (s->form & NLP_FORM_NO_BIAS) return NLP_OK;
+    return assembly_read(a, norm_part(a, s, layer, per_layer, true), s->parts[0], width, 0, bias);
+}
+
+/* Words of an i8 pack: s8 with a scale a row. */
+static nlp_status write_words(const assembly *a, const char *name, nlp_source_tensor *t,
+                              uint32_t rows, uint32_t width) {
     matrix m;
     float *scales =
-        tensor(a, pack_name, NLP_S8_ROWS, NLP_TENSOR_S8_ROWS, NLP_GRID_SYMMETRIC, rows, width);
+        assembly_tensor(a, name, NLP_S8_ROWS, NLP_TENSOR_S8_ROWS, NLP_GRID_SYMMETRIC, rows, width);
     nlp_status status = matrix_alloc(a, &m, rows, width);
-    if (status == NLP_OK) status = read_into(a, name, rows, width, m.w);
+    if (status == NLP_OK) status = assembly_read(a, t, name, rows, width, m.w);
     int8_t *q = (int8_t *)scales + ((size_t)rows * sizeof(float) + 63) / 64 * 64;
     for (uint32_t i = 0; scales && status == NLP_OK && i < rows; i++)
         scales[i] = nlp_quantise_s8_row(m.w + (size_t)i * width, width, q + (size_t)i * width);
@@ -150,136 +69,117 @@ static nlp_status write_table(const assembly *a, const nlp_role *role, const cha
     return status;
 }
 
-/* ---- i8 ---- */
-
-static bool has_gelu(const assembly *a) {
-    return a->folder->spec.activation == NLP_ACT_GELU_ERF ||
-           a->folder->spec.activation == NLP_ACT_GELU_TANH;
+/* Tables of positions and types are small and stay f32. A tied f32 model has its words as the
+ * panels of its output alone. */
+static nlp_status write_table(const assembly *a, const nlp_role *role, const nlp_role_source *s) {
+    uint32_t rows = nlp_size_of(&a->config->spec, role->rows),
+             width = nlp_size_of(&a->config->spec, role->columns);
+    bool words = !strcmp(role->name, "embedding.word"), i8 = a->options->calibration != NULL;
+    if (words && !i8 && assembly_is_tied(a) && a->config->spec.n_outputs == rows &&
+        !a->config->spec.embedding_width)
+        return NLP_OK;
+    nlp_source_tensor *t = assembly_find(a, s->parts[0], 0, false, ".weight");
+    if (!t) return nlp_fail(a->err, NLP_EINVAL, "the model has no tensor %s.weight", s->parts[0]);
+    if (words && i8) return write_words(a, role->name, t, rows, width);
+    float *out = plain(a, role->name, rows, width);
+    return out ? assembly_read(a, t, s->parts[0], rows, width, out) : NLP_OK;
 }
 
-static nlp_grid grid_of(const assembly *a, size_t product) {
-    return product == 3 && has_gelu(a) ? NLP_GRID_GELU : NLP_GRID_SYMMETRIC;
-}
-
-static const nlp_channel_stats *stats_of(const assembly *a, uint32_t layer, size_t product) {
-    return &a->options->calibration->stats[layer * NLP_CALIBRATED_PRODUCTS + product];
-}
-
-/* m = 1 / t with t = sqrt(largest input / largest weight) of the channel: half of the range goes to
- * each side. */
-static void channel_factors(const nlp_channel_stats *s, const matrix *m, nlp_grid grid,
-                            float *factors) {
-    for (size_t c = 0; c < m->k; c++) {
-        float input = grid == NLP_GRID_GELU ? s->highest[c] + NLP_GELU_OFFSET : s->top[c],
-              weight = 1e-9f;
-        for (size_t j = 0; j < m->n; j++) {
-            float size = fabsf(m->w[j * m->k + c]);
-            weight = size > weight ? size : weight;
-        }
-        float least = grid == NLP_GRID_GELU ? 1e-3f : 1e-5f;
-        input = input > least ? input : least;
-        factors[c] = sqrtf(weight) / sqrtf(input);
-    }
-}
-
-/* The factors of attention.out ride on V's columns of the qkv product. They depend on
- * attention.out's own weights. */
-static nlp_status value_scale(const assembly *a, uint32_t layer, const nlp_role *roles,
-                              float *scale) {
-    matrix out;
-    size_t d = a->folder->spec.hidden_size;
-    const nlp_role *role = roles;
-    while (strcmp(role->name, "attention.out")) role++;
-    nlp_status status = read_linear(a, role, layer, d, &out);
-    for (size_t i = 0; i < 2 * d; i++) scale[i] = 1;
-    if (status == NLP_OK)
-        channel_factors(stats_of(a, layer, 1), &out, NLP_GRID_SYMMETRIC, scale + 2 * d);
-    matrix_free(a, &out);
-    return status;
-}
-
-/* The factors move range from the activations into the weights, channel by channel, so that one
- * scale a row is enough. */
-static nlp_status write_i8(const assembly *a, uint32_t layer, size_t product, const char *pack_name,
-                           const matrix *m) {
-    char name[96];
-    nlp_mem *mem = a->folder->mem;
-    const nlp_channel_stats *s = stats_of(a, layer, product);
-    nlp_grid grid = grid_of(a, product);
-    snprintf(name, sizeof name, "%s.factors", pack_name);
-    float *factors = tensor(a, name, NLP_F32, NLP_TENSOR_PLAIN, NLP_GRID_SYMMETRIC, 1, m->k);
-    void *panels = tensor(a, pack_name, NLP_I8, NLP_TENSOR_PANELS, grid, m->n, m->k);
-    float *mean = nlp_mem_alloc(mem, m->k * sizeof *mean),
-          *scale = nlp_mem_alloc(mem, m->n * sizeof *scale);
-    nlp_status status = mean && scale ? NLP_OK : nlp_mem_fail(mem, m->k * sizeof *mean, a->err);
-    if (status == NLP_OK && (s->width != m->k || !s->n_rows))
-        status = nlp_fail(a->err, NLP_EINTERNAL, "calibration saw %zu channels of %s, it has %zu",
-                          s->width, pack_name, m->k);
-    if (status == NLP_OK && product == 0)
-        status = value_scale(a, layer, a->folder->family->roles, scale);
-    if (status == NLP_OK && factors && panels) {
-        channel_factors(s, m, grid, factors);
-        for (size_t c = 0; c < m->k; c++) mean[c] = (float)(s->sum[c] / (double)s->n_rows);
-        nlp_pack_i8(&(nlp_pack_i8_args){.w = m->w,
-                                        .bias = m->bias,
-                                        .k = m->k,
-                                        .n = m->n,
-                                        .factors = factors,
-                                        .output_scale = product == 0 ? scale : NULL,
-                                        .input_mean = mean,
-                                        .grid = grid},
-                    panels);
-    }
-    nlp_mem_free(mem, mean, m->k * sizeof *mean);
-    nlp_mem_free(mem, scale, m->n * sizeof *scale);
-    return status;
-}
-
-/* Number of the product among the calibrated ones, or -1. */
-static int product_of(const nlp_role *role) {
-    for (int i = 0; role->per_layer && i < NLP_CALIBRATED_PRODUCTS; i++)
-        if (!strcmp(role->name, nlp_calibration_points[i])) return i;
-    return -1;
-}
-
-/* ---- Roles ---- */
-
-static nlp_status write_linear(const assembly *a, const nlp_role *role, uint32_t layer,
-                               const char *pack_name, size_t n) {
+static nlp_status write_linear(const assembly *a, const nlp_role *role, const nlp_role_source *s,
+                               uint32_t layer, const char *name) {
     matrix m;
-    int product = product_of(role);
-    nlp_status status = read_linear(a, role, layer, n, &m);
+    int product = quantise_i8_product(role);
+    nlp_status status = matrix_read(a, role, s, layer, &m);
     if (status == NLP_OK && a->options->calibration && product >= 0)
-        status = write_i8(a, layer, (size_t)product, pack_name, &m);
+        status = quantise_i8_write(a, layer, (size_t)product, name, &m);
     else if (status == NLP_OK)
-        status = write_f32(a, pack_name, &m);
+        assembly_write_f32(a, name, &m);
     matrix_free(a, &m);
     return status;
 }
 
-static nlp_status write_role(const assembly *a, const nlp_role *role, uint32_t layer) {
+/* ---- Roles ---- */
+
+static nlp_status write_role(const assembly *a, const nlp_role *role, const nlp_role_source *s,
+                             uint32_t layer) {
     char name[64];
-    size_t n = role->rows ? (size_t)role->rows_times * spec_value(&a->folder->spec, role->rows)
-                          : a->folder->head.n_labels;
     if (role->per_layer)
         snprintf(name, sizeof name, "layer.%u.%s", layer, role->name);
     else
         snprintf(name, sizeof name, "%s", role->name);
+    if ((s->form & NLP_FORM_NOT_FIRST) && !layer) return NLP_OK;
+    if ((s->form & NLP_FORM_OPTIONAL) &&
+        !assembly_find(a, s->parts[0], layer, role->per_layer, ".weight"))
+        return NLP_OK;
     switch (role->kind) {
     case NLP_ROLE_TABLE:
-        return write_table(a, role, name);
+        return write_table(a, role, s);
     case NLP_ROLE_NORM:
-        return write_norm(a, role, layer, name);
+        return write_norm(a, name, nlp_size_of(&a->config->spec, role->columns), s, layer,
+                          role->per_layer, a->config->spec.norm == NLP_NORM_RMS);
     case NLP_ROLE_LINEAR:
+        return write_linear(a, role, s, layer, name);
+    case NLP_ROLE_PLAIN:
         break;
     }
-    return write_linear(a, role, layer, name, n);
+    return NLP_OK; /* computed_roles.c */
 }
 
-static nlp_status write_roles(const assembly *a, const nlp_role *roles) {
-    for (const nlp_role *role = roles; role && role->name; role++)
-        for (uint32_t layer = 0; layer < (role->per_layer ? a->folder->spec.n_layers : 1); layer++)
-            NLP_TRY(write_role(a, role, layer));
+/* Role by role, and in a role layer by layer: the same folder gives the same bytes. */
+static nlp_status write_stack(const assembly *a) {
+    for (const nlp_role_source *s = a->source->roles; s->role; s++) {
+        const nlp_role *role = nlp_role_find(s->role);
+        if (!role) return nlp_fail(a->err, NLP_EINTERNAL, "there is no role %s", s->role);
+        if (!nlp_size_of(&a->config->spec, role->rows) ||
+            !nlp_size_of(&a->config->spec, role->columns))
+            continue;
+        for (uint32_t layer = 0; layer < (role->per_layer ? a->config->n_own : 1); layer++)
+            NLP_TRY(write_role(a, role, s, layer));
+    }
+    return computed_roles_write(a);
+}
+
+static nlp_status write_sections(const assembly *a) {
+    char name[32];
+    snprintf(name, sizeof name, "%sspec", a->prefix);
+    nlp_pack_writer_section(a->writer, name, &a->config->spec, sizeof a->config->spec);
+    snprintf(name, sizeof name, "%slayers", a->prefix);
+    if (a->config->layers)
+        nlp_pack_writer_section(a->writer, name, a->config->layers,
+                                a->config->spec.n_layers * sizeof *a->config->layers);
+    return NLP_OK;
+}
+
+/* ---- Heads and pipelines ---- */
+
+static nlp_status write_head_linear(const assembly *a, const char *name, const char *source,
+                                    const char *bias, size_t n, size_t k) {
+    matrix m;
+    nlp_status status = matrix_alloc(a, &m, n, k);
+    nlp_source_tensor *w = assembly_find(a, source, 0, false, ".weight"),
+                      *b = bias ? assembly_find(a, bias, 0, false, "")
+                                : assembly_find(a, source, 0, false, ".bias");
+    if (status == NLP_OK) status = assembly_read(a, w, source, n, k, m.w);
+    if (status == NLP_OK && b) status = assembly_read(a, b, source, n, 0, m.bias);
+    if (status == NLP_OK) assembly_write_f32(a, name, &m);
+    matrix_free(a, &m);
+    return status;
+}
+
+static nlp_status write_head(const assembly *a) {
+    const nlp_head_spec *head = &a->folder->head;
+    const nlp_head_source *s = a->folder->head_source;
+    size_t d = a->config->spec.hidden_size, width = head->hidden_size ? head->hidden_size : d;
+    if (!head->struct_size) return NLP_OK;
+    if (head->hidden_size) NLP_TRY(write_head_linear(a, "hidden", s->hidden, NULL, width, d));
+    nlp_role_source norm = {"head.norm", {s->norm}, NLP_FORM_PLAIN, NULL};
+    if (head->norm && !norm_part(a, &norm, 0, false, true)) norm.form = NLP_FORM_NO_BIAS;
+    if (head->norm) NLP_TRY(write_norm(a, "head.norm", (uint32_t)width, &norm, 0, false, false));
+    const char *classifier = s->classifier;
+    if (head->head == NLP_HEAD_WORDS && !assembly_find(a, classifier, 0, false, ".weight"))
+        classifier = assembly_source(a, "embedding.word")->parts[0];
+    NLP_TRY(write_head_linear(a, "classifier", classifier, s->bias, head->n_labels, width));
+    nlp_pack_writer_section(a->writer, "head", head, sizeof *head);
     return NLP_OK;
 }
 
@@ -300,7 +200,7 @@ static nlp_status write_dense(const assembly *a, uint32_t stage, size_t k) {
     if (status == NLP_OK) status = nlp_source_read(&source, w, m.w, NULL, a->err);
     if (status == NLP_OK && b) status = nlp_source_read(&source, b, m.bias, NULL, a->err);
     snprintf(name, sizeof name, "dense.%u", stage);
-    if (status == NLP_OK) status = write_f32(a, name, &m);
+    if (status == NLP_OK) assembly_write_f32(a, name, &m);
     matrix_free(a, &m);
     nlp_safetensors_close(&source);
     return status;
@@ -308,7 +208,7 @@ static nlp_status write_dense(const assembly *a, uint32_t stage, size_t k) {
 
 static nlp_status write_pipeline(const assembly *a) {
     nlp_pooling_spec *p = &a->folder->pipeline;
-    size_t width = a->folder->spec.hidden_size * (size_t)__builtin_popcount(p->pooling);
+    size_t width = a->config->spec.hidden_size * (size_t)__builtin_popcount(p->pooling);
     if (!p->struct_size) return NLP_OK;
     for (uint32_t i = 0; i < p->n_stages; i++) {
         if (p->stages[i] != NLP_STAGE_DENSE) continue;
@@ -388,18 +288,31 @@ static void write_texts(const assembly *a) {
     write_meta_lines(a->writer, a->options->meta, &f->arena);
 }
 
-/* Roles in the order of the family's table: the same folder gives the same bytes. */
 nlp_status nlp_assemble(nlp_model_folder *folder, const nlp_assemble_options *options,
                         nlp_pack_writer *writer, nlp_error *err) {
-    assembly a = {.folder = folder, .options = options, .writer = writer, .err = err};
-    nlp_pack_writer_section(writer, "spec", &folder->spec, sizeof folder->spec);
+    assembly a = {.folder = folder,
+                  .options = options,
+                  .writer = writer,
+                  .err = err,
+                  .source = &folder->family->stack,
+                  .config = &folder->stack,
+                  .prefix = ""};
+    NLP_TRY(write_sections(&a));
     nlp_pack_writer_section(writer, "tokenizer", folder->tokenizer.bytes,
                             folder->tokenizer.n_bytes);
-    NLP_TRY(write_roles(&a, folder->family->roles));
-    if (folder->head.struct_size) {
-        NLP_TRY(write_roles(&a, folder->family->head_roles));
-        nlp_pack_writer_section(writer, "head", &folder->head, sizeof folder->head);
+    NLP_TRY(write_stack(&a));
+    NLP_TRY(write_head(&a));
+    if (folder->family->decoder) {
+        assembly decoder = a;
+        decoder.source = folder->family->decoder;
+        decoder.config = &folder->decoder;
+        decoder.prefix = "decoder.";
+        NLP_TRY(write_sections(&decoder));
+        NLP_TRY(write_stack(&decoder));
     }
+    if (folder->generation.struct_size)
+        nlp_pack_writer_section(writer, "generation", &folder->generation,
+                                sizeof folder->generation);
     NLP_TRY(write_pipeline(&a));
     write_texts(&a);
     NLP_TRY(write_sources(&a));

@@ -64,7 +64,7 @@ static void tell_pairs(const teller *t, const nlp_pack *pack, const char *sectio
 static void tell_spec(const teller *t, const nlp_pack *pack) {
     nlp_arch_spec s;
     nlp_pooler pooler;
-    if (nlp_spec_read(pack, &s, NULL) != NLP_OK) return;
+    if (nlp_spec_read(pack, "spec", &s, NULL) != NLP_OK) return;
     tell(t, "spec", "vocabulary", "%u", s.vocabulary);
     tell(t, "spec", "hidden size", "%u", s.hidden_size);
     tell(t, "spec", "layers", "%u of %u heads", s.n_layers, s.n_heads);

@@ -83,24 +83,80 @@ static nlp_status read_labels(nlp_model_folder *f, const json_t *config, nlp_err
     return nlp_arena_status(&f->arena, err);
 }
 
-/* A sequence classifier has the family's classifier and what stands before it. */
-static nlp_status read_head(nlp_model_folder *f, const json_t *config, nlp_error *err) {
-    nlp_source_tensor *classifier = nlp_family_tensor(f->family, &f->source, "classifier.weight");
+/* "BertForSequenceClassification" ends with "ForSequenceClassification". */
+static bool ends_with(const char *text, const char *ending) {
+    size_t n = strlen(text), n_ending = strlen(ending);
+    return n >= n_ending && !strcmp(text + n - n_ending, ending);
+}
+
+static const char *architecture_of(const json_t *config) {
+    const char *name =
+        json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
+    return name ? name : "";
+}
+
+static nlp_source_tensor *weight_of(const nlp_model_folder *f, const char *name) {
+    char full[256];
+    if (!name) return NULL;
+    snprintf(full, sizeof full, "%s.weight", name);
+    return nlp_family_tensor(f->family, &f->source, full);
+}
+
+/* The head that the architecture names. A config without one, or one that names the bare model, has
+ * the head whose tensors are there. */
+static const nlp_head_source *find_head(const nlp_model_folder *f, const char *architecture) {
+    const nlp_head_source *s = f->family->heads;
+    for (; s && s->architecture; s++)
+        if (ends_with(architecture, s->architecture)) return s;
+    if (strstr(architecture, "For") || strstr(architecture, "LMHead")) return NULL;
+    for (s = f->family->heads; s && s->architecture; s++)
+        if (weight_of(f, s->classifier) && s->head != NLP_HEAD_WORDS &&
+            (!s->hidden || weight_of(f, s->hidden)))
+            return s;
+    return NULL;
+}
+
+static nlp_status read_score(nlp_model_folder *f, const json_t *config, nlp_error *err) {
     const char *problem_type;
-    if (!classifier) return NLP_OK;
-    if (!nlp_family_tensor(f->family, &f->source, "pooler.dense.weight") ||
-        classifier->n_dims != 2 || !classifier->shape[0] || classifier->shape[0] > 65536)
-        return nlp_fail(err, NLP_EUNSUPPORTED,
-                        "the model has a classifier without a pooler (token classification), which "
-                        "nlp does not know yet");
-    f->head = (nlp_head_spec){.struct_size = sizeof f->head,
-                              .head = f->family->head,
-                              .n_labels = (uint32_t)classifier->shape[0],
-                              .hidden_size = f->spec.hidden_size};
     NLP_TRY(nlp_json_text(config, "config.json", "problem_type", "", &problem_type, err));
     f->head.score = f->head.n_labels == 1 ? NLP_SCORE_SIGMOID : NLP_SCORE_SOFTMAX;
+    if (f->head.head == NLP_HEAD_TOKENS) f->head.score = NLP_SCORE_SOFTMAX;
     if (!strcmp(problem_type, "regression")) f->head.score = NLP_SCORE_NONE;
     if (!strcmp(problem_type, "multi_label_classification")) f->head.score = NLP_SCORE_SIGMOID;
+    return NLP_OK;
+}
+
+static uint32_t head_position(const nlp_head_source *s, const json_t *config) {
+    const char *pooling = json_string_value(json_object_get(config, "classifier_pooling"));
+    return pooling && !strcmp(pooling, "mean") ? NLP_HEAD_AT_MEAN : s->at;
+}
+
+static nlp_status read_head(nlp_model_folder *f, const json_t *config, nlp_error *err) {
+    const nlp_head_source *s = find_head(f, architecture_of(config));
+    nlp_source_tensor *classifier = s ? weight_of(f, s->classifier) : NULL,
+                      *hidden = s ? weight_of(f, s->hidden) : NULL;
+    if (!s) return NLP_OK;
+    if (!classifier && s->head != NLP_HEAD_WORDS)
+        return nlp_fail(err, NLP_EINVAL, "the model has no tensor %s.weight", s->classifier);
+    if ((classifier && (classifier->n_dims != 2 || classifier->shape[0] > 1 << 20)) ||
+        (hidden && hidden->n_dims != 2))
+        return nlp_fail(err, NLP_EINVAL, "%s is no matrix of a head", s->classifier);
+    f->head_source = s;
+    f->head = (nlp_head_spec){.struct_size = sizeof f->head,
+                              .head = s->head,
+                              .n_labels = classifier ? (uint32_t)classifier->shape[0]
+                                                     : f->stack.spec.vocabulary,
+                              .hidden_size = hidden ? (uint32_t)hidden->shape[0] : 0,
+                              .hidden_activation = s->hidden_activation,
+                              .at = head_position(s, config),
+                              .norm = weight_of(f, s->norm) != NULL,
+                              .norm_eps = f->stack.spec.norm_eps};
+    if (s->hidden && !hidden)
+        return nlp_fail(err, NLP_EINVAL, "the model has no tensor %s.weight", s->hidden);
+    if (s->hidden_activation == NLP_ACT_OF_CONFIG)
+        f->head.hidden_activation = f->stack.spec.activation;
+    if (s->head == NLP_HEAD_WORDS || s->head == NLP_HEAD_SPAN) return NLP_OK;
+    NLP_TRY(read_score(f, config, err));
     return read_labels(f, config, err);
 }
 
@@ -142,8 +198,8 @@ static nlp_status read_tokenizer(nlp_model_folder *f, const json_t *config, nlp_
  * positions. */
 static void read_max_tokens(nlp_model_folder *f, const json_t *tokenizer_config) {
     double limit = json_number_value(json_object_get(tokenizer_config, "model_max_length"));
-    uint32_t positions = f->spec.n_positions - f->spec.position_offset;
-    f->spec.max_tokens = limit >= 3 && limit < positions ? (uint32_t)limit : positions;
+    uint32_t positions = f->stack.spec.n_positions - f->stack.spec.position_offset;
+    f->stack.spec.max_tokens = limit >= 3 && limit < positions ? (uint32_t)limit : positions;
 }
 
 /* ---- All of it ---- */
@@ -159,8 +215,13 @@ static nlp_status read_config(nlp_model_folder *f, const json_t *config, nlp_err
         nlp_hint(err, "families that it knows: see docs/models.md");
         return NLP_EUNSUPPORTED;
     }
-    NLP_TRY(nlp_family_spec(f->family, config, &f->spec, err));
     NLP_TRY(nlp_safetensors_open(&f->source, f->mem, f->path, err));
+    NLP_TRY(nlp_config_read(f->family, &f->family->stack, config, &f->arena, &f->stack, err));
+    if (f->family->decoder)
+        NLP_TRY(
+            nlp_config_read(f->family, f->family->decoder, config, &f->arena, &f->decoder, err));
+    NLP_TRY(nlp_json_boolean(config, "config.json", "tie_word_embeddings", f->family->tied,
+                             &f->tied, err));
     return read_head(f, config, err);
 }
 

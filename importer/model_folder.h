@@ -14,15 +14,18 @@ typedef struct nlp_model_folder {
     nlp_arena arena; /* texts */
     const char *path;
     const nlp_family *family;
-    nlp_arch_spec spec;
+    nlp_stack_config stack, decoder; /* decoder: of a seq2seq */
+    bool tied;                       /* tie_word_embeddings */
     nlp_source source;
     nlp_buf tokenizer;
     nlp_pooling_spec pipeline; /* struct_size 0: the folder has none */
     const char *dense_folder[NLP_MAX_STAGES];
-    nlp_head_spec head;      /* struct_size 0: none */
-    const char **labels;     /* [head.n_labels] */
-    const char *prompts[64]; /* pairs */
-    uint32_t n_prompts;      /* entries of prompts */
+    nlp_head_spec head; /* struct_size 0: none */
+    const nlp_head_source *head_source;
+    nlp_generation_spec generation; /* struct_size 0: none */
+    const char **labels;            /* [head.n_labels] */
+    const char *prompts[64];        /* pairs */
+    uint32_t n_prompts;             /* entries of prompts */
     char notes[NLP_MAX_NOTES];
 } nlp_model_folder;
 

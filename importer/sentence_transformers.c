@@ -108,16 +108,16 @@ static nlp_status read_limits(nlp_model_folder *f, nlp_error *err) {
     json_t *config;
     int64_t limit;
     bool lower;
-    uint32_t positions = f->spec.n_positions - f->spec.position_offset;
+    uint32_t positions = f->stack.spec.n_positions - f->stack.spec.position_offset;
     NLP_TRY(
         nlp_model_folder_json(f, "sentence_bert_config.json", NLP_JSON_CONFIG_BYTES, &config, err));
     nlp_status status = nlp_json_integer(config, "sentence_bert_config.json", "max_seq_length",
-                                         f->spec.max_tokens, 3, 1 << 20, &limit, err);
+                                         f->stack.spec.max_tokens, 3, 1 << 20, &limit, err);
     if (status == NLP_OK)
         status = nlp_json_boolean(config, "sentence_bert_config.json", "do_lower_case", false,
                                   &lower, err);
     if (status == NLP_OK) {
-        f->spec.max_tokens = limit < positions ? (uint32_t)limit : positions;
+        f->stack.spec.max_tokens = limit < positions ? (uint32_t)limit : positions;
         f->pipeline.lower_text = lower;
     }
     json_decref(config);
@@ -173,7 +173,8 @@ nlp_status nlp_sentence_transformers_read(nlp_model_folder *f, const char *pooli
         f->pipeline.dims = 0;
     }
     if (f->pipeline.struct_size && !f->pipeline.dims)
-        f->pipeline.dims = f->spec.hidden_size * (uint32_t)__builtin_popcount(f->pipeline.pooling);
+        f->pipeline.dims =
+            f->stack.spec.hidden_size * (uint32_t)__builtin_popcount(f->pipeline.pooling);
     if (!f->pipeline.struct_size && !f->head.struct_size)
         nlp_model_folder_note(
             f,

@@ -41,7 +41,7 @@ struct nlp_model {
     nlp_arena arena; /* binding, labels, info texts */
     nlp_model *base; /* of a task pack; holds a reference */
     nlp_tokenizer *tokenizer;
-    nlp_encoder *encoder;
+    nlp_stack *stack;
     nlp_pooler pooler;
     nlp_head head;
     nlp_task_model task; /* the view that tasks get */

@@ -57,7 +57,7 @@ static nlp_status copy_text(nlp_engine *engine, const char *text, char **out, nl
 }
 
 static nlp_status bind_labels(nlp_model *m, nlp_error *err) {
-    uint32_t n = m->head.spec.n_labels;
+    uint32_t n = nlp_pack_strings_count(&m->pack, "labels");
     nlp_text *labels = NLP_PUSH(&m->arena, nlp_text, n);
     m->label_texts = NLP_PUSH(&m->arena, const char *, n);
     NLP_TRY(nlp_arena_status(&m->arena, err));
@@ -75,26 +75,27 @@ static nlp_status bind_labels(nlp_model *m, nlp_error *err) {
 static nlp_status bind_full(nlp_model *m, nlp_error *err) {
     nlp_span blob = nlp_pack_section_find(&m->pack, "tokenizer");
     nlp_tokenizer_info info;
-    NLP_TRY(nlp_encoder_bind(&m->pack, &m->arena, &m->encoder, err));
+    NLP_TRY(nlp_stack_bind(&m->pack, "", &m->arena, &m->stack, err));
     NLP_TRY(nlp_tokenizer_open(blob.bytes, blob.n_bytes, &m->engine->mem, &m->tokenizer, err));
     nlp_tokenizer_get_info(m->tokenizer, &info);
-    if (info.vocabulary > m->encoder->spec.vocabulary)
+    if (info.vocabulary > m->stack->spec.vocabulary)
         return nlp_fail(err, NLP_ECORRUPT, "the tokenizer has %u pieces, the model %u",
-                        info.vocabulary, m->encoder->spec.vocabulary);
-    NLP_TRY(nlp_pooler_bind(&m->pack, m->encoder->spec.hidden_size, &m->pooler, err));
-    NLP_TRY(nlp_head_bind(&m->pack, m->encoder->spec.hidden_size, &m->head, err));
+                        info.vocabulary, m->stack->spec.vocabulary);
+    NLP_TRY(nlp_pooler_bind(&m->pack, m->stack->spec.hidden_size, &m->pooler, err));
+    NLP_TRY(nlp_head_bind(&m->pack, m->stack->spec.hidden_size, &m->head, err));
     m->task = (nlp_task_model){
-        .tokenizer = m->tokenizer, .encoder = m->encoder, .pooler = &m->pooler, .pack = &m->pack};
+        .tokenizer = m->tokenizer, .stack = m->stack, .pooler = &m->pooler, .pack = &m->pack};
     return NLP_OK;
 }
 
 static nlp_status bind_task(nlp_model *m, nlp_error *err) {
     const nlp_task_model *base = &m->base->task;
     m->task = *base;
-    NLP_TRY(nlp_head_bind(&m->pack,
-                          nlp_pool_dims(base->pooler, base->encoder->spec.hidden_size, NULL),
-                          &m->head, err));
-    if (m->head.spec.struct_size && m->head.spec.head != NLP_HEAD_POOLER_CLASSIFIER) return NLP_OK;
+    NLP_TRY(nlp_head_bind(
+        &m->pack, nlp_pool_dims(base->pooler, base->stack->spec.hidden_size, NULL), &m->head, err));
+    if (m->head.spec.struct_size &&
+        (m->head.spec.head == NLP_HEAD_VECTOR_LINEAR || m->head.spec.head == NLP_HEAD_VECTOR_MLP))
+        return NLP_OK;
     return nlp_fail(err, NLP_ECORRUPT, "a task pack needs a head that takes its base's vector");
 }
 

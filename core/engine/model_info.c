@@ -30,7 +30,8 @@ void nlp_model_info_of_pack(const nlp_pack *pack, nlp_arena *arena, nlp_model_in
     info->base_digest[0] = 0;
     if (pack->header->kind == NLP_PACK_TASK)
         nlp_hex(pack->header->base_digest, NLP_SHA256_BYTES, info->base_digest);
-    if (pack->header->kind != NLP_PACK_FULL || nlp_spec_read(pack, &spec, NULL) != NLP_OK) return;
+    if (pack->header->kind != NLP_PACK_FULL || nlp_spec_read(pack, "spec", &spec, NULL) != NLP_OK)
+        return;
     nlp_pooler pooler;
     info->vocabulary = spec.vocabulary;
     info->layers = spec.n_layers;

@@ -215,7 +215,7 @@ nlp_status nlp_session_run(nlp_session *s, const nlp_request *request, const nlp
 
 /* ---- Tracing ---- */
 
-static nlp_status check_ids(const nlp_encoder *e, const int32_t *ids, const uint8_t *type_ids,
+static nlp_status check_ids(const nlp_stack *e, const int32_t *ids, const uint8_t *type_ids,
                             size_t n, nlp_error *err) {
     size_t limit = e->spec.n_positions - e->spec.position_offset;
     if (!n || n > limit)
@@ -233,21 +233,21 @@ static nlp_status check_ids(const nlp_encoder *e, const int32_t *ids, const uint
 nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *ids,
                              const uint8_t *type_ids, size_t n_ids, const nlp_stop *stop,
                              nlp_trace_fn trace, void *context, nlp_error *err) {
-    const nlp_encoder *e = model->task.encoder;
+    const nlp_stack *e = model->task.stack;
     uint32_t length = (uint32_t)n_ids;
     size_t bytes;
     const float *hidden;
     nlp_poll poll = begin(s, stop);
     NLP_TRY(check_ids(e, ids, type_ids, n_ids, err));
-    NLP_TRY(nlp_encoder_plan(e, n_ids, n_ids, &bytes, err));
+    NLP_TRY(nlp_transformer_plan(e, n_ids, n_ids, n_ids, &bytes, err));
     void *scratch = nlp_arena_push(&s->scratch, bytes, 1);
     NLP_TRY(nlp_arena_status(&s->scratch, err));
     nlp_unit unit = {
         .ids = ids, .type_ids = type_ids, .lengths = &length, .n_texts = 1, .n_tokens = n_ids};
-    nlp_encoder_hooks hooks = {.trace = trace, .trace_context = context};
+    nlp_hooks hooks = {.trace = trace, .trace_context = context};
     uint64_t saved = nlp_fp_enter();
-    nlp_status status =
-        nlp_encoder_run(e, s->engine->kernels, &unit, scratch, bytes, &hooks, &poll, &hidden, err);
+    nlp_status status = nlp_transformer_run(e, s->engine->kernels, &unit, scratch, bytes, &hooks,
+                                            &poll, &hidden, err);
     nlp_fp_restore(saved);
     return status;
 }
@@ -280,7 +280,7 @@ static nlp_status embed_rows(nlp_session *s, nlp_task_call *call, const nlp_fit_
 
 static nlp_status run_fit(nlp_session *s, nlp_task_call *call, nlp_fit_job *job, nlp_error *err) {
     NLP_TRY(nlp_fit_prepare(job, err));
-    job->dims = nlp_pool_dims(call->model->pooler, call->model->encoder->spec.hidden_size, NULL);
+    job->dims = nlp_pool_dims(call->model->pooler, call->model->stack->spec.hidden_size, NULL);
     float *vectors = nlp_arena_push(&s->scratch, job->n, job->dims * sizeof *vectors);
     NLP_TRY(nlp_arena_status(&s->scratch, err));
     NLP_TRY(embed_rows(s, call, job, vectors, err));

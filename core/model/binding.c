@@ -1,5 +1,5 @@
-/* binding.c: tensors by role. The tables say {name, place, shape}; finding, checking and error
- * texts follow from them. */
+/* binding.c: tensors by role. The table of roles.c says {name, place, shape}; finding, checking and
+ * error texts follow from it. */
 #include "model/binding.h"
 
 #include <math.h>
@@ -8,69 +8,6 @@
 #include <string.h>
 
 #include "nn/pooling.h"
-
-/* ---- Sections of fixed structs ---- */
-
-/* Copies a struct whose first field is struct_size: a shorter section of an older pack leaves
- * zeros, a longer one of a newer pack must hold zeros where this library knows nothing. */
-static nlp_status read_struct(const nlp_pack *pack, const char *name, void *out, size_t n_bytes,
-                              nlp_error *err) {
-    nlp_span s = nlp_pack_section_find(pack, name);
-    memset(out, 0, n_bytes);
-    if (!s.n_bytes) return NLP_OK;
-    memcpy(out, s.bytes, s.n_bytes < n_bytes ? s.n_bytes : n_bytes);
-    for (size_t i = n_bytes; i < s.n_bytes; i++)
-        if (s.bytes[i]) {
-            nlp_fail(err, NLP_EUNSUPPORTED,
-                     "the pack's section %s says more than this library knows", name);
-            nlp_hint(err, "import the model again with this version of nlp, or use a newer nlp");
-            return NLP_EUNSUPPORTED;
-        }
-    return NLP_OK;
-}
-
-static nlp_status bad_spec(nlp_error *err, const char *what, uint64_t has, uint64_t limit) {
-    return nlp_fail(err, NLP_ECORRUPT, "the pack's spec is not possible: %s is %llu (limit %llu)",
-                    what, (unsigned long long)has, (unsigned long long)limit);
-}
-
-/* Ranges first, then what must agree with what. After this no size of the spec can overflow a
- * product of two. */
-nlp_status nlp_spec_read(const nlp_pack *pack, nlp_arch_spec *spec, nlp_error *err) {
-    NLP_TRY(read_struct(pack, "spec", spec, sizeof *spec, err));
-    const struct {
-        const char *name;
-        uint32_t value, min, max;
-    } ranges[] = {{"kind", spec->kind, NLP_KIND_ENCODER, NLP_KIND_ENCODER},
-                  {"vocabulary", spec->vocabulary, 1, 1 << 20},
-                  {"hidden size", spec->hidden_size, 1, 1 << 16},
-                  {"layers", spec->n_layers, 1, 1024},
-                  {"heads", spec->n_heads, 1, 1024},
-                  {"key heads", spec->n_kv_heads, spec->n_heads, spec->n_heads},
-                  {"head size", spec->head_dim, 1, 1024},
-                  {"ffn size", spec->ffn_size, 1, 1 << 20},
-                  {"positions", spec->n_positions, 1, 1 << 20},
-                  {"position scheme", spec->position, NLP_POSITION_LEARNED, NLP_POSITION_LEARNED},
-                  {"position offset", spec->position_offset, 0, 16},
-                  {"token types", spec->n_types, 0, 16},
-                  {"norm", spec->norm, NLP_NORM_LAYER, NLP_NORM_LAYER},
-                  {"norm place", spec->norm_place, NLP_PLACE_POST, NLP_PLACE_POST},
-                  {"activation", spec->activation, 0, NLP_ACT_SILU},
-                  {"token limit", spec->max_tokens, 3, 1 << 20}};
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (ranges[i].value < ranges[i].min || ranges[i].value > ranges[i].max)
-            return bad_spec(err, ranges[i].name, ranges[i].value, ranges[i].max);
-    if (spec->n_heads * spec->head_dim != spec->hidden_size)
-        return bad_spec(err, "heads x head size", (uint64_t)spec->n_heads * spec->head_dim,
-                        spec->hidden_size);
-    if (spec->max_tokens + spec->position_offset > spec->n_positions)
-        return bad_spec(err, "token limit", spec->max_tokens,
-                        spec->n_positions - spec->position_offset);
-    if (!(spec->norm_eps >= 0 && spec->norm_eps <= 1) || !isfinite(spec->attention_scale))
-        return nlp_fail(err, NLP_ECORRUPT,
-                        "the pack's spec is not possible: an epsilon or scale is not a number");
-    return NLP_OK;
-}
 
 /* ---- Tensors ---- */
 
@@ -93,22 +30,23 @@ static nlp_status wrong_type(nlp_error *err, const char *name) {
                     name);
 }
 
-static nlp_status bind_vector(const nlp_pack *pack, const char *name, uint32_t width,
-                              const float **out, nlp_error *err) {
+static nlp_status bind_plain(const nlp_pack *pack, const char *name, uint32_t rows,
+                             uint32_t columns, const float **out, nlp_error *err) {
     const nlp_pack_tensor *t;
-    NLP_TRY(find_tensor(pack, name, 1, width, &t, err));
+    NLP_TRY(find_tensor(pack, name, rows, columns, &t, err));
     if (t->layout != NLP_TENSOR_PLAIN) return wrong_type(err, name);
     *out = tensor_data(pack, t);
     return NLP_OK;
 }
 
-static nlp_status bind_norm(const nlp_pack *pack, const char *name, uint32_t width,
+static nlp_status bind_norm(const nlp_pack *pack, const char *name, uint32_t width, uint32_t kind,
                             nlp_norm_weights *norm, nlp_error *err) {
-    char full[64];
+    char full[112];
     snprintf(full, sizeof full, "%s.gain", name);
-    NLP_TRY(bind_vector(pack, full, width, &norm->gain, err));
+    NLP_TRY(bind_plain(pack, full, 1, width, &norm->gain, err));
+    if (kind == NLP_NORM_RMS) return NLP_OK;
     snprintf(full, sizeof full, "%s.bias", name);
-    return bind_vector(pack, full, width, &norm->bias, err);
+    return bind_plain(pack, full, 1, width, &norm->bias, err);
 }
 
 /* Embedding tables are f32, or s8 with one scale a row in front of the rows. */
@@ -131,7 +69,7 @@ static nlp_status bind_table(const nlp_pack *pack, const char *name, uint32_t ro
 static nlp_status bind_weight(const nlp_pack *pack, const char *name, uint32_t n, uint32_t k,
                               nlp_weight *weight, nlp_error *err) {
     const nlp_pack_tensor *t;
-    char factors[80];
+    char factors[112];
     NLP_TRY(find_tensor(pack, name, n, k, &t, err));
     if (t->layout != NLP_TENSOR_PANELS) return wrong_type(err, name);
     *weight = (nlp_weight){.dtype = (nlp_dtype)t->dtype,
@@ -141,85 +79,168 @@ static nlp_status bind_weight(const nlp_pack *pack, const char *name, uint32_t n
                            .panels = tensor_data(pack, t)};
     if (weight->dtype != NLP_I8) return NLP_OK;
     snprintf(factors, sizeof factors, "%s.factors", name);
-    return bind_vector(pack, factors, k, &weight->factors, err);
+    return bind_plain(pack, factors, 1, k, &weight->factors, err);
 }
 
-/* ---- The encoder ---- */
+/* ---- A stack ---- */
 
-typedef struct layer_role {
-    const char *name; /* behind "layer.N." */
-    bool is_norm;
-    size_t place;            /* in nlp_encoder_layer */
-    size_t n_field, k_field; /* of nlp_arch_spec: outputs and inputs */
-    uint32_t n_times;        /* outputs are so many times the field */
-} layer_role;
+typedef struct binder {
+    const nlp_pack *pack;
+    const char *prefix; /* "" or "decoder." */
+    nlp_arena *arena;
+    nlp_stack *stack;
+    nlp_error *err;
+} binder;
 
-#define SPEC(field)  offsetof(nlp_arch_spec, field)
-#define PLACE(field) offsetof(nlp_encoder_layer, field)
-static const layer_role layer_roles[] = {
-    {"attention.qkv", false, PLACE(qkv), SPEC(hidden_size), SPEC(hidden_size), 3},
-    {"attention.out", false, PLACE(attention_out), SPEC(hidden_size), SPEC(hidden_size), 1},
-    {"attention.norm", true, PLACE(attention_norm), SPEC(hidden_size), 0, 1},
-    {"ffn.up", false, PLACE(ffn_up), SPEC(ffn_size), SPEC(hidden_size), 1},
-    {"ffn.down", false, PLACE(ffn_down), SPEC(hidden_size), SPEC(ffn_size), 1},
-    {"ffn.norm", true, PLACE(ffn_norm), SPEC(hidden_size), 0, 1},
-};
-
-static uint32_t spec_value(const nlp_arch_spec *spec, size_t field) {
-    uint32_t value;
-    memcpy(&value, (const char *)spec + field, sizeof value);
-    return value;
+/* The full name of a tensor; layer < 0: of the stack. */
+static void full_name(const binder *b, int64_t layer, const char *name, char out[96]) {
+    if (layer < 0)
+        snprintf(out, 96, "%s%s", b->prefix, name);
+    else
+        snprintf(out, 96, "%slayer.%d.%s", b->prefix, (int)layer, name);
 }
 
-static nlp_status bind_role(const nlp_pack *pack, const nlp_arch_spec *spec, uint32_t index,
-                            const layer_role *role, nlp_encoder_layer *layer, nlp_error *err) {
-    char name[64];
-    void *place = (char *)layer + role->place;
-    uint32_t n = role->n_times * spec_value(spec, role->n_field);
-    snprintf(name, sizeof name, "layer.%u.%s", index, role->name);
-    if (role->is_norm) return bind_norm(pack, name, n, place, err);
-    return bind_weight(pack, name, n, spec_value(spec, role->k_field), place, err);
+static bool is_there(const binder *b, const char *name, nlp_role_kind kind) {
+    char full[112];
+    snprintf(full, sizeof full, "%s%s", name, kind == NLP_ROLE_NORM ? ".gain" : "");
+    return nlp_pack_tensor_find(b->pack, full) != NULL;
 }
 
-/* Products of one layer are either all f32 or such that the encoder's fused steps fit: what feeds
- * an i8 product carries its factors (qkv for attention.out, ffn.up for ffn.down), so only i8 may
- * stand before them in an i8 pack. */
-static nlp_status check_grids(const nlp_encoder_layer *layer, uint32_t index, uint32_t activation,
+/* A tied model in f32 has its words once: as the panels of the output. */
+static nlp_status tie_words(const binder *b) {
+    const nlp_arch_spec *s = &b->stack->spec;
+    if (s->n_outputs != s->vocabulary || s->embedding_width)
+        return nlp_fail(b->err, NLP_ECORRUPT, "the pack has no tensor %sembedding.word", b->prefix);
+    b->stack->word = (nlp_table){.dtype = NLP_F32,
+                                 .panels = &b->stack->output,
+                                 .n_rows = s->vocabulary,
+                                 .width = s->hidden_size};
+    return NLP_OK;
+}
+
+static nlp_status bind_role(const binder *b, int64_t layer, const nlp_role *role, void *place) {
+    char name[96];
+    const nlp_arch_spec *spec = &b->stack->spec;
+    uint32_t rows = nlp_size_of(spec, role->rows), columns = nlp_size_of(spec, role->columns);
+    if (!rows || !columns) return NLP_OK;
+    full_name(b, layer, role->name, name);
+    if (role->optional && !is_there(b, name, role->kind)) return NLP_OK;
+    switch (role->kind) {
+    case NLP_ROLE_TABLE:
+        if (!is_there(b, name, role->kind) && place == &b->stack->word) return tie_words(b);
+        return bind_table(b->pack, name, rows, columns, place, b->err);
+    case NLP_ROLE_PLAIN:
+        return bind_plain(b->pack, name, rows, columns, place, b->err);
+    case NLP_ROLE_NORM:
+        return bind_norm(b->pack, name, columns, spec->norm, place, b->err);
+    case NLP_ROLE_LINEAR:
+        break;
+    }
+    return bind_weight(b->pack, name, rows, columns, place, b->err);
+}
+
+/* DeBERTa's relative keys or queries: one small product a head. Absent where the model leaves that
+ * term out. */
+static nlp_status bind_relative(const binder *b, uint32_t layer, const char *what,
+                                const nlp_weight **out) {
+    const nlp_arch_spec *s = &b->stack->spec;
+    char role[48], name[96];
+    snprintf(role, sizeof role, "attention.%s.0", what);
+    full_name(b, layer, role, name);
+    if (s->bias != NLP_BIAS_DISENTANGLED || !nlp_pack_tensor_find(b->pack, name)) return NLP_OK;
+    nlp_weight *weights = NLP_PUSH_ZERO(b->arena, nlp_weight, s->n_heads);
+    NLP_TRY(nlp_arena_status(b->arena, b->err));
+    for (uint32_t head = 0; head < s->n_heads; head++) {
+        snprintf(role, sizeof role, "attention.%s.%u", what, head);
+        full_name(b, layer, role, name);
+        NLP_TRY(bind_weight(b->pack, name, s->n_relative, s->head_dim, &weights[head], b->err));
+    }
+    *out = weights;
+    return NLP_OK;
+}
+
+/* What feeds an i8 product carries its factors (qkv for attention.out, ffn.up for ffn.down), and
+ * only a GELU's output lies on the GELU grid. */
+static nlp_status check_grids(const nlp_layer *layer, uint32_t index, const nlp_arch_spec *spec,
                               nlp_error *err) {
-    bool gelu = activation == NLP_ACT_GELU_ERF || activation == NLP_ACT_GELU_TANH;
-    bool good = layer->qkv.grid == NLP_GRID_SYMMETRIC &&
-                layer->attention_out.grid == NLP_GRID_SYMMETRIC &&
-                layer->ffn_up.grid == NLP_GRID_SYMMETRIC &&
-                (layer->ffn_down.grid == NLP_GRID_SYMMETRIC || gelu);
+    bool gelu = !spec->gated &&
+                (spec->activation == NLP_ACT_GELU_ERF || spec->activation == NLP_ACT_GELU_TANH);
+    const nlp_weight *symmetric[] = {&layer->qkv,     &layer->attention_out, &layer->ffn_up,
+                                     &layer->cross_q, &layer->cross_kv,      &layer->cross_out,
+                                     &layer->input,   &layer->forget};
+    bool good = layer->ffn_down.grid == NLP_GRID_SYMMETRIC || gelu;
+    for (size_t i = 0; i < sizeof symmetric / sizeof *symmetric; i++)
+        good = good && symmetric[i]->grid == NLP_GRID_SYMMETRIC;
     if (good) return NLP_OK;
     return nlp_fail(err, NLP_ECORRUPT, "layer %u: a product's number grid does not fit its input",
                     index);
 }
 
-/* The arena holds the layers; all weights stay in the pack. */
-nlp_status nlp_encoder_bind(const nlp_pack *pack, nlp_arena *arena, nlp_encoder **encoder,
-                            nlp_error *err) {
-    nlp_encoder *e = NLP_PUSH_ZERO(arena, nlp_encoder, 1);
-    NLP_TRY(nlp_arena_status(arena, err));
-    nlp_arch_spec *spec = &e->spec;
-    NLP_TRY(nlp_spec_read(pack, spec, err));
-    nlp_encoder_layer *layers = NLP_PUSH_ZERO(arena, nlp_encoder_layer, spec->n_layers);
-    NLP_TRY(nlp_arena_status(arena, err));
-    NLP_TRY(bind_table(pack, "embedding.word", spec->vocabulary, spec->hidden_size, &e->word, err));
-    NLP_TRY(bind_table(pack, "embedding.position", spec->n_positions, spec->hidden_size,
-                       &e->position, err));
-    if (spec->n_types)
-        NLP_TRY(
-            bind_table(pack, "embedding.type", spec->n_types, spec->hidden_size, &e->type, err));
-    if (spec->embedding_norm)
-        NLP_TRY(bind_norm(pack, "embedding.norm", spec->hidden_size, &e->embedding_norm, err));
-    for (uint32_t i = 0; i < spec->n_layers; i++) {
-        for (size_t r = 0; r < sizeof layer_roles / sizeof *layer_roles; r++)
-            NLP_TRY(bind_role(pack, spec, i, &layer_roles[r], &layers[i], err));
-        NLP_TRY(check_grids(&layers[i], i, spec->activation, err));
+/* Numbers in a table of buckets are row numbers of the relative table. */
+static nlp_status check_buckets(const nlp_stack *s, nlp_error *err) {
+    for (uint32_t i = 0; s->buckets && i < 2 * s->spec.bias_reach + 1; i++)
+        if (!(s->buckets[i] >= 0 && s->buckets[i] < (float)s->spec.n_relative))
+            return nlp_fail(err, NLP_ECORRUPT, "attention.buckets names a row that is not there");
+    return NLP_OK;
+}
+
+static nlp_status bind_layer_specs(const binder *b, nlp_layer *layers) {
+    char name[32];
+    uint32_t n = b->stack->spec.n_layers;
+    snprintf(name, sizeof name, "%slayers", b->prefix);
+    nlp_span s = nlp_pack_section_find(b->pack, name);
+    if (!s.n_bytes) return NLP_OK;
+    if (s.n_bytes != n * sizeof(nlp_layer_spec))
+        return nlp_fail(b->err, NLP_ECORRUPT, "section %s has %zu bytes, %u layers need %zu", name,
+                        s.n_bytes, n, n * sizeof(nlp_layer_spec));
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(&layers[i].spec, s.bytes + i * sizeof(nlp_layer_spec), sizeof(nlp_layer_spec));
+        uint32_t rope = layers[i].spec.rope, source = layers[i].spec.same_as;
+        if (source > n)
+            return nlp_fail(b->err, NLP_ECORRUPT, "layer %u takes the tensors of layer %u", i,
+                            source - 1);
+        if (rope > NLP_ROPE_NONE || (rope == 1 && !b->stack->rope[1]))
+            return nlp_fail(b->err, NLP_ECORRUPT, "layer %u names rope table %u", i, rope);
     }
-    e->layers = layers;
-    *encoder = e;
+    return NLP_OK;
+}
+
+static nlp_status bind_layer(const binder *b, uint32_t index, nlp_layer *layer) {
+    if (layer->spec.same_as) index = layer->spec.same_as - 1;
+    for (const nlp_role *role = nlp_roles; role->name; role++)
+        if (role->per_layer) NLP_TRY(bind_role(b, index, role, (char *)layer + role->place));
+    NLP_TRY(bind_relative(b, index, "position_keys", &layer->position_keys));
+    NLP_TRY(bind_relative(b, index, "position_queries", &layer->position_queries));
+    if (b->stack->spec.bias == NLP_BIAS_RELATIVE && !layer->bias && !b->stack->bias)
+        return nlp_fail(b->err, NLP_ECORRUPT, "layer %u has no attention bias", index);
+    if (!layer->attention_norm.gain && b->stack->spec.norm_place != NLP_PLACE_PRE)
+        return nlp_fail(b->err, NLP_ECORRUPT, "layer %u has no attention norm", index);
+    return check_grids(layer, index, &b->stack->spec, b->err);
+}
+
+/* The arena holds the layers; all weights stay in the pack. */
+nlp_status nlp_stack_bind(const nlp_pack *pack, const char *prefix, nlp_arena *arena,
+                          nlp_stack **stack, nlp_error *err) {
+    char section[32];
+    binder b = {.pack = pack, .prefix = prefix, .arena = arena, .err = err};
+    b.stack = NLP_PUSH_ZERO(arena, nlp_stack, 1);
+    NLP_TRY(nlp_arena_status(arena, err));
+    nlp_arch_spec *spec = &b.stack->spec;
+    snprintf(section, sizeof section, "%sspec", prefix);
+    NLP_TRY(nlp_spec_read(pack, section, spec, err));
+    nlp_layer *layers = NLP_PUSH_ZERO(arena, nlp_layer, spec->n_layers);
+    NLP_TRY(nlp_arena_status(arena, err));
+    for (const nlp_role *role = nlp_roles; role->name; role++)
+        if (!role->per_layer) NLP_TRY(bind_role(&b, -1, role, (char *)b.stack + role->place));
+    if (spec->rope_switch && !b.stack->rope[1])
+        return nlp_fail(err, NLP_ECORRUPT, "the pack has one rope table, its spec needs two");
+    if (b.stack->word.panels && b.stack->output.dtype != NLP_F32)
+        return nlp_fail(err, NLP_ECORRUPT, "the words of a pack that is not f32 are a table");
+    NLP_TRY(check_buckets(b.stack, err));
+    NLP_TRY(bind_layer_specs(&b, layers));
+    for (uint32_t i = 0; i < spec->n_layers; i++) NLP_TRY(bind_layer(&b, i, &layers[i]));
+    b.stack->layers = layers;
+    *stack = b.stack;
     return NLP_OK;
 }
 
@@ -235,7 +256,7 @@ nlp_status nlp_pooler_bind(const nlp_pack *pack, uint32_t hidden_size, nlp_poole
                            nlp_error *err) {
     memset(pooler, 0, sizeof *pooler);
     nlp_pooling_spec *spec = &pooler->spec;
-    NLP_TRY(read_struct(pack, "pipeline", spec, sizeof *spec, err));
+    NLP_TRY(nlp_section_read(pack, "pipeline", spec, sizeof *spec, err));
     if (!spec->struct_size) return NLP_OK;
     if (!spec->pooling || spec->pooling >= 2 * NLP_POOL_LAST || spec->n_stages > NLP_MAX_STAGES)
         return nlp_fail(err, NLP_ECORRUPT, "the pack's pipeline is not possible");
@@ -262,18 +283,24 @@ nlp_status nlp_head_bind(const nlp_pack *pack, uint32_t input_width, nlp_head *h
                          nlp_error *err) {
     memset(head, 0, sizeof *head);
     nlp_head_spec *spec = &head->spec;
-    NLP_TRY(read_struct(pack, "head", spec, sizeof *spec, err));
+    NLP_TRY(nlp_section_read(pack, "head", spec, sizeof *spec, err));
     if (!spec->struct_size) return NLP_OK;
-    if (spec->head < NLP_HEAD_POOLER_CLASSIFIER || spec->head > NLP_HEAD_VECTOR_MLP ||
-        spec->score > NLP_SCORE_NONE || !spec->n_labels || spec->n_labels > 1 << 16 ||
-        spec->n_labels != nlp_pack_strings_count(pack, "labels") || spec->hidden_size > 1 << 16 ||
-        spec->hidden_activation > NLP_ACT_SILU)
+    if (spec->head < NLP_HEAD_SEQUENCE || spec->head > NLP_HEAD_WORDS ||
+        spec->score > NLP_SCORE_NONE || !spec->n_labels || spec->n_labels > 1 << 20 ||
+        spec->hidden_size > 1 << 16 || spec->hidden_activation > NLP_ACT_SILU ||
+        spec->at > NLP_HEAD_AT_MEAN || spec->norm > 1 ||
+        !(spec->norm_eps >= 0 && spec->norm_eps <= 1) ||
+        (spec->head == NLP_HEAD_VECTOR_MLP && !spec->hidden_size) ||
+        (spec->head == NLP_HEAD_SPAN && spec->n_labels != 2) ||
+        (spec->head != NLP_HEAD_WORDS && spec->head != NLP_HEAD_SPAN &&
+         spec->n_labels != nlp_pack_strings_count(pack, "labels")))
         return nlp_fail(err, NLP_ECORRUPT, "the pack's head is not possible");
     for (uint32_t i = 0; i < NLP_MAX_POLARITIES; i++)
         if (spec->polarity[i] > NLP_POLARITY_POSITIVE)
             return nlp_fail(err, NLP_ECORRUPT, "a label's polarity is unknown");
-    bool two_layers = spec->head != NLP_HEAD_VECTOR_LINEAR;
-    uint32_t hidden = two_layers ? spec->hidden_size : input_width;
-    if (two_layers) NLP_TRY(bind_weight(pack, "hidden", hidden, input_width, &head->hidden, err));
-    return bind_weight(pack, "classifier", spec->n_labels, hidden, &head->classifier, err);
+    bool two_layers = spec->hidden_size && spec->head != NLP_HEAD_VECTOR_LINEAR;
+    uint32_t width = two_layers ? spec->hidden_size : input_width;
+    if (two_layers) NLP_TRY(bind_weight(pack, "hidden", width, input_width, &head->hidden, err));
+    if (spec->norm) NLP_TRY(bind_norm(pack, "head.norm", width, NLP_NORM_LAYER, &head->norm, err));
+    return bind_weight(pack, "classifier", spec->n_labels, width, &head->classifier, err);
 }

@@ -1,35 +1,50 @@
-/* binding.h: tensors of a pack by role. One table {name pattern, place, shape} drives finding,
- * checking and listing; a bound model holds only pointers into the pack, all shapes checked against
- * the spec. */
+/* binding.h: tensors of a pack by role (roles.h). A bound model holds only pointers into the pack,
+ * all shapes checked against the spec. */
 #ifndef NLP_MODEL_BINDING_H
 #define NLP_MODEL_BINDING_H
 
 #include "base/arena.h"
-#include "model/spec.h"
+#include "model/roles.h"
 #include "pack/pack.h"
 
 typedef struct nlp_norm_weights {
-    const float *gain, *bias; /* [width] */
+    const float *gain; /* [width]; NULL: there is no norm here */
+    const float *bias; /* [width]; NULL for RMS */
 } nlp_norm_weights;
 
 typedef struct nlp_table { /* rows of an embedding: f32, or s8 with a scale a row */
     nlp_dtype dtype;       /* NLP_F32 or NLP_S8_ROWS */
     const void *rows;
     const float *scales;
+    const nlp_weight *panels; /* f32: the rows are the columns of the tied output; else NULL */
     uint32_t n_rows, width;
 } nlp_table;
 
-typedef struct nlp_encoder_layer {
+/* Of a role that the model lacks, panels, gain or pointer are NULL. */
+typedef struct nlp_layer {
+    nlp_layer_spec spec;
     nlp_weight qkv, attention_out, ffn_up, ffn_down;
-    nlp_norm_weights attention_norm, ffn_norm;
-} nlp_encoder_layer;
+    nlp_weight input, forget; /* of an SSRU */
+    nlp_norm_weights attention_norm, attention_post_norm, ffn_norm, ffn_post_norm, q_norm, k_norm;
+    nlp_weight cross_q, cross_kv, cross_out;
+    nlp_norm_weights cross_norm;
+    const float *bias; /* [n_heads, 2 * bias_reach + 1], of this layer alone */
+    /* [n_heads] of n = n_relative, k = head_dim: DeBERTa's Kr and Qr */
+    const nlp_weight *position_keys, *position_queries;
+} nlp_layer;
 
-typedef struct nlp_encoder {
+/* One stack of layers: an encoder, a decoder, or one half of a seq2seq. */
+typedef struct nlp_stack {
     nlp_arch_spec spec;
     nlp_table word, position, type; /* n_rows 0 where the family has none */
-    nlp_norm_weights embedding_norm;
-    const nlp_encoder_layer *layers; /* [spec.n_layers] */
-} nlp_encoder;
+    nlp_norm_weights embedding_norm, final_norm;
+    nlp_weight project, output;
+    const float *rope[2]; /* frequencies [rotary_dim / 2]; [1] NULL: there is one table */
+    const float *bias, *slopes, *buckets;
+    nlp_weight conv;
+    nlp_norm_weights conv_norm;
+    const nlp_layer *layers; /* [spec.n_layers] */
+} nlp_stack;
 
 /* Pooling pipeline and head, bound the same way. Zeroed where the pack has none. */
 typedef struct nlp_pooler {
@@ -40,15 +55,27 @@ typedef struct nlp_pooler {
 typedef struct nlp_head {
     nlp_head_spec spec;
     nlp_weight hidden, classifier; /* hidden: BERT's pooler, or an MLP's first layer */
+    nlp_norm_weights norm;
 } nlp_head;
 
-/* Everything comes from the arena. Errors name the tensor and both shapes. */
-nlp_status nlp_spec_read(const nlp_pack *pack, nlp_arch_spec *spec, nlp_error *err);
-nlp_status nlp_encoder_bind(const nlp_pack *pack, nlp_arena *arena, nlp_encoder **encoder,
+/* Copies a section of a fixed struct whose first field is struct_size: a shorter one of an older
+ * pack leaves zeros, a longer one of a newer pack must hold zeros where this library knows nothing.
+ */
+nlp_status nlp_section_read(const nlp_pack *pack, const char *name, void *out, size_t n_bytes,
                             nlp_error *err);
+/* The spec of section `name`, its ranges and what must agree with what: after this no size of it
+ * can overflow a product of two. */
+nlp_status nlp_spec_read(const nlp_pack *pack, const char *name, nlp_arch_spec *spec,
+                         nlp_error *err);
+/* prefix "" binds section "spec" and the tensors as roles.c names them, "decoder." binds
+ * "decoder.spec" and "decoder.layer.0..." The layers come from the arena. Errors name the tensor
+ * and both shapes. */
+nlp_status nlp_stack_bind(const nlp_pack *pack, const char *prefix, nlp_arena *arena,
+                          nlp_stack **stack, nlp_error *err);
+/* input_width: of the vectors that are pooled, hidden_size. */
 nlp_status nlp_pooler_bind(const nlp_pack *pack, uint32_t hidden_size, nlp_pooler *pooler,
                            nlp_error *err);
-/* input_width: hidden_size of the pack's own encoder, or dims of the base of a task pack. */
+/* input_width: hidden_size of the pack's own model, or dims of the base of a task pack. */
 nlp_status nlp_head_bind(const nlp_pack *pack, uint32_t input_width, nlp_head *head,
                          nlp_error *err);
 

@@ -67,14 +67,30 @@ nlp_status nlp_pool_text(const nlp_pooler *p, const nlp_kernels *kernels, uint32
     return NLP_OK;
 }
 
+const float *nlp_head_row(const nlp_head *head, const nlp_kernels *kernels, const float *hidden,
+                          size_t n_tokens, size_t width, float *mean) {
+    if (head->spec.at == NLP_HEAD_AT_FIRST) return hidden;
+    if (head->spec.at == NLP_HEAD_AT_LAST) return hidden + (n_tokens - 1) * width;
+    nlp_pool(kernels, NLP_POOL_MEAN, hidden, n_tokens, 0, width, mean);
+    return mean;
+}
+
 nlp_status nlp_head_run(const nlp_head *head, const nlp_kernels *kernels, const float *row,
                         float *logits, float *scratch, nlp_error *err) {
     nlp_rows rows = {.f32 = row};
-    if (head->spec.head != NLP_HEAD_VECTOR_LINEAR) {
-        nlp_epilogue e = {.act = head->spec.head == NLP_HEAD_POOLER_CLASSIFIER
-                                     ? NLP_ACT_TANH
-                                     : (nlp_activation)head->spec.hidden_activation};
+    if (head->hidden.panels) {
+        nlp_epilogue e = {.act = (nlp_activation)head->spec.hidden_activation};
         NLP_TRY(nlp_gemm(kernels, &head->hidden, 1, &rows, &e, scratch, NULL, err));
+        rows.f32 = scratch;
+    }
+    if (head->norm.gain) {
+        kernels->norm(&(nlp_norm_args){.rows = rows.f32,
+                                       .out = scratch,
+                                       .n_rows = 1,
+                                       .width = head->classifier.k,
+                                       .gain = head->norm.gain,
+                                       .bias = head->norm.bias,
+                                       .eps = head->spec.norm_eps});
         rows.f32 = scratch;
     }
     return nlp_gemm(kernels, &head->classifier, 1, &rows, NULL, logits, NULL, err);

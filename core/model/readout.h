@@ -27,8 +27,11 @@ nlp_status nlp_pool_text(const nlp_pooler *pooler, const nlp_kernels *kernels, u
                          const float *hidden, size_t n_tokens, const nlp_pool_options *options,
                          float *out, float *scratch, nlp_error *err);
 
-/* One input row (the first hidden state for a pooler head, the base's vector for a task pack) ->
- * logits [n_labels]. */
+/* The row that a SEQUENCE head reads of hidden [n_tokens, width]; it may lie in mean [width]. */
+const float *nlp_head_row(const nlp_head *head, const nlp_kernels *kernels, const float *hidden,
+                          size_t n_tokens, size_t width, float *mean);
+/* One input row (a token's hidden state, or the base's vector for a task pack) -> logits [n_labels].
+ */
 nlp_status nlp_head_run(const nlp_head *head, const nlp_kernels *kernels, const float *row,
                         float *logits, float *scratch, nlp_error *err);
 /* Logits to scores in place, by the head's score function. */

@@ -1,18 +1,37 @@
-/* attention.h: full attention of every head of one text. */
+/* attention.h: attention of every head of one text over its keys. */
 #ifndef NLP_NN_ATTENTION_H
 #define NLP_NN_ATTENTION_H
 
 #include "base/poll.h"
-#include "tensor/kernels.h"
+#include "tensor/gemm.h"
 
-typedef struct nlp_attention_shape {
-    size_t n_heads, head_dim;
-    float scale; /* of the scores */
-} nlp_attention_shape;
+/* What is added to the scores; a zeroed struct adds nothing. */
+typedef struct nlp_score_bias {
+    const float *relative; /* [n_heads, 2 * reach + 1] by clamp(key - query) */
+    const float *slopes;   /* [n_heads]: -slope * |key - query| */
+    const float *buckets;  /* [2 * reach + 1] by clamp(query - key): rows of the two below */
+    /* [n_heads] of n = n_buckets, k = head_dim; either may be NULL */
+    const nlp_weight *position_keys, *position_queries;
+    size_t reach, n_buckets;
+} nlp_score_bias;
 
-/* qkv [n_tokens, 3 * n_heads * head_dim] as the product leaves it: queries, keys, values. out
- * [n_tokens, n_heads * head_dim]. scratch: what the kernel asks for. */
-nlp_status nlp_attend(const nlp_kernels *kernels, const nlp_attention_shape *shape, size_t n_tokens,
-                      const float *qkv, float *out, float *scratch, nlp_poll *poll, nlp_error *err);
+typedef struct nlp_attention {
+    size_t n_heads, n_kv_heads, head_dim;
+    size_t q_stride, kv_stride, out_stride; /* floats between rows */
+    size_t n_queries, n_keys;
+    size_t position;      /* among the keys of query 0 */
+    size_t before, after; /* keys that a query sees, or NLP_ALL_KEYS */
+    float scale, cap;
+    nlp_score_bias bias;
+} nlp_attention;
+
+/* Floats of scratch, from sizes that were checked. */
+size_t nlp_attention_scratch(const nlp_attention *attention);
+
+/* q [n_queries, n_heads * head_dim], k and v [n_keys, n_kv_heads * head_dim], out as q; rows lie
+ * their strides apart. Key head = query head * n_kv_heads / n_heads. Polls after each stripe. */
+nlp_status nlp_attend(const nlp_kernels *kernels, const nlp_attention *attention, const float *q,
+                      const float *k, const float *v, float *out, float *scratch, nlp_poll *poll,
+                      nlp_error *err);
 
 #endif

@@ -33,7 +33,7 @@ static nlp_status push_window(nlp_task_call *call, windows *w, nlp_window window
 }
 
 static uint32_t token_limit(const nlp_task_call *call) {
-    uint32_t limit = call->model->encoder->spec.max_tokens, wanted = call->options->max_tokens;
+    uint32_t limit = call->model->stack->spec.max_tokens, wanted = call->options->max_tokens;
     return wanted && wanted < limit ? wanted : limit;
 }
 
@@ -186,7 +186,7 @@ typedef struct pass {
     uint32_t width;
     float *rows;      /* [w->n][width] */
     uint8_t *scratch; /* [threads][scratch_bytes] */
-    size_t encoder_bytes, scratch_bytes;
+    size_t model_bytes, scratch_bytes;
     size_t longest_unit, most_windows;
     nlp_error *errors; /* [threads] */
 } pass;
@@ -221,11 +221,12 @@ static nlp_status plan_pass(pass *p, size_t n_units, nlp_error *err) {
         if (p->units[i].n > p->most_windows) p->most_windows = p->units[i].n;
     }
     const nlp_task_model *m = p->call->model;
-    NLP_TRY(nlp_encoder_plan(m->encoder, p->longest_unit, longest_text, &p->encoder_bytes, err));
-    p->encoder_bytes = rounded(p->encoder_bytes);
-    size_t readout = nlp_readout_scratch_floats(m->pooler, m->head, m->encoder->spec.hidden_size) *
-                     sizeof(float);
-    p->scratch_bytes = p->encoder_bytes + rounded(p->longest_unit * sizeof(int32_t)) +
+    NLP_TRY(nlp_transformer_plan(m->stack, p->longest_unit, longest_text, longest_text,
+                                 &p->model_bytes, err));
+    p->model_bytes = rounded(p->model_bytes);
+    size_t readout =
+        nlp_readout_scratch_floats(m->pooler, m->head, m->stack->spec.hidden_size) * sizeof(float);
+    p->scratch_bytes = p->model_bytes + rounded(p->longest_unit * sizeof(int32_t)) +
                        rounded(p->longest_unit) + rounded(p->most_windows * sizeof(uint32_t)) +
                        rounded(2 * readout);
     uint32_t threads = p->call->threads < n_units ? p->call->threads : (uint32_t)n_units;
@@ -244,7 +245,7 @@ static nlp_status run_unit(void *context, uint32_t part, uint32_t thread) {
     pass *p = context;
     const unit_range *u = &p->units[part];
     uint8_t *at = p->scratch + thread * p->scratch_bytes;
-    int32_t *ids = (int32_t *)(void *)(at + p->encoder_bytes);
+    int32_t *ids = (int32_t *)(void *)(at + p->model_bytes);
     uint8_t *types = (uint8_t *)ids + rounded(p->longest_unit * sizeof *ids);
     uint32_t *lengths = (uint32_t *)(void *)(types + rounded(p->longest_unit));
     float *readout_scratch =
@@ -269,13 +270,14 @@ static nlp_status run_unit(void *context, uint32_t part, uint32_t thread) {
                      .n_tokens = u->n_tokens};
     const float *hidden;
     uint64_t saved = nlp_fp_enter();
-    nlp_status status = nlp_encoder_run(p->call->model->encoder, p->call->kernels, &unit, at,
-                                        p->encoder_bytes, NULL, poll, &hidden, &p->errors[thread]);
+    nlp_status status =
+        nlp_transformer_run(p->call->model->stack, p->call->kernels, &unit, at, p->model_bytes,
+                            NULL, poll, &hidden, &p->errors[thread]);
     for (size_t i = 0; i < u->n && status == NLP_OK; i++) {
         const nlp_window *w = &p->w->items[u->first + i];
         status = p->readout(p->call, w, hidden, p->rows + (u->first + i) * p->width,
                             readout_scratch, &p->errors[thread]);
-        hidden += (size_t)w->n_tokens * p->call->model->encoder->spec.hidden_size;
+        hidden += (size_t)w->n_tokens * p->call->model->stack->spec.hidden_size;
     }
     nlp_fp_restore(saved);
     return status;

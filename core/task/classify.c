@@ -24,10 +24,12 @@ static const nlp_option_spec scores_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPT
 static nlp_status read_out(const nlp_task_call *call, const nlp_window *window, const float *hidden,
                            float *out, float *scratch, nlp_error *err) {
     const nlp_task_model *m = call->model;
-    uint32_t hidden_size = m->encoder->spec.hidden_size;
+    uint32_t hidden_size = m->stack->spec.hidden_size;
     const float *row = hidden;
     float *rest = scratch + nlp_readout_scratch_floats(m->pooler, m->head, hidden_size);
-    if (m->head->spec.head != NLP_HEAD_POOLER_CLASSIFIER) {
+    if (m->head->spec.head == NLP_HEAD_SEQUENCE) {
+        row = nlp_head_row(m->head, call->kernels, hidden, window->n_tokens, hidden_size, rest);
+    } else {
         nlp_pool_options options = {.n_prompt_tokens = window->n_prompt_tokens};
         NLP_TRY(nlp_pool_text(m->pooler, call->kernels, hidden_size, hidden, window->n_tokens,
                               &options, rest, scratch, err));
@@ -40,7 +42,8 @@ static nlp_status read_out(const nlp_task_call *call, const nlp_window *window, 
 
 nlp_status nlp_task_scores(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                            float **scores, nlp_output *outputs, nlp_error *err) {
-    if (!call->model->head->spec.struct_size) {
+    uint32_t kind = call->model->head->spec.head;
+    if (kind < NLP_HEAD_SEQUENCE || kind > NLP_HEAD_VECTOR_MLP) {
         nlp_fail(err, NLP_EUNSUPPORTED, "model %s has no classifier", call->model->name);
         nlp_hint(err, "name a classifier, or make one with nlp_fit");
         return NLP_EUNSUPPORTED;

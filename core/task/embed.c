@@ -27,7 +27,7 @@ static nlp_status pool_window(const nlp_task_call *call, const nlp_window *windo
                               const float *hidden, float *out, float *scratch, nlp_error *err) {
     nlp_pool_options options = pool_options(call);
     options.n_prompt_tokens = window->n_prompt_tokens;
-    return nlp_pool_text(call->model->pooler, call->kernels, call->model->encoder->spec.hidden_size,
+    return nlp_pool_text(call->model->pooler, call->kernels, call->model->stack->spec.hidden_size,
                          hidden, window->n_tokens, &options, out, scratch, err);
 }
 
@@ -35,23 +35,22 @@ static nlp_status pool_window(const nlp_task_call *call, const nlp_window *windo
 nlp_status nlp_task_embed(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                           float **vectors, uint32_t *dims, nlp_output *outputs, nlp_error *err) {
     nlp_pool_options options = pool_options(call);
-    uint32_t all = nlp_pool_dims(call->model->pooler, call->model->encoder->spec.hidden_size, NULL);
+    uint32_t all = nlp_pool_dims(call->model->pooler, call->model->stack->spec.hidden_size, NULL);
     if (!call->model->pooler->spec.struct_size || options.pooling) {
         nlp_pool_options uncut = options;
         uncut.dimensions = 0;
-        all = nlp_pool_dims(call->model->pooler, call->model->encoder->spec.hidden_size, &uncut);
+        all = nlp_pool_dims(call->model->pooler, call->model->stack->spec.hidden_size, &uncut);
     }
     if (options.dimensions > all)
         return nlp_fail(err, NLP_EINVAL, "dimensions is %u, vectors of %s have %u",
                         options.dimensions, call->model->name, all);
-    *dims = nlp_pool_dims(call->model->pooler, call->model->encoder->spec.hidden_size, &options);
+    *dims = nlp_pool_dims(call->model->pooler, call->model->stack->spec.hidden_size, &options);
     NLP_TRY(nlp_task_encode(call, texts, n_texts, pool_window, *dims, vectors, outputs, err));
     /* the mean of several windows of unit length is shorter */
     for (size_t i = 0; call->options->on_overflow == NLP_OVERFLOW_CHUNK &&
                        call->options->normalize && i < n_texts;
          i++)
-        if (outputs[i].n_tokens > call->model->encoder->spec.max_tokens ||
-            call->options->max_tokens)
+        if (outputs[i].n_tokens > call->model->stack->spec.max_tokens || call->options->max_tokens)
             nlp_normalize(call->kernels, *vectors + i * *dims, *dims);
     return NLP_OK;
 }

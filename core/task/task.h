@@ -4,16 +4,16 @@
 #define NLP_TASK_TASK_H
 
 #include "base/workers.h"
-#include "model/encoder.h"
 #include "model/readout.h"
+#include "model/transformer.h"
 #include "nlp_plugin.h"
 #include "text/tokenizer.h"
 
 /* An opened pack, or a task pack over its base. */
 typedef struct nlp_task_model {
     const char *name;
-    const nlp_tokenizer *tokenizer; /* of the base for a task pack; so are encoder and pooler */
-    const nlp_encoder *encoder;
+    const nlp_tokenizer *tokenizer; /* of the base for a task pack; so are stack and pooler */
+    const nlp_stack *stack;
     const nlp_pooler *pooler;
     const nlp_head *head;   /* spec.struct_size 0: none */
     const nlp_text *labels; /* [head->spec.n_labels] */

@@ -22,7 +22,7 @@ static const nlp_option_spec token_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPTI
 static const nlp_option_spec truncate_options[] = {NLP_OPTION_ON_ERROR, NLP_OPTION_MAX_TOKENS};
 
 static uint32_t token_limit(const nlp_task_call *call) {
-    uint32_t limit = call->model->encoder->spec.max_tokens, wanted = call->options->max_tokens;
+    uint32_t limit = call->model->stack->spec.max_tokens, wanted = call->options->max_tokens;
     return wanted && wanted < limit ? wanted : limit;
 }
 

@@ -2,24 +2,27 @@
  * Queries lie in lanes: scores S[key][query] = K q, so maximum, exponential and sum run down the
  * keys without horizontal sums or padding; the weighted sum takes each exponential by broadcast and
  * V where the product left it. Sums over keys have 16 parts, key t in part t mod 16, then the tree
- * 8, 4, 2, 1. */
+ * 8, 4, 2, 1. A stripe takes the keys that any of its queries sees; a key that a single query does
+ * not see has the score -infinity and adds 0, so the bits are those of the query alone. */
+#include <math.h>
+
 #include "tensor/lanes.h"
 
 enum { GROUP = NLP_LANES, GROUPS = NLP_STRIPE / NLP_LANES, KEY_ROWS = 6 };
 
-size_t NLP_LEVEL(attention_scratch_floats)(size_t n_tokens, size_t head_dim);
-size_t NLP_LEVEL(attention_scratch_floats)(size_t n_tokens, size_t head_dim) {
-    return NLP_STRIPE * (head_dim + n_tokens);
+size_t NLP_LEVEL(attention_scratch_floats)(size_t n_keys, size_t head_dim);
+size_t NLP_LEVEL(attention_scratch_floats)(size_t n_keys, size_t head_dim) {
+    return NLP_STRIPE * (head_dim + n_keys);
 }
 
 /* Queries of one group into lanes, scaled: out [head_dim][16]; lanes behind the last query are 0.
  */
 LANES_INLINE void transpose_queries(const nlp_attention_args *a, size_t first, size_t live,
                                     float *out) {
-    const float *q = a->q + first * a->stride;
+    const float *q = a->q + first * a->q_stride;
     for (size_t c = 0; c < a->head_dim; c++) {
         float column[GROUP] = {0};
-        for (size_t i = 0; i < live; i++) column[i] = q[i * a->stride + c];
+        for (size_t i = 0; i < live; i++) column[i] = q[i * a->q_stride + c];
         v_store(out + c * GROUP, v_mul(v_load(column), v_set(a->scale)));
     }
 }
@@ -36,7 +39,7 @@ LANES_INLINE void score_tile(const nlp_attention_args *a, const float *k, const 
         LANES_UNROLL for (int g = 0; g < groups; g++) q[g] =
             v_load(qt + ((size_t)g * a->head_dim + c) * GROUP);
         LANES_UNROLL for (int i = 0; i < keys; i++) {
-            v16 one = v_set(k[(size_t)i * a->stride + c]);
+            v16 one = v_set(k[(size_t)i * a->kv_stride + c]);
             LANES_UNROLL for (int g = 0; g < groups; g++) sum[i][g] = v_fma(one, q[g], sum[i][g]);
         }
     }
@@ -44,39 +47,78 @@ LANES_INLINE void score_tile(const nlp_attention_args *a, const float *k, const 
         v_store(scores + (size_t)i * row + (size_t)g * GROUP, sum[i][g]);
 }
 
-LANES_INLINE void score_keys(const nlp_attention_args *a, const float *qt, float *scores,
-                             size_t row, int groups) {
-    size_t t = 0;
-    for (; t + KEY_ROWS <= a->n_tokens; t += KEY_ROWS)
-        score_tile(a, a->k + t * a->stride, qt, scores + t * row, row, KEY_ROWS, groups);
-    for (; t < a->n_tokens; t++)
-        score_tile(a, a->k + t * a->stride, qt, scores + t * row, row, 1, groups);
+/* The keys that a stripe's queries see: first .. end - 1. */
+typedef struct key_range {
+    size_t first, end;
+} key_range;
+
+LANES_INLINE key_range visible_keys(const nlp_attention_args *a) {
+    size_t low = a->position + a->first_query, high = low + a->n_queries - 1;
+    key_range r = {low > a->before ? low - a->before : 0, a->n_keys};
+    if (a->after < a->n_keys && high + a->after + 1 < a->n_keys) r.end = high + a->after + 1;
+    return r;
+}
+
+LANES_INLINE void score_keys(const nlp_attention_args *a, key_range r, const float *qt,
+                             float *scores, size_t row, int groups) {
+    size_t t = r.first;
+    for (; t + KEY_ROWS <= r.end; t += KEY_ROWS, scores += KEY_ROWS * row)
+        score_tile(a, a->k + t * a->kv_stride, qt, scores, row, KEY_ROWS, groups);
+    for (; t < r.end; t++, scores += row)
+        score_tile(a, a->k + t * a->kv_stride, qt, scores, row, 1, groups);
+}
+
+/* Bias and cap, where the family has them. */
+LANES_INLINE void adjust_scores(const nlp_attention_args *a, key_range r, float *scores,
+                                size_t row) {
+    for (size_t t = r.first; t < r.end; t++, scores += row)
+        for (size_t g = 0; g < row; g += GROUP) {
+            v16 s = v_load(scores + g);
+            if (a->bias) s = v_add(s, v_load(a->bias + t * NLP_STRIPE + g));
+            if (a->cap > 0) s = v_cap(s, v_set(a->cap));
+            v_store(scores + g, s);
+        }
+}
+
+/* Only keys near the ends of the range are hidden from some query of the stripe. */
+LANES_INLINE void hide_keys(const nlp_attention_args *a, key_range r, float *scores, size_t row) {
+    size_t low = a->position + a->first_query, high = low + a->n_queries - 1;
+    for (size_t t = r.first; t < r.end; t++) {
+        bool all = (t >= high || high - t <= a->before) && (t <= low || t - low <= a->after);
+        if (all) continue;
+        for (size_t i = 0; i < a->n_queries; i++) {
+            size_t p = low + i, off = t > p ? t - p : p - t;
+            if (off > (t > p ? a->after : a->before)) scores[(t - r.first) * row + i] = -INFINITY;
+        }
+    }
 }
 
 /* Scores of one group to exponentials in place; returns 1 / their sum for each query. */
-LANES_INLINE v16 exponentiate(float *scores, size_t n_keys, size_t row) {
+LANES_INLINE v16 exponentiate(float *scores, key_range r, size_t row) {
     v16 top = v_load(scores), part[NLP_LANES];
-    for (size_t t = 1; t < n_keys; t++) top = v_max(top, v_load(scores + t * row));
+    size_t n = r.end - r.first;
+    for (size_t t = 1; t < n; t++) top = v_max(top, v_load(scores + t * row));
     for (int i = 0; i < NLP_LANES; i++) part[i] = v_set(0);
-    for (size_t t = 0; t < n_keys; t++) {
+    for (size_t t = 0; t < n; t++) {
+        size_t lane = (r.first + t) % NLP_LANES;
         v16 e = v_exp(v_sub(v_load(scores + t * row), top));
         v_store(scores + t * row, e);
-        part[t % NLP_LANES] = v_add(part[t % NLP_LANES], e);
+        part[lane] = v_add(part[lane], e);
     }
-    for (int n = NLP_LANES / 2; n; n /= 2)
-        for (int i = 0; i < n; i++) part[i] = v_add(part[i], part[i + n]);
+    for (int half = NLP_LANES / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) part[i] = v_add(part[i], part[i + half]);
     return v_div(v_set(1.0f), part[0]);
 }
 
 /* Weighted sum of V for `queries` queries (a constant) over `blocks` blocks of 16 columns from
  * `column` on; the last block may have fewer live columns. */
-LANES_INLINE void value_tile(const nlp_attention_args *a, const float *scores, size_t row,
-                             const float *inverse, size_t query, size_t column, int queries,
-                             size_t live) {
+LANES_INLINE void value_tile(const nlp_attention_args *a, key_range r, const float *scores,
+                             size_t row, const float *inverse, size_t query, size_t column,
+                             int queries, size_t live) {
     v16 sum[KEY_ROWS];
-    const float *v = a->v + column;
+    const float *v = a->v + r.first * a->kv_stride + column;
     LANES_UNROLL for (int i = 0; i < queries; i++) sum[i] = v_set(0);
-    for (size_t t = 0; t < a->n_tokens; t++, v += a->stride) {
+    for (size_t t = 0; t < r.end - r.first; t++, v += a->kv_stride) {
         v16 value = live == GROUP ? v_load(v) : v_load_n(v, live);
         const float *e = scores + t * row + query;
         LANES_UNROLL for (int i = 0; i < queries; i++) sum[i] = v_fma(v_set(e[i]), value, sum[i]);
@@ -92,28 +134,31 @@ LANES_INLINE void value_tile(const nlp_attention_args *a, const float *scores, s
     }
 }
 
-LANES_INLINE void weigh_values(const nlp_attention_args *a, const float *scores, size_t row,
-                               const float *inverse, size_t n_queries) {
+LANES_INLINE void weigh_values(const nlp_attention_args *a, key_range r, const float *scores,
+                               size_t row, const float *inverse) {
     for (size_t column = 0; column < a->head_dim; column += GROUP) {
         size_t live = a->head_dim - column < GROUP ? a->head_dim - column : GROUP, q = 0;
-        for (; q + KEY_ROWS <= n_queries; q += KEY_ROWS)
-            value_tile(a, scores, row, inverse, q, column, KEY_ROWS, live);
-        for (; q < n_queries; q++) value_tile(a, scores, row, inverse, q, column, 1, live);
+        for (; q + KEY_ROWS <= a->n_queries; q += KEY_ROWS)
+            value_tile(a, r, scores, row, inverse, q, column, KEY_ROWS, live);
+        for (; q < a->n_queries; q++) value_tile(a, r, scores, row, inverse, q, column, 1, live);
     }
 }
 
 LANES_INLINE void attend(const nlp_attention_args *a, int groups) {
     float inverse[NLP_STRIPE], *qt = a->scratch, *scores = qt + NLP_STRIPE * a->head_dim;
     size_t row = (size_t)groups * GROUP;
+    key_range r = visible_keys(a);
     for (int g = 0; g < groups; g++) {
         size_t before = (size_t)g * GROUP, left = a->n_queries > before ? a->n_queries - before : 0;
         transpose_queries(a, a->first_query + before, left < GROUP ? left : GROUP,
                           qt + before * a->head_dim);
     }
-    score_keys(a, qt, scores, row, groups);
+    score_keys(a, r, qt, scores, row, groups);
+    if (a->bias || a->cap > 0) adjust_scores(a, r, scores, row);
+    if (a->before != NLP_ALL_KEYS || a->after != NLP_ALL_KEYS) hide_keys(a, r, scores, row);
     for (int g = 0; g < groups; g++)
-        v_store(inverse + g * GROUP, exponentiate(scores + g * GROUP, a->n_tokens, row));
-    weigh_values(a, scores, row, inverse, a->n_queries);
+        v_store(inverse + g * GROUP, exponentiate(scores + g * GROUP, r, row));
+    weigh_values(a, r, scores, row, inverse);
 }
 
 static __attribute__((noinline)) void attend_1(const nlp_attention_args *a) {

@@ -31,8 +31,7 @@ typedef struct nlp_rows {
     const float *q_scales; /* [m] */
 } nlp_rows;
 
-/* out [m, n]. Must not alias the rows or the residual, except residual == out where both have the
- * same shape. Polls in steps of under 0.3 ms. One thread per call. */
+/* out [m, n]. Must not alias the rows or the residual. Polls in steps of under 0.3 ms. One thread per call. */
 nlp_status nlp_gemm(const nlp_kernels *kernels, const nlp_weight *weight, size_t m,
                     const nlp_rows *rows, const nlp_epilogue *epilogue /* NULL: store */,
                     float *out, nlp_poll *poll, nlp_error *err);

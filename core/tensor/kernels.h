@@ -64,17 +64,20 @@ typedef struct nlp_product {
     float *out;       /* [n_rows, n], row stride n */
 } nlp_product;
 
-/* LayerNorm of rows in place: y = (x - mean) / sqrt(var + eps) * gain + bias, two passes. With q:
- * also the quantised row of y * factors on the symmetric grid and its scale. */
-typedef struct nlp_layer_norm_args {
-    float *rows; /* [n_rows, width], replaced by y */
+/* Norms of rows: LayerNorm y = (x - mean) / sqrt(var + eps) * gain + bias in two passes, or with
+ * `rms` y = x / sqrt(mean(x^2) + eps) * gain. With q: also the quantised row of y * factors on the
+ * symmetric grid and its scale. */
+typedef struct nlp_norm_args {
+    const float *rows; /* [n_rows, width] */
+    float *out;        /* [n_rows, width] y; may be rows */
     size_t n_rows, width;
-    const float *gain, *bias; /* [width] */
+    bool rms;
+    const float *gain, *bias; /* [width]; bias is not used with rms */
     float eps;
     const float *factors; /* [width] of the next product; NULL: ones */
     uint8_t *q; /* [n_rows, width padded to 64], padding written as the zero point; NULL: none */
     float *q_scales; /* [n_rows] */
-} nlp_layer_norm_args;
+} nlp_norm_args;
 
 /* Rows to bytes, given the maxima that an epilogue left, lane-wise (row_max NULL: found here). The
  * rows already hold t. */
@@ -87,17 +90,25 @@ typedef struct nlp_quantise_args {
     float *q_scales; /* [n_rows] */
 } nlp_quantise_args;
 
-/* Full (unmasked) attention of one text and one head, a stripe of queries at a time. */
-#define NLP_STRIPE 64
+/* Attention of one text and one head, a stripe of queries at a time. A query at position p sees the
+ * keys p - before .. p + after; its score with key t is cap(q . k * scale + bias). Keys that a query
+ * does not see weigh exactly 0, so bits don't depend on the stripe that a query lies in. */
+#define NLP_STRIPE   64
+#define NLP_ALL_KEYS SIZE_MAX
 typedef struct nlp_attention_args {
-    const float *q, *k, *v; /* [n_tokens, head_dim], row stride `stride` floats */
-    size_t stride;
-    size_t n_tokens, head_dim;
-    size_t first_query, n_queries; /* the stripe: 1 .. NLP_STRIPE queries */
+    const float *q;     /* [n, head_dim], row stride `q_stride` floats */
+    const float *k, *v; /* [n_keys, head_dim], row stride `kv_stride` floats */
+    size_t q_stride, kv_stride;
+    size_t n_keys, head_dim;
+    size_t first_query, n_queries; /* the stripe: 1 .. NLP_STRIPE rows of q */
+    size_t position;               /* among the keys of q's row 0 */
+    size_t before, after;          /* NLP_ALL_KEYS: no limit; each query must see a key */
     float scale;                   /* 1 / sqrt(head_dim), or what the family says */
-    float *out;                    /* [n_tokens, head_dim], row stride out_stride */
+    float cap;                     /* cap * tanh(s / cap); 0: none */
+    const float *bias; /* [n_keys][NLP_STRIPE], by key and query of the stripe; or NULL */
+    float *out;        /* [n, head_dim], row stride out_stride */
     size_t out_stride;
-    float *scratch; /* attention_scratch_floats(n_tokens, head_dim), 64-byte aligned */
+    float *scratch; /* attention_scratch_floats(n_keys, head_dim), 64-byte aligned */
 } nlp_attention_args;
 
 typedef struct nlp_kernels {
@@ -107,11 +118,19 @@ typedef struct nlp_kernels {
     void (*product_f32)(const nlp_product *product);
     void (*product_i8)(const nlp_product *product);
 
-    void (*layer_norm)(const nlp_layer_norm_args *args);
+    void (*norm)(const nlp_norm_args *args);
     void (*quantise)(const nlp_quantise_args *args);
     /* x *= factors by column, in place: [n_rows, width]; the unfused way into a product */
     void (*scale_columns)(float *rows, size_t n_rows, size_t width, const float *factors);
-    size_t (*attention_scratch_floats)(size_t n_tokens, size_t head_dim);
+    /* gated FFN: rows [n_rows, 2 * width] of gate and up become [n_rows, width] of act(gate) * up,
+     * in place, behind each other */
+    void (*gate)(float *rows, size_t n_rows, size_t width, nlp_activation act);
+    /* rotary positions: the halves of the first 2 * n_pairs numbers of each head turn,
+     * (x, y) -> (x cos - y sin, y cos + x sin); heads lie head_dim apart */
+    void (*rotate)(float *heads, size_t n_heads, size_t head_dim, size_t n_pairs, const float *cos,
+                   const float *sin);
+    void (*cap)(float *x, size_t n, float limit); /* limit * tanh(x / limit), in place */
+    size_t (*attention_scratch_floats)(size_t n_keys, size_t head_dim);
     void (*attention)(const nlp_attention_args *args);
 
     void (*add)(float *x, const float *y, size_t n); /* x += y */

@@ -59,6 +59,11 @@ LANES_INLINE v16 v_tanh(v16 x) {
     return v_sub(one, v_div(v_set(2.0f), v_add(v_exp(v_add(held, held)), one)));
 }
 
+/* limit * tanh(x / limit): what scores and logits are held by. */
+LANES_INLINE v16 v_cap(v16 x, v16 limit) {
+    return v_mul(v_tanh(v_div(x, limit)), limit);
+}
+
 /* x * Phi(x): Phi - 1/2 = c * P(2c^2 / 5.6^2 - 1) with c = x held to -5.6 .. 5.6 and P of degree
  * 15, fitted for the smallest absolute error, 5.8e-7. No exp, no division. */
 LANES_INLINE v16 v_gelu_erf(v16 x) {

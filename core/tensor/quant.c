@@ -37,6 +37,11 @@ void nlp_pack_f32(const float *w, const float *bias, size_t k, size_t n, void *p
         }
 }
 
+void nlp_panel_row(const void *panels, size_t k, size_t j, float *out) {
+    const float *panel = (const float *)panels + j / NLP_PANEL * (k + F32_TRAILER) * NLP_PANEL;
+    for (size_t p = 0; p < k; p++) out[p] = panel[p * NLP_PANEL + j % NLP_PANEL];
+}
+
 /* ---- i8 ---- */
 
 /* Weight (column, p) in the product's own space: the input is multiplied by the factor, so the

@@ -17,6 +17,9 @@ nlp_status nlp_panels_bytes(nlp_dtype dtype, size_t k, size_t n, size_t *n_bytes
 /* panels: nlp_panels_bytes, 64-byte aligned. bias [n] or NULL. */
 void nlp_pack_f32(const float *w, const float *bias, size_t k, size_t n, void *panels);
 
+/* Column j of f32 panels as a row: out [k]. */
+void nlp_panel_row(const void *panels, size_t k, size_t j, float *out);
+
 typedef struct nlp_pack_i8_args {
     const float *w;    /* [n, k], the exact weights */
     const float *bias; /* [n] or NULL */

@@ -154,12 +154,13 @@ static void quantise(const nlp_quantise_args *a) {
     }
 }
 
-/* ---- LayerNorm ---- */
+/* ---- Norms ---- */
 
-/* One row in place; returns the largest |y * factor|. */
-LANES_INLINE float norm_row(const nlp_layer_norm_args *a, float *row) {
+/* gain * (x - mean) / deviation + bias; returns the largest |y * factor|. RMS norm has no mean and no
+ * bias. */
+LANES_INLINE float norm_row(const nlp_norm_args *a, const float *row, float *out, bool rms) {
     size_t width = a->width;
-    v16 mean = v_set(sum(row, width) / (float)width), squares = v_set(0), top = v_set(0);
+    v16 mean = v_set(rms ? 0 : sum(row, width) / (float)width), squares = v_set(0), top = v_set(0);
     EACH_LANES(i, live, width) {
         v16 d = v_sub(load_live(row + i, live), mean);
         squares = keep_tail(v_fma(d, d, squares), squares, live);
@@ -167,8 +168,9 @@ LANES_INLINE float norm_row(const nlp_layer_norm_args *a, float *row) {
     v16 inverse = v_set(1.0f / sqrtf(v_sum(squares) / (float)width + a->eps));
     EACH_LANES(i, live, width) {
         v16 d = v_mul(v_sub(load_live(row + i, live), mean), inverse);
-        v16 y = v_fma(d, load_live(a->gain + i, live), load_live(a->bias + i, live));
-        store_live(row + i, y, live);
+        v16 gain = load_live(a->gain + i, live);
+        v16 y = rms ? v_mul(d, gain) : v_fma(d, gain, load_live(a->bias + i, live));
+        store_live(out + i, y, live);
         if (!a->q) continue;
         v16 t = a->factors ? v_mul(y, load_live(a->factors + i, live)) : y;
         top = v_max_bits(top, live == 16 ? v_abs(t) : v_first(v_abs(t), v_set(0), live));
@@ -176,15 +178,44 @@ LANES_INLINE float norm_row(const nlp_layer_norm_args *a, float *row) {
     return v_top_bits(top);
 }
 
-static void layer_norm(const nlp_layer_norm_args *a) {
+static void norm(const nlp_norm_args *a) {
     size_t stride = padded_width(a->width);
     for (size_t r = 0; r < a->n_rows; r++) {
-        float *row = a->rows + r * a->width;
-        float top = norm_row(a, row);
+        const float *row = a->rows + r * a->width;
+        float *out = a->out + r * a->width;
+        float top = a->rms ? norm_row(a, row, out, true) : norm_row(a, row, out, false);
         if (!a->q) continue;
         float multiplier = multiplier_of(top, 127.0f, &a->q_scales[r]);
-        quantise_row(row, a->factors, a->width, multiplier, 128, a->q + r * stride);
+        quantise_row(out, a->factors, a->width, multiplier, 128, a->q + r * stride);
     }
+}
+
+/* ---- Gates and positions ---- */
+
+static void gate(float *rows, size_t n_rows, size_t width, nlp_activation act) {
+    for (size_t r = 0; r < n_rows; r++) {
+        const float *gate_row = rows + 2 * r * width, *up = gate_row + width;
+        float *out = rows + r * width;
+        EACH_LANES(i, live, width)
+        store_live(out + i,
+                   v_mul(v_activate(load_live(gate_row + i, live), act), load_live(up + i, live)),
+                   live);
+    }
+}
+
+static void rotate(float *heads, size_t n_heads, size_t head_dim, size_t n_pairs, const float *cos,
+                   const float *sin) {
+    for (size_t head = 0; head < n_heads; head++, heads += head_dim) EACH_LANES(i, live, n_pairs) {
+            v16 x = load_live(heads + i, live), y = load_live(heads + n_pairs + i, live);
+            v16 c = load_live(cos + i, live), s = load_live(sin + i, live);
+            store_live(heads + i, v_sub(v_mul(x, c), v_mul(y, s)), live);
+            store_live(heads + n_pairs + i, v_fma(y, c, v_mul(x, s)), live);
+        }
+}
+
+static void cap(float *x, size_t n, float limit) {
+    EACH_LANES(i, live, n)
+    store_live(x + i, v_cap(load_live(x + i, live), v_set(limit)), live);
 }
 
 /* ---- The table of this level ---- */
@@ -192,16 +223,19 @@ static void layer_norm(const nlp_layer_norm_args *a) {
 void NLP_LEVEL(product_f32)(const nlp_product *product);
 void NLP_LEVEL(product_i8)(const nlp_product *product);
 void NLP_LEVEL(attention)(const nlp_attention_args *args);
-size_t NLP_LEVEL(attention_scratch_floats)(size_t n_tokens, size_t head_dim);
+size_t NLP_LEVEL(attention_scratch_floats)(size_t n_keys, size_t head_dim);
 
 extern const nlp_kernels NLP_LEVEL(kernels);
 const nlp_kernels NLP_LEVEL(kernels) = {
     .name = LANES_NAME,
     .product_f32 = NLP_LEVEL(product_f32),
     .product_i8 = NLP_LEVEL(product_i8),
-    .layer_norm = layer_norm,
+    .norm = norm,
     .quantise = quantise,
     .scale_columns = scale_columns,
+    .gate = gate,
+    .rotate = rotate,
+    .cap = cap,
     .attention_scratch_floats = NLP_LEVEL(attention_scratch_floats),
     .attention = NLP_LEVEL(attention),
     .add = add,

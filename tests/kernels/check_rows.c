@@ -318,14 +318,15 @@ static void check_norm(size_t width) {
     for (size_t level = 0; (k = nlp_kernels_at(level)); level++) {
         guarded rows = guarded_copy(x, ROWS * width * sizeof *x);
         guarded q = guarded_bytes(ROWS * padded(width)), scales = guarded_bytes(ROWS * 4);
-        k->layer_norm(&(nlp_layer_norm_args){.rows = rows.at,
-                                             .n_rows = ROWS,
-                                             .width = width,
-                                             .gain = y,
-                                             .bias = bias,
-                                             .eps = 1e-5f,
-                                             .q = q.at,
-                                             .q_scales = scales.at});
+        k->norm(&(nlp_norm_args){.rows = rows.at,
+                                 .out = rows.at,
+                                 .n_rows = ROWS,
+                                 .width = width,
+                                 .gain = y,
+                                 .bias = bias,
+                                 .eps = 1e-5f,
+                                 .q = q.at,
+                                 .q_scales = scales.at});
         if (!level) memcpy(first, rows.at, rows.n_bytes);
         CHECK(!memcmp(first, rows.at, rows.n_bytes));
         for (size_t r = 0; r < ROWS; r++)
