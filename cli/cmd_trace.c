@@ -1,6 +1,6 @@
 /* cmd_trace.c: `nlp trace`: hidden states of every layer as safetensors, named as the test fixtures
  * name them: layer.N.K is the hidden state K of input N (0: behind the embedding norm), hidden.N
- * the last one. */
+ * the last one; of a decoder logits.N, and with --greedy the tokens that it writes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +11,7 @@ typedef struct trace {
     FILE *data; /* the tensors, before the header is known */
     size_t n_bytes, input;
     uint32_t n_layers;
+    long greedy; /* tokens to write; 0: none */
     bool failed;
 } trace;
 
@@ -28,6 +29,10 @@ static void on_point(void *context, const char *point, uint32_t layer, const flo
                      size_t n_rows, size_t width) {
     trace *t = context;
     char name[64];
+    if (!strcmp(point, "logits")) {
+        snprintf(name, sizeof name, "logits.%zu", t->input);
+        add_tensor(t, name, rows, n_rows, width);
+    }
     if (strcmp(point, "layer")) return;
     snprintf(name, sizeof name, "layer.%zu.%u", t->input, layer);
     add_tensor(t, name, rows, n_rows, width);
@@ -51,6 +56,29 @@ static int32_t *ids_of(cli *app, nlp_model *model, cli_record *record, size_t *n
     for (size_t i = 0; ids && i < *n; i++)
         ids[i] = (int32_t)result->outputs->cells[i * task->n_columns + 1].as.integer;
     return ids;
+}
+
+/* {"ids": [...], "gaps": [...]} of one input. */
+static int print_greedy(cli *app, nlp_model *model, const int32_t *ids, size_t n, size_t max_new) {
+    nlp_error err;
+    size_t n_made = 0;
+    int32_t *made = malloc(max_new * sizeof *made);
+    float *gaps = malloc(max_new * sizeof *gaps);
+    json_t *out = json_object(), *tokens = json_array(), *distances = json_array();
+    int status = CLI_DONE;
+    if (nlp_session_greedy(app->session, model, ids, n, &cli_stop, max_new, made, gaps, &n_made,
+                           &err) != NLP_OK)
+        status = cli_report(&err);
+    for (size_t i = 0; i < n_made; i++) {
+        json_array_append_new(tokens, json_integer(made[i]));
+        json_array_append_new(distances, json_real((double)gaps[i]));
+    }
+    json_object_set_new(out, "ids", tokens);
+    json_object_set_new(out, "gaps", distances);
+    cli_print_json(NULL, out);
+    free(made);
+    free(gaps);
+    return status;
 }
 
 static bool write_file(const char *path, const trace *t) {
@@ -82,6 +110,8 @@ static int trace_inputs(cli *app, nlp_model *model, trace *t) {
         else if (n && nlp_session_trace(app->session, model, ids, NULL, n, &cli_stop, on_point, t,
                                         &err) != NLP_OK)
             status = cli_report(&err);
+        if (status == CLI_DONE && n && t->greedy)
+            status = print_greedy(app, model, ids, n, (size_t)t->greedy);
         free(ids);
     }
     cli_input_close(input);
@@ -94,8 +124,11 @@ int cmd_trace(cli *app) {
         fputs("nlp: trace needs --out FILE\n", stderr);
         return CLI_USAGE;
     }
+    const char *greedy = cli_flag_value(app, "greedy");
+    long n_greedy = 0;
+    if (greedy && !cli_whole_number("greedy", greedy, 1, 4096, &n_greedy)) return CLI_USAGE;
     nlp_model *model = cli_open_model(app, app->model_name, nlp_task_find(app->engine, "tokens"));
-    trace t = {.header = json_object(), .data = tmpfile()};
+    trace t = {.header = json_object(), .data = tmpfile(), .greedy = n_greedy};
     int status = CLI_ENVIRONMENT;
     if (model && t.data) {
         nlp_model_info info = {.struct_size = sizeof info};

@@ -14,6 +14,7 @@ static const cli_flag classify_flags[] = {
 };
 static const cli_flag trace_flags[] = {
     {"out", "FILE", "the safetensors file to write"},
+    {"greedy", "N", "also the N most probable next tokens, a JSON line an input"},
     {0},
 };
 static const cli_flag fit_flags[] = {

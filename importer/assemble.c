@@ -50,8 +50,9 @@ static nlp_status write_norm(const assembly *a, const char *name, uint32_t width
     float *bias = plain(a, full, 1, width);
     if (!bias) return NLP_OK; /* a failure is sticky in the writer */
     memset(bias, 0, width * sizeof *bias);
-    if (s->form & NLP_FORM_NO_BIAS) return NLP_OK;
-    return assembly_read(a, norm_part(a, s, layer, per_layer, true), s->parts[0], width, 0, bias);
+    nlp_source_tensor *stored = norm_part(a, s, layer, per_layer, true);
+    if ((s->form & NLP_FORM_NO_BIAS) || (!stored && (s->form & NLP_FORM_ANY_BIAS))) return NLP_OK;
+    return assembly_read(a, stored, s->parts[0], width, 0, bias);
 }
 
 /* Words of an i8 pack: s8 with a scale a row. */
@@ -172,7 +173,7 @@ static nlp_status write_head(const assembly *a) {
     size_t d = a->config->spec.hidden_size, width = head->hidden_size ? head->hidden_size : d;
     if (!head->struct_size) return NLP_OK;
     if (head->hidden_size) NLP_TRY(write_head_linear(a, "hidden", s->hidden, NULL, width, d));
-    nlp_role_source norm = {"head.norm", {s->norm}, NLP_FORM_PLAIN, NULL};
+    nlp_role_source norm = {"head.norm", {s->norm}, NLP_FORM_PLAIN, NULL, NULL};
     if (head->norm && !norm_part(a, &norm, 0, false, true)) norm.form = NLP_FORM_NO_BIAS;
     if (head->norm) NLP_TRY(write_norm(a, "head.norm", (uint32_t)width, &norm, 0, false, false));
     const char *classifier = s->classifier;

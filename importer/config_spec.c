@@ -37,6 +37,28 @@ static nlp_status read_activation(const json_t *value, const char *key, uint32_t
                     "config.json: \"%s\" names an activation that nlp does not know", key);
 }
 
+nlp_status nlp_config_activation(const json_t *config, const char *key, uint32_t fallback,
+                                 uint32_t *out, nlp_error *err) {
+    const json_t *value = json_object_get(config, key);
+    *out = fallback;
+    return value && !json_is_null(value) ? read_activation(value, key, out, err) : NLP_OK;
+}
+
+nlp_status nlp_config_integer(const json_t *config, const char *key, int64_t fallback, int64_t min,
+                              int64_t max, int64_t *out, nlp_error *err) {
+    return nlp_json_integer(config, "config.json", key, fallback, min, max, out, err);
+}
+
+nlp_status nlp_config_boolean(const json_t *config, const char *key, bool fallback, bool *out,
+                              nlp_error *err) {
+    return nlp_json_boolean(config, "config.json", key, fallback, out, err);
+}
+
+nlp_status nlp_config_text(const json_t *config, const char *key, const char *fallback,
+                           const char **out, nlp_error *err) {
+    return nlp_json_text(config, "config.json", key, fallback, out, err);
+}
+
 static nlp_status read_number(const nlp_config_rule *rule, const json_t *value, const char *key,
                               void *field, nlp_error *err) {
     double number = json_number_value(value);

@@ -67,7 +67,8 @@ typedef struct nlp_role_source {
     /* tensors without ".weight"; several are one matrix, outputs behind each other */
     const char *parts[3];
     uint32_t form;
-    const char *bias; /* name of the bias where it is not the part's own */
+    const char *bias;     /* name of the bias where it is not the part's own */
+    const char *bias_key; /* of ANY_BIAS: the config's boolean that there is one */
 } nlp_role_source;
 
 /* Which layers have a window where the config has no `layer_types`. */
@@ -151,6 +152,15 @@ nlp_source_tensor *nlp_family_tensor(const nlp_family *family, const nlp_source 
 nlp_status nlp_config_read(const nlp_family *family, const nlp_stack_source *stack,
                            const json_t *config, nlp_arena *arena, nlp_stack_config *out,
                            nlp_error *err);
+/* Values of config.json for an `adapt`; errors name the key. */
+nlp_status nlp_config_integer(const json_t *config, const char *key, int64_t fallback, int64_t min,
+                              int64_t max, int64_t *out, nlp_error *err);
+nlp_status nlp_config_boolean(const json_t *config, const char *key, bool fallback, bool *out,
+                              nlp_error *err);
+nlp_status nlp_config_text(const json_t *config, const char *key, const char *fallback,
+                           const char **out, nlp_error *err);
+nlp_status nlp_config_activation(const json_t *config, const char *key, uint32_t fallback,
+                                 uint32_t *out, nlp_error *err);
 nlp_status nlp_config_spec(const nlp_family *family, const nlp_stack_source *stack,
                            const json_t *config, nlp_arch_spec *spec, nlp_error *err);
 nlp_status nlp_config_rope(const nlp_stack_source *stack, const json_t *config, nlp_arena *arena,

@@ -13,6 +13,7 @@ typedef struct nlp_model_folder {
     nlp_mem *mem;
     nlp_arena arena; /* texts */
     const char *path;
+    json_t *config;
     const nlp_family *family;
     nlp_stack_config stack, decoder; /* decoder: of a seq2seq */
     bool tied;                       /* tie_word_embeddings */

@@ -132,7 +132,8 @@ static nlp_status read_bias(const assembly *a, const nlp_role *role, const nlp_r
     if (s->form & NLP_FORM_NO_BIAS) return NLP_OK;
     const char *name = s->bias ? s->bias : s->parts[part];
     nlp_source_tensor *t = assembly_find(a, name, layer, role->per_layer, s->bias ? "" : ".bias");
-    if (!t && (s->form & NLP_FORM_ANY_BIAS)) return NLP_OK;
+    bool wanted = s->bias_key && json_is_true(json_object_get(a->folder->config, s->bias_key));
+    if (!t && (s->form & NLP_FORM_ANY_BIAS) && !wanted) return NLP_OK;
     if (!t)
         return nlp_fail(a->err, NLP_EINVAL, "the model has no tensor %s%s", name,
                         s->bias ? "" : ".bias");
@@ -164,6 +165,7 @@ nlp_status matrix_read(const assembly *a, const nlp_role *role, const nlp_role_s
     size_t n = nlp_size_of(&a->config->spec, role->rows),
            k = nlp_size_of(&a->config->spec, role->columns), n_parts = 0, row = 0;
     while (n_parts < 3 && s->parts[n_parts]) n_parts++;
+    if (role->rows == NLP_SIZE_UP && !a->config->spec.gated) n_parts = 1;
     NLP_TRY(matrix_alloc(a, m, n, k));
     for (size_t part = 0; part < n_parts; part++) {
         size_t rows = part_rows(a, role, n_parts, part);

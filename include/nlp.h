@@ -300,13 +300,21 @@ NLP_API nlp_status nlp_options_check(const nlp_task_spec *task, const nlp_option
                                      size_t n_options, nlp_error *err);
 
 /* Intermediate tensors of one encoder pass over given ids, in order: "layer" 0 .. L (0 is the
- * embedding output), "input" of each product by its name. rows is [n_rows, width], borrowed during
+ * embedding output), "input" of each product by its name; of a decoder "logits". rows is [n_rows, width], borrowed during
  * the callback. For tests and for the importer's calibration. type_ids may be NULL. */
 typedef void (*nlp_trace_fn)(void *context, const char *point, uint32_t layer, const float *rows,
                              size_t n_rows, size_t width);
 NLP_API nlp_status nlp_session_trace(nlp_session *session, nlp_model *model, const int32_t *ids,
                                      const uint8_t *type_ids, size_t n_ids, const nlp_stop *stop,
                                      nlp_trace_fn trace, void *context, nlp_error *err);
+
+/* The most probable continuation of given ids, step by step, for tests. ids: the prompt of a decoder
+ * or the source of a seq2seq. made and gaps [max_new]: the tokens (an end token included) and the
+ * distance between the two best scores of each step. NLP_EUNSUPPORTED where the model can't write.
+ */
+NLP_API nlp_status nlp_session_greedy(nlp_session *session, nlp_model *model, const int32_t *ids,
+                                      size_t n_ids, const nlp_stop *stop, size_t max_new,
+                                      int32_t *made, float *gaps, size_t *n_made, nlp_error *err);
 
 /* ---- Vectors
  *

@@ -41,7 +41,8 @@ struct nlp_model {
     nlp_arena arena; /* binding, labels, info texts */
     nlp_model *base; /* of a task pack; holds a reference */
     nlp_tokenizer *tokenizer;
-    nlp_stack *stack;
+    nlp_stack *stack, *decoder; /* decoder: of a seq2seq */
+    nlp_generation_spec generation;
     nlp_pooler pooler;
     nlp_head head;
     nlp_task_model task; /* the view that tasks get */

@@ -70,6 +70,32 @@ static nlp_status bind_labels(nlp_model *m, nlp_error *err) {
     return nlp_arena_status(&m->arena, err);
 }
 
+static bool ids_are_below(const uint32_t *ids, uint32_t n, uint32_t limit) {
+    for (uint32_t i = 0; i < n; i++)
+        if (ids[i] >= limit) return false;
+    return true;
+}
+
+/* A decoder with an output, or the two halves of a seq2seq. */
+static nlp_status bind_writer(nlp_model *m, nlp_error *err) {
+    nlp_generation_spec *g = &m->generation;
+    NLP_TRY(nlp_section_read(&m->pack, "generation", g, sizeof *g, err));
+    if (m->stack->spec.kind == NLP_KIND_SEQ2SEQ)
+        NLP_TRY(nlp_stack_bind(&m->pack, "decoder.", &m->arena, &m->decoder, err));
+    const nlp_stack *writer = m->decoder ? m->decoder : m->stack;
+    uint32_t n = writer->spec.n_outputs;
+    if (!n || !g->struct_size) return NLP_OK;
+    if (m->decoder && writer->spec.memory_width != m->stack->spec.hidden_size)
+        return nlp_fail(err, NLP_ECORRUPT, "the decoder sees %u numbers, the encoder gives %u",
+                        writer->spec.memory_width, m->stack->spec.hidden_size);
+    if (g->n_ends > 8 || g->n_suppressed > 7 || !ids_are_below(g->ends, g->n_ends, n) ||
+        !ids_are_below(g->suppressed, g->n_suppressed, n) || g->start > writer->spec.vocabulary ||
+        g->forced_first > n || g->forced_last > n)
+        return nlp_fail(err, NLP_ECORRUPT, "the pack's generation names an id that is not there");
+    m->task.writer = (nlp_writer){m->decoder ? m->stack : NULL, writer, g};
+    return NLP_OK;
+}
+
 /* Everything that a full pack says is checked against everything else here; running looks at
  * none of it again. */
 static nlp_status bind_full(nlp_model *m, nlp_error *err) {
@@ -85,7 +111,7 @@ static nlp_status bind_full(nlp_model *m, nlp_error *err) {
     NLP_TRY(nlp_head_bind(&m->pack, m->stack->spec.hidden_size, &m->head, err));
     m->task = (nlp_task_model){
         .tokenizer = m->tokenizer, .stack = m->stack, .pooler = &m->pooler, .pack = &m->pack};
-    return NLP_OK;
+    return bind_writer(m, err);
 }
 
 static nlp_status bind_task(nlp_model *m, nlp_error *err) {

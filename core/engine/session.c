@@ -229,6 +229,20 @@ static nlp_status check_ids(const nlp_stack *e, const int32_t *ids, const uint8_
     return NLP_OK;
 }
 
+/* Scores of the vocabulary at every place. */
+static nlp_status trace_logits(nlp_session *s, const nlp_stack *stack, const float *hidden,
+                               size_t n, const nlp_hooks *hooks, nlp_poll *poll, nlp_error *err) {
+    size_t d = stack->spec.hidden_size, n_outputs = stack->spec.n_outputs;
+    float *rows = NLP_PUSH(&s->scratch, float, n *d),
+          *logits = nlp_arena_push(&s->scratch, n, n_outputs * sizeof *logits);
+    void *scratch = nlp_arena_push(&s->scratch, nlp_output_scratch(stack, n), 1);
+    NLP_TRY(nlp_arena_status(&s->scratch, err));
+    memcpy(rows, hidden, n * d * sizeof *rows);
+    NLP_TRY(nlp_output_run(stack, s->engine->kernels, rows, n, logits, scratch, poll, err));
+    hooks->trace(hooks->trace_context, "logits", 0, logits, n, n_outputs);
+    return NLP_OK;
+}
+
 /* One text, no batch, no tokenizer: the ids are the caller's, so they are checked here. */
 nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *ids,
                              const uint8_t *type_ids, size_t n_ids, const nlp_stop *stop,
@@ -248,7 +262,30 @@ nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *id
     uint64_t saved = nlp_fp_enter();
     nlp_status status = nlp_transformer_run(e, s->engine->kernels, &unit, scratch, bytes, &hooks,
                                             &poll, &hidden, err);
+    if (status == NLP_OK && e->spec.n_outputs)
+        status = trace_logits(s, e, hidden, n_ids, &hooks, &poll, err);
     nlp_fp_restore(saved);
+    return status;
+}
+
+nlp_status nlp_session_greedy(nlp_session *s, nlp_model *model, const int32_t *ids, size_t n_ids,
+                              const nlp_stop *stop, size_t max_new, int32_t *made, float *gaps,
+                              size_t *n_made, nlp_error *err) {
+    nlp_poll poll = begin(s, stop);
+    const nlp_writer *writer = &model->task.writer;
+    nlp_greedy greedy = {.kernels = s->engine->kernels,
+                         .arena = &s->scratch,
+                         .poll = &poll,
+                         .max_new = max_new,
+                         .ids = made,
+                         .gaps = gaps};
+    if (!writer->decoder)
+        return nlp_fail(err, NLP_EUNSUPPORTED, "model %s does not write text", model->name);
+    NLP_TRY(check_ids(model->task.stack, ids, NULL, n_ids, err));
+    uint64_t saved = nlp_fp_enter();
+    nlp_status status = nlp_greedy_run(writer, ids, n_ids, &greedy, err);
+    nlp_fp_restore(saved);
+    *n_made = greedy.n;
     return status;
 }
 

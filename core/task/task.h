@@ -4,8 +4,8 @@
 #define NLP_TASK_TASK_H
 
 #include "base/workers.h"
+#include "model/greedy.h"
 #include "model/readout.h"
-#include "model/transformer.h"
 #include "nlp_plugin.h"
 #include "text/tokenizer.h"
 
@@ -14,6 +14,7 @@ typedef struct nlp_task_model {
     const char *name;
     const nlp_tokenizer *tokenizer; /* of the base for a task pack; so are stack and pooler */
     const nlp_stack *stack;
+    nlp_writer writer; /* decoder NULL: the model can't write */
     const nlp_pooler *pooler;
     const nlp_head *head;   /* spec.struct_size 0: none */
     const nlp_text *labels; /* [head->spec.n_labels] */

@@ -20,19 +20,20 @@ static const nlp_config_demand demands[] = {{"position_embedding_type", "absolut
                                             {NULL, NULL}};
 
 static const nlp_role_source roles[] = {
-    {"embedding.word", {"embeddings.word_embeddings"}, 0, NULL},
-    {"embedding.position", {"embeddings.position_embeddings"}, 0, NULL},
-    {"embedding.type", {"embeddings.token_type_embeddings"}, 0, NULL},
-    {"embedding.norm", {"embeddings.LayerNorm"}, 0, NULL},
+    {"embedding.word", {"embeddings.word_embeddings"}, 0, NULL, NULL},
+    {"embedding.position", {"embeddings.position_embeddings"}, 0, NULL, NULL},
+    {"embedding.type", {"embeddings.token_type_embeddings"}, 0, NULL, NULL},
+    {"embedding.norm", {"embeddings.LayerNorm"}, 0, NULL, NULL},
     {"attention.qkv",
      {"attention.self.query", "attention.self.key", "attention.self.value"},
      0,
+     NULL,
      NULL},
-    {"attention.out", {"attention.output.dense"}, 0, NULL},
-    {"attention.norm", {"attention.output.LayerNorm"}, 0, NULL},
-    {"ffn.up", {"intermediate.dense"}, 0, NULL},
-    {"ffn.down", {"output.dense"}, 0, NULL},
-    {"ffn.norm", {"output.LayerNorm"}, 0, NULL},
+    {"attention.out", {"attention.output.dense"}, 0, NULL, NULL},
+    {"attention.norm", {"attention.output.LayerNorm"}, 0, NULL, NULL},
+    {"ffn.up", {"intermediate.dense"}, 0, NULL, NULL},
+    {"ffn.down", {"output.dense"}, 0, NULL, NULL},
+    {"ffn.norm", {"output.LayerNorm"}, 0, NULL, NULL},
     {0},
 };
 
