@@ -108,7 +108,9 @@ static nlp_status run_singly(cli *app, batch *b, const cli_job *job) {
 
 /* A failing line is run again alone, so that it costs only itself. */
 static nlp_status run_batch(cli *app, batch *b, const cli_job *job) {
-    bool all_good = true; /* and alike: no record has options of its own */
+    /* and alike: no record has options of its own; --logits asks again for each, and the session holds
+     * one result */
+    bool all_good = !cli_flag_value(app, "logits");
     const nlp_result *result;
     nlp_error err;
     for (size_t i = 0; i < b->n; i++) {

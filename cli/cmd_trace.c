@@ -41,9 +41,20 @@ static void on_point(void *context, const char *point, uint32_t layer, const flo
     add_tensor(t, name, rows, n_rows, width);
 }
 
+/* {"ids": [...]} in place of a text. */
+static int32_t *given_ids(const json_t *list, size_t *n) {
+    *n = json_array_size(list);
+    int32_t *ids = malloc((*n + 1) * sizeof *ids);
+    for (size_t i = 0; ids && i < *n; i++)
+        ids[i] = (int32_t)json_integer_value(json_array_get(list, i));
+    return ids;
+}
+
 /* Ids of one input by the tokens task; the caller frees. */
 static int32_t *ids_of(cli *app, nlp_model *model, cli_record *record, size_t *n) {
     const nlp_task_spec *task = nlp_task_find(app->engine, "tokens");
+    const json_t *list = json_object_get(record->object, "ids");
+    if (json_is_array(list)) return given_ids(list, n);
     nlp_text text = cli_record_text(record, "text");
     const nlp_result *result;
     nlp_error err = record->problem;

@@ -131,6 +131,7 @@ static nlp_status write_stack(const assembly *a) {
     for (const nlp_role_source *s = a->source->roles; s->role; s++) {
         const nlp_role *role = nlp_role_find(s->role);
         if (!role) return nlp_fail(a->err, NLP_EINTERNAL, "there is no role %s", s->role);
+        if (assembly_computes_positions(a) && !strcmp(s->role, "embedding.position")) continue;
         if (!nlp_size_of(&a->config->spec, role->rows) ||
             !nlp_size_of(&a->config->spec, role->columns))
             continue;
@@ -185,7 +186,7 @@ static nlp_status write_head(const assembly *a) {
 }
 
 /* A Dense stage lies in a folder of its own: linear.weight, linear.bias. */
-static nlp_status write_dense(const assembly *a, uint32_t stage, size_t k) {
+static nlp_status write_dense(const assembly *a, uint32_t stage, size_t k, size_t *n) {
     char path[4096], name[32];
     nlp_source source;
     snprintf(path, sizeof path, "%s/%s", a->folder->path, a->folder->dense_folder[stage]);
@@ -200,6 +201,7 @@ static nlp_status write_dense(const assembly *a, uint32_t stage, size_t k) {
     if (status == NLP_OK) status = matrix_alloc(a, &m, (size_t)w->shape[0], k);
     if (status == NLP_OK) status = nlp_source_read(&source, w, m.w, NULL, a->err);
     if (status == NLP_OK && b) status = nlp_source_read(&source, b, m.bias, NULL, a->err);
+    *n = m.n;
     snprintf(name, sizeof name, "dense.%u", stage);
     if (status == NLP_OK) assembly_write_f32(a, name, &m);
     matrix_free(a, &m);
@@ -213,8 +215,7 @@ static nlp_status write_pipeline(const assembly *a) {
     if (!p->struct_size) return NLP_OK;
     for (uint32_t i = 0; i < p->n_stages; i++) {
         if (p->stages[i] != NLP_STAGE_DENSE) continue;
-        NLP_TRY(write_dense(a, i, width));
-        width = p->dims;
+        NLP_TRY(write_dense(a, i, width, &width));
     }
     nlp_pack_writer_section(a->writer, "pipeline", p, sizeof *p);
     return NLP_OK;
@@ -278,7 +279,7 @@ static nlp_status write_sources(const assembly *a) {
 
 static void write_texts(const assembly *a) {
     nlp_model_folder *f = a->folder;
-    for (uint32_t i = 0; i < f->head.n_labels; i++)
+    for (uint32_t i = 0; f->labels && i < f->head.n_labels; i++)
         nlp_pack_writer_string(a->writer, "labels", f->labels[i], strlen(f->labels[i]));
     for (uint32_t i = 0; i + 1 < f->n_prompts; i += 2)
         nlp_pack_writer_pair(a->writer, "prompts", f->prompts[i], f->prompts[i + 1]);

@@ -54,6 +54,9 @@ nlp_status quantise_i8_write(const assembly *a, uint32_t layer, size_t product,
 
 /* ---- computed_roles.c: tensors that no source holds ---- */
 
+/* A family's sinusoids are computed, unless the source has its table: then that is what the model was
+ * run with, rounded or not. */
+bool assembly_computes_positions(const assembly *a);
 /* Frequencies, sinusoids, relative biases and DeBERTa's relative keys, as the spec asks. */
 nlp_status computed_roles_write(const assembly *a);
 /* deberta_keys.c */

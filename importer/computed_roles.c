@@ -48,6 +48,11 @@ static void write_sinusoids(const assembly *a) {
         }
 }
 
+bool assembly_computes_positions(const assembly *a) {
+    const nlp_role_source *s = assembly_source(a, "embedding.position");
+    return a->source->sinusoid && !(s && assembly_find(a, s->parts[0], 0, false, ".weight"));
+}
+
 /* ---- T5's relative bias ---- */
 
 /* Bucket of a distance key - query (Raffel and others 2020, section 2.1, as T5's code has it). */
@@ -119,7 +124,7 @@ static void write_slopes(const assembly *a) {
 nlp_status computed_roles_write(const assembly *a) {
     const nlp_arch_spec *s = &a->config->spec;
     write_frequencies(a);
-    if (a->source->sinusoid) write_sinusoids(a);
+    if (assembly_computes_positions(a)) write_sinusoids(a);
     if (s->bias == NLP_BIAS_ALIBI) write_slopes(a);
     if (s->bias == NLP_BIAS_RELATIVE) NLP_TRY(write_relative_bias(a));
     return s->bias == NLP_BIAS_DISENTANGLED ? deberta_keys_write(a) : NLP_OK;

@@ -8,7 +8,7 @@ typedef struct layers {
     const nlp_stack_source *stack;
     const json_t *config;
     uint32_t n, window; /* window 0: none */
-    bool two_tables;
+    bool two_tables, both_ways;
     nlp_layer_spec *specs;
     nlp_error *err;
 } layers;
@@ -79,6 +79,8 @@ static nlp_status read_window(layers *l) {
             nlp_json_boolean(l->config, "config.json", "use_sliding_window", false, &on, l->err));
     NLP_TRY(nlp_json_integer(l->config, "config.json", w->key, 0, 0, 1 << 30, &size, l->err));
     l->window = on ? (uint32_t)size / (w->divisor ? w->divisor : 1) : 0;
+    /* EmbeddingGemma: a window meant for one side is halved where both are seen */
+    if (l->both_ways) l->window /= 2;
     return NLP_OK;
 }
 
@@ -120,6 +122,7 @@ nlp_status nlp_config_layers(const nlp_stack_source *stack, const json_t *config
     l.specs = NLP_PUSH_ZERO(arena, nlp_layer_spec, l.n);
     NLP_TRY(nlp_arena_status(arena, err));
     l.two_tables = stack->local_theta != 0;
+    l.both_ways = out->spec.kind == NLP_KIND_DECODER && !out->spec.causal;
     NLP_TRY(read_window(&l));
     if (l.window && json_is_array(json_object_get(config, "layer_types")))
         NLP_TRY(read_names(&l, "layer_types", "sliding_attention", "full_attention"));

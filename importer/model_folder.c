@@ -200,6 +200,7 @@ static void read_max_tokens(nlp_model_folder *f, const json_t *tokenizer_config)
     double limit = json_number_value(json_object_get(tokenizer_config, "model_max_length"));
     uint32_t positions = f->stack.spec.n_positions - f->stack.spec.position_offset;
     f->stack.spec.max_tokens = limit >= 3 && limit < positions ? (uint32_t)limit : positions;
+    f->decoder.spec.max_tokens = f->decoder.spec.n_positions - f->decoder.spec.position_offset;
 }
 
 /* ---- All of it ---- */

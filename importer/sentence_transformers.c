@@ -147,7 +147,6 @@ static nlp_status read_prompts(nlp_model_folder *f, nlp_error *err) {
 
 static nlp_status read_modules(nlp_model_folder *f, const json_t *modules, nlp_error *err) {
     f->pipeline.struct_size = sizeof f->pipeline;
-    f->pipeline.strip_text = 1;
     for (size_t i = 0; i < json_array_size(modules); i++)
         NLP_TRY(read_module(f, json_array_get(modules, i), err));
     if (!f->pipeline.pooling) return nlp_fail(err, NLP_EUNSUPPORTED, "modules.json has no pooling");

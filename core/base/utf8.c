@@ -158,3 +158,51 @@ uint8_t nlp_unicode_combining(uint32_t code_point) {
     if (code_point > 0x10FFFF) return 0;
     return (uint8_t)utf8proc_get_property((utf8proc_int32_t)code_point)->combining_class;
 }
+
+uint32_t nlp_unicode_compose(uint32_t first, uint32_t second) {
+    utf8proc_int32_t pair[2] = {(utf8proc_int32_t)first, (utf8proc_int32_t)second};
+    utf8proc_ssize_t n =
+        utf8proc_normalize_utf32(pair, 2, (utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+    return n == 1 ? (uint32_t)pair[0] : 0;
+}
+
+bool nlp_unicode_cluster_break(uint32_t before, uint32_t code_point, int32_t *state) {
+    return utf8proc_grapheme_break_stateful((utf8proc_int32_t)before, (utf8proc_int32_t)code_point,
+                                            state);
+}
+
+static utf8proc_category_t category_of(uint32_t code_point) {
+    return utf8proc_category((utf8proc_int32_t)code_point);
+}
+
+bool nlp_unicode_upper_case(uint32_t code_point) {
+    return category_of(code_point) == UTF8PROC_CATEGORY_LU;
+}
+bool nlp_unicode_title_case(uint32_t code_point) {
+    return category_of(code_point) == UTF8PROC_CATEGORY_LT;
+}
+bool nlp_unicode_lower_case(uint32_t code_point) {
+    return category_of(code_point) == UTF8PROC_CATEGORY_LL;
+}
+
+bool nlp_unicode_word(uint32_t c) {
+    switch (category_of(c)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC:
+        return true;
+    default:
+        break;
+    }
+    return c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) ||
+           (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) ||
+           (c >= 0x1F170 && c <= 0x1F189);
+}

@@ -45,5 +45,14 @@ size_t nlp_unicode_lower(uint32_t code_point, uint32_t out[3]);
 /* Full canonical decomposition of one code point (Hangul too), at most 18; returns their number. */
 size_t nlp_unicode_decompose(uint32_t code_point, bool compatibility, uint32_t out[18]);
 uint8_t nlp_unicode_combining(uint32_t code_point); /* canonical combining class */
+/* The primary composite of two code points, or 0 (Hangul too). */
+uint32_t nlp_unicode_compose(uint32_t first, uint32_t second);
+/* Whether a grapheme cluster (UAX 29) ends between two neighbours; *state begins as 0. */
+bool nlp_unicode_cluster_break(uint32_t before, uint32_t code_point, int32_t *state);
+bool nlp_unicode_upper_case(uint32_t code_point); /* Lu */
+bool nlp_unicode_title_case(uint32_t code_point); /* Lt */
+bool nlp_unicode_lower_case(uint32_t code_point); /* Ll */
+/* \\w: Alphabetic, marks, digits, connectors, joiners. */
+bool nlp_unicode_word(uint32_t code_point);
 
 #endif

@@ -85,7 +85,7 @@ typedef struct nlp_pooling_spec { /* section "pipeline" */
     uint32_t stages[NLP_MAX_STAGES];           /* NLP_STAGE_* */
     uint32_t stage_activation[NLP_MAX_STAGES]; /* nlp_activation of a Dense */
     uint32_t dims;                             /* of the final vector */
-    uint32_t strip_text, lower_text;
+    uint32_t reserved0, lower_text;
     uint32_t reserved[20];
 } nlp_pooling_spec;
 

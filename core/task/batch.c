@@ -58,29 +58,29 @@ static nlp_status read_prompt(nlp_task_call *call, prompt *p, nlp_error *err) {
     return NLP_OK;
 }
 
-/* Unicode white space at both ends, as the reference strips a text before it tokenizes. */
-static nlp_text strip(nlp_text text) {
-    uint32_t c;
-    while (text.n_bytes) {
-        size_t n = nlp_utf8_decode(text.bytes, text.n_bytes, &c);
-        if (!nlp_unicode_white_space(c)) break;
-        text.bytes += n, text.n_bytes -= n;
+/* Lower case of every character, as the reference does it before it tokenizes where the model's files
+ * say so. */
+static nlp_status lower(nlp_task_call *call, nlp_text *text, nlp_error *err) {
+    size_t room, n = 0;
+    if (nlp_mul_overflows(text->n_bytes, 3 * NLP_UTF8_MAX_BYTES, &room))
+        return nlp_fail(err, NLP_ELIMIT, "a text is too long");
+    char *out = NLP_PUSH(call->scratch, char, room);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    for (size_t at = 0; at < text->n_bytes;) {
+        uint32_t c, parts[3];
+        at += nlp_utf8_decode(text->bytes + at, text->n_bytes - at, &c);
+        size_t n_parts = nlp_unicode_lower(c, parts);
+        for (size_t i = 0; i < n_parts; i++) n += nlp_utf8_encode(parts[i], out + n);
     }
-    for (size_t at = text.n_bytes; at > 0; text.n_bytes = at) {
-        do at--;
-        while (at > 0 && ((uint8_t)text.bytes[at] & 0xC0) == 0x80);
-        nlp_utf8_decode(text.bytes + at, text.n_bytes - at, &c);
-        if (!nlp_unicode_white_space(c)) break;
-    }
-    return text;
+    *text = (nlp_text){out, n};
+    return nlp_poll_work(call->poll, 16 * n, err);
 }
 
-/* Prompt and text in one, as the reference does it: the text is stripped, then the prompt goes
- * before it. */
+/* Prompt and text in one, as the reference does it. */
 static nlp_status prepare(nlp_task_call *call, const prompt *p, nlp_text *text, nlp_error *err) {
     size_t total;
-    if (call->model->pooler->spec.strip_text) *text = strip(*text);
-    if (!p->text.n_bytes) return NLP_OK;
+    bool lowers = call->model->pooler->spec.lower_text;
+    if (!p->text.n_bytes) return lowers ? lower(call, text, err) : NLP_OK;
     if (nlp_add_overflows(p->text.n_bytes, text->n_bytes, &total))
         return nlp_fail(err, NLP_ELIMIT, "a text is too long");
     char *joined = NLP_PUSH(call->scratch, char, total);
@@ -88,7 +88,7 @@ static nlp_status prepare(nlp_task_call *call, const prompt *p, nlp_text *text, 
     memcpy(joined, p->text.bytes, p->text.n_bytes);
     if (text->n_bytes) memcpy(joined + p->text.n_bytes, text->bytes, text->n_bytes);
     *text = (nlp_text){joined, total};
-    return NLP_OK;
+    return lowers ? lower(call, text, err) : NLP_OK;
 }
 
 static nlp_status over_limit(size_t needs, uint32_t limit, nlp_error *err) {

@@ -36,6 +36,7 @@ static nlp_status read_out(const nlp_task_call *call, const nlp_window *window, 
         row = rest;
     }
     NLP_TRY(nlp_head_run(m->head, call->kernels, row, out, scratch, err));
+    memcpy(out + m->head->spec.n_labels, out, m->head->spec.n_labels * sizeof *out);
     if (!call->options->raw) nlp_head_scores(m->head, call->kernels, out);
     return NLP_OK;
 }
@@ -48,14 +49,20 @@ nlp_status nlp_task_scores(nlp_task_call *call, const nlp_text *texts, size_t n_
         nlp_hint(err, "name a classifier, or make one with nlp_fit");
         return NLP_EUNSUPPORTED;
     }
-    return nlp_task_encode(call, texts, n_texts, read_out, call->model->head->spec.n_labels, scores,
-                           outputs, err);
+    return nlp_task_encode(call, texts, n_texts, read_out, 2 * call->model->head->spec.n_labels,
+                           scores, outputs, err);
+}
+
+/* Scores that round to the same number are told apart by their logits, which stand behind them. */
+static bool is_better(const float *scores, uint32_t n, uint32_t a, uint32_t b) {
+    const float *logits = scores + n;
+    return scores[a] > scores[b] || (scores[a] == scores[b] && logits[a] > logits[b]);
 }
 
 static uint32_t best_of(const float *scores, uint32_t n) {
     uint32_t best = 0;
     for (uint32_t i = 1; i < n; i++)
-        if (scores[i] > scores[best]) best = i;
+        if (is_better(scores, n, i, best)) best = i;
     return best;
 }
 
@@ -70,7 +77,7 @@ static nlp_status run_scalar(nlp_task_call *call, const nlp_request *request, nl
     for (size_t i = 0; i < request->n_inputs; i++) {
         nlp_value *cell = nlp_task_row(call, &outputs[i], 1, 1);
         if (cell && outputs[i].status == NLP_OK)
-            put(call, scores + i * call->model->head->spec.n_labels, &outputs[i], cell);
+            put(call, scores + i * 2 * call->model->head->spec.n_labels, &outputs[i], cell);
     }
     return nlp_arena_status(call->arena, err);
 }
@@ -100,15 +107,13 @@ static nlp_status run_confidence(nlp_task_call *call, const nlp_request *request
 
 /* ---- classify_scores: a row a label, best first ---- */
 
-/* Insertion sort, stable: equal scores keep the order of the labels. */
-static void sort_rows(nlp_value *cells, uint32_t n) {
-    for (uint32_t i = 1; i < n; i++)
-        for (uint32_t j = i; j > 0 && cells[2 * j + 1].as.real > cells[2 * j - 1].as.real; j--) {
-            nlp_value row[2];
-            memcpy(row, cells + 2 * j, sizeof row);
-            memcpy(cells + 2 * j, cells + 2 * (j - 1), sizeof row);
-            memcpy(cells + 2 * (j - 1), row, sizeof row);
-        }
+/* Insertion sort, stable: equal ones keep the order of the labels. */
+static void sort_labels(const float *scores, uint32_t n, uint32_t *order) {
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t j = i;
+        for (; j > 0 && is_better(scores, n, i, order[j - 1]); j--) order[j] = order[j - 1];
+        order[j] = i;
+    }
 }
 
 static nlp_status run_scores(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
@@ -116,15 +121,19 @@ static nlp_status run_scores(nlp_task_call *call, const nlp_request *request, nl
     float *scores;
     NLP_TRY(nlp_task_scores(call, request->texts, request->n_inputs, &scores, outputs, err));
     uint32_t n = call->model->head->spec.n_labels;
+    uint32_t *order = NLP_PUSH(call->scratch, uint32_t, n);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
     for (size_t i = 0; i < request->n_inputs; i++) {
+        const float *row = scores + 2 * i * n;
         if (outputs[i].status != NLP_OK) continue;
         nlp_value *cells = nlp_task_row(call, &outputs[i], n, 2);
         NLP_TRY(nlp_arena_status(call->arena, err));
-        for (uint32_t label = 0; label < n; label++) {
-            cells[2 * label] = nlp_value_text(call->model->labels[label]);
-            cells[2 * label + 1] = nlp_value_real((double)scores[i * n + label]);
+        sort_labels(row, n, order);
+        for (uint32_t k = 0; k < n; k++) {
+            uint32_t label = call->options->raw ? k : order[k];
+            cells[2 * k] = nlp_value_text(call->model->labels[label]);
+            cells[2 * k + 1] = nlp_value_real((double)row[label]);
         }
-        if (!call->options->raw) sort_rows(cells, n);
     }
     return NLP_OK;
 }

@@ -135,8 +135,8 @@ nlp_status nlp_task_check_finite(const nlp_task_call *call, const float *rows, s
 /* Pooled vectors of texts by the options: [n_texts][*dims]. */
 nlp_status nlp_task_embed(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                           float **vectors, uint32_t *dims, nlp_output *outputs, nlp_error *err);
-/* Scores (or, with raw, logits) of a classifier: [n_texts][n_labels]. NLP_EUNSUPPORTED where the
- * model has no head. */
+/* Scores (or, with raw, logits) of a classifier, and its logits: [n_texts][2][n_labels].
+ * NLP_EUNSUPPORTED where the model has no head. */
 nlp_status nlp_task_scores(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                            float **scores, nlp_output *outputs, nlp_error *err);
 

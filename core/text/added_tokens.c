@@ -1,15 +1,52 @@
-/* added_tokens.c: tokens that are matched in the raw text before anything else ("[MASK]"), as the
- * reference does: leftmost, the longest of those that begin at one place. */
+/* added_tokens.c: tokens that are matched in the given text ("[MASK]") or in the normalised one before
+ * anything else, as the reference does: leftmost, the longest of those that begin at one place. */
 #include <string.h>
 
 #include "base/utf8.h"
 #include "text/tokenizer_parts.h"
 
-static const nlp_added_token *longest_at(const nlp_tokenizer *t, const char *text, size_t n_bytes) {
+/* Byte k of an added token, or -1 behind its end. */
+static int byte_of(const nlp_tokenizer *t, uint32_t index, size_t k) {
+    const nlp_added_token *a = &t->added[index];
+    return k < a->text_bytes ? (uint8_t)t->text[a->text_at + k] : -1;
+}
+
+/* In a sorted table: the range of tokens that begin like the text narrows byte by byte. */
+static const nlp_added_token *longest_sorted(const nlp_tokenizer *t, const char *text,
+                                             size_t n_bytes, uint32_t kind) {
     const nlp_added_token *best = NULL;
+    uint32_t first = 0, end = t->header.n_added;
+    for (size_t k = 0; k < n_bytes && first < end; k++) {
+        uint32_t low = first, high = end;
+        for (uint32_t top = end; low < top;) {
+            uint32_t mid = low + (top - low) / 2;
+            if (byte_of(t, mid, k) < (uint8_t)text[k])
+                low = mid + 1;
+            else
+                top = mid;
+        }
+        for (uint32_t bottom = low; bottom < high;) {
+            uint32_t mid = bottom + (high - bottom) / 2;
+            if (byte_of(t, mid, k) <= (uint8_t)text[k])
+                bottom = mid + 1;
+            else
+                high = mid;
+        }
+        first = low, end = high;
+        const nlp_added_token *a = first < end ? &t->added[first] : NULL;
+        if (a && a->text_bytes == k + 1 && (a->flags & NLP_ADDED_NORMALIZED) == kind) best = a;
+    }
+    return best;
+}
+
+static const nlp_added_token *longest_at(const nlp_tokenizer *t, const char *text, size_t n_bytes,
+                                         uint32_t kind) {
+    const nlp_added_token *best = NULL;
+    if (t->header.model != NLP_MODEL_WORDPIECE) return longest_sorted(t, text, n_bytes, kind);
     for (uint32_t i = 0; i < t->header.n_added; i++) {
         const nlp_added_token *a = &t->added[i];
-        if (a->text_bytes <= n_bytes && !memcmp(t->text + a->text_at, text, a->text_bytes) &&
+        if ((a->flags & NLP_ADDED_NORMALIZED) == kind && a->text_bytes <= n_bytes &&
+            !memcmp(t->text + a->text_at, text, a->text_bytes) &&
             (!best || a->text_bytes > best->text_bytes))
             best = a;
     }
@@ -62,13 +99,13 @@ static void strip(const char *text, size_t from, size_t n_bytes, uint32_t flags,
 
 /* Most bytes begin no added token, and a table of first bytes says so. */
 nlp_status added_token_find(const nlp_tokenizer *t, const nlp_text *text, size_t from,
-                            added_match *match, nlp_poll *poll, nlp_error *err) {
+                            uint32_t kind, added_match *match, nlp_poll *poll, nlp_error *err) {
     enum { POLL_BYTES = 1 << 16, WORK = 1 << 20 };
     *match = (added_match){0};
     for (size_t at = from; at < text->n_bytes; at++) {
         if ((at - from) % POLL_BYTES == POLL_BYTES - 1) NLP_TRY(nlp_poll_work(poll, WORK, err));
         if (!t->added_starts[(uint8_t)text->bytes[at]]) continue;
-        const nlp_added_token *token = longest_at(t, text->bytes + at, text->n_bytes - at);
+        const nlp_added_token *token = longest_at(t, text->bytes + at, text->n_bytes - at, kind);
         if (!token) continue;
         *match = (added_match){.start = at, .end = at + token->text_bytes, .token = token};
         bool alone = !(token->flags & NLP_ADDED_SINGLE_WORD) ||

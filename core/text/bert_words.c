@@ -8,7 +8,7 @@
 
 typedef struct splitter {
     const nlp_tokenizer *tokenizer;
-    word *word;
+    bert_word *word;
     token_list *tokens;
     bool failed; /* out of memory */
 } splitter;
@@ -21,7 +21,7 @@ static void end_word(splitter *s) {
 
 /* A word longer than the longest possible one is only counted; it will be unknown. */
 static void add_character(splitter *s, uint32_t code_point, size_t from, size_t to) {
-    word *w = s->word;
+    bert_word *w = s->word;
     size_t i = w->n_chars++;
     w->last_to = (uint32_t)to;
     if (i >= NLP_TOKENIZER_MAX_WORD) return;
@@ -54,7 +54,7 @@ static void split(splitter *s, uint32_t c, size_t from, size_t to) {
 }
 
 /* 2B920 is the reference's own slip for 2B820. */
-static bool is_chinese(uint32_t c) {
+bool unicode_is_chinese(uint32_t c) {
     return (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0x3400 && c <= 0x4DBF) ||
            (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
            (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
@@ -82,7 +82,7 @@ static void normalise(splitter *s, uint32_t c, size_t from, size_t to) {
         if (is_dropped(c)) return;
         if (nlp_unicode_white_space(c)) c = parts[0] = ' ';
     }
-    bool alone = (flags & NLP_TEXT_CHINESE) && is_chinese(c);
+    bool alone = (flags & NLP_TEXT_CHINESE) && unicode_is_chinese(c);
     if (alone) end_word(s);
     size_t n = flags & NLP_TEXT_STRIP_ACCENTS ? nlp_unicode_decompose(c, false, parts) : 1;
     for (size_t i = 0; i < n; i++) {
@@ -108,7 +108,7 @@ static void normalise_ascii(splitter *s, uint8_t c, size_t at) {
 
 /* Linear in the bytes, and polled: a megabyte of anything is some milliseconds. */
 nlp_status bert_words(const nlp_tokenizer *tokenizer, const char *text, size_t from, size_t to,
-                      word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err) {
+                      bert_word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err) {
     enum { POLL_BYTES = 4096, WORK_PER_BYTE = 64 };
     splitter s = {.tokenizer = tokenizer, .word = scratch, .tokens = tokens};
     scratch->n_chars = 0;

@@ -37,6 +37,13 @@ static nlp_status check_pieces(nlp_tokenizer *t, nlp_error *err) {
     return n_empty ? NLP_OK : corrupt(err, "its table is full");
 }
 
+static bool added_are_ordered(const nlp_tokenizer *t, uint32_t i) {
+    const nlp_added_token *a = &t->added[i - 1], *b = &t->added[i];
+    uint32_t n = a->text_bytes < b->text_bytes ? a->text_bytes : b->text_bytes;
+    int order = memcmp(t->text + a->text_at, t->text + b->text_at, n);
+    return order < 0 || (order == 0 && a->text_bytes <= b->text_bytes);
+}
+
 static nlp_status check_added(nlp_tokenizer *t, nlp_error *err) {
     for (uint32_t i = 0; i < t->header.n_added; i++) {
         const nlp_added_token *a = &t->added[i];
@@ -44,6 +51,9 @@ static nlp_status check_added(nlp_tokenizer *t, nlp_error *err) {
             a->text_bytes > t->header.text_bytes - a->text_at)
             return corrupt(err, "an added token lies out of place");
         t->added_starts[(uint8_t)t->text[a->text_at]] = true;
+        t->has_normalized = t->has_normalized || (a->flags & NLP_ADDED_NORMALIZED);
+        if (i && t->header.model != NLP_MODEL_WORDPIECE && !added_are_ordered(t, i))
+            return corrupt(err, "its added tokens are not sorted");
     }
     return NLP_OK;
 }
@@ -65,14 +75,16 @@ static nlp_status check_template(const nlp_tokenizer *t, const nlp_template_item
 /* Counts first: every size below is a product of them. */
 static nlp_status check_header(const nlp_tokenizer_header *h, nlp_error *err) {
     if (h->magic != NLP_TOKENIZER_MAGIC || h->version != NLP_TOKENIZER_VERSION ||
-        h->model != NLP_MODEL_WORDPIECE)
+        h->model < NLP_MODEL_WORDPIECE || h->model > NLP_MODEL_WORDLEVEL)
         return nlp_fail(err, NLP_EUNSUPPORTED,
                         "the pack's tokenizer is of a kind that this library does not know");
     if (!h->n_pieces || h->n_pieces > NLP_TOKENIZER_MAX_PIECES || !h->n_slots ||
         (h->n_slots & (h->n_slots - 1)) || h->n_slots > 4 * NLP_TOKENIZER_MAX_PIECES ||
         h->n_added > NLP_TOKENIZER_MAX_PIECES || h->n_single > 64 || h->n_pair > 64)
         return corrupt(err, "a count is not possible");
-    if (h->unknown_id >= h->n_pieces || (h->pad_id != NLP_NO_ID && h->pad_id >= h->n_pieces) ||
+    bool may_lack = h->unknown_id == NLP_NO_ID && h->model != NLP_MODEL_WORDPIECE;
+    if ((h->unknown_id >= h->n_pieces && !may_lack) ||
+        (h->pad_id != NLP_NO_ID && h->pad_id >= h->n_pieces) ||
         (h->mask_id != NLP_NO_ID && h->mask_id >= h->n_pieces) || !h->max_word ||
         h->max_word > NLP_TOKENIZER_MAX_WORD)
         return corrupt(err, "an id or limit is not possible");
@@ -100,7 +112,7 @@ static nlp_status open_tables(nlp_tokenizer *t, const void *blob, size_t n_bytes
     NLP_TRY(check_template(t, t->single, h->n_single, 1, &t->n_special_single, err));
     if (h->n_pair) NLP_TRY(check_template(t, t->pair, h->n_pair, 2, &t->n_special_pair, err));
     t->prefix_hash = nlp_piece_hash(NLP_PIECE_HASH_START, t->text + h->prefix_at, h->prefix_bytes);
-    return NLP_OK;
+    return h->model == NLP_MODEL_WORDPIECE ? NLP_OK : extension_open(t, blob, n_bytes, err);
 }
 
 nlp_status nlp_tokenizer_open(const void *blob, size_t n_bytes, nlp_mem *mem,
@@ -126,7 +138,8 @@ static int32_t id_or_none(uint32_t id) {
 }
 
 void nlp_tokenizer_get_info(const nlp_tokenizer *t, nlp_tokenizer_info *info) {
-    *info = (nlp_tokenizer_info){.model = "wordpiece",
+    static const char *const names[] = {"", "wordpiece", "bpe", "unigram", "wordlevel"};
+    *info = (nlp_tokenizer_info){.model = names[t->header.model],
                                  .vocabulary = t->header.n_pieces,
                                  .n_special_single = t->n_special_single,
                                  .n_special_pair = t->n_special_pair,
@@ -179,16 +192,161 @@ static nlp_status check_utf8(const nlp_text *text, nlp_poll *poll, nlp_error *er
     return NLP_OK;
 }
 
+/* ---- Pieces and words ---- */
+
+uint32_t piece_find(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {
+    uint64_t hash = nlp_piece_hash(NLP_PIECE_HASH_START, bytes, n_bytes);
+    uint32_t mask = t->header.n_slots - 1;
+    for (uint32_t slot = nlp_piece_slot(hash, t->header.n_slots); t->slots[slot];
+         slot = (slot + 1) & mask) {
+        uint32_t id = t->slots[slot] - 1, start = id ? t->piece_ends[id - 1] : 0;
+        if (t->piece_ends[id] - start == n_bytes && !memcmp(t->text + start, bytes, n_bytes))
+            return id;
+    }
+    return NLP_NO_ID;
+}
+
+uint32_t piece_find_bytes(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {
+    char key[2 * NLP_TOKENIZER_MAX_WORD + NLP_UTF8_MAX_BYTES];
+    size_t n = 0;
+    for (size_t i = 0; i < n_bytes; i++)
+        n += nlp_utf8_encode(nlp_byte_letter((uint8_t)bytes[i]), key + n);
+    return piece_find(t, key, n);
+}
+
+bool span_token(encoder *e, const span *word, size_t first, size_t end, uint32_t id) {
+    if (word->from) return token_push(e->tokens, id, word->from[first], word->to[end - 1]);
+    const uint8_t *bytes = (const uint8_t *)e->text;
+    size_t from = word->at + first, to = word->at + end;
+    while (from > word->at && (bytes[from] & 0xC0) == 0x80) from--;
+    while (to < word->at + word->n_bytes && (bytes[to] & 0xC0) == 0x80) to++;
+    return token_push(e->tokens, id, from, to);
+}
+
+nlp_status word_push(encoder *e, span word) {
+    if (e->tokenizer->header.model == NLP_MODEL_BPE) return bpe_push(e, word);
+    if (e->tokenizer->header.model == NLP_MODEL_UNIGRAM) return unigram_push(e, word);
+    uint32_t id = piece_find(e->tokenizer, word.bytes, word.n_bytes);
+    if (id == NLP_NO_ID) {
+        id = e->tokenizer->header.unknown_id;
+        e->tokens->n_unknown++;
+        if (id == NLP_NO_ID) return NLP_OK;
+    }
+    return span_token(e, &word, 0, word.n_bytes, id) ? NLP_OK
+                                                     : nlp_arena_status(e->tokens->arena, e->err);
+}
+
+/* ---- Texts of all models but WordPiece ---- */
+
+/* Added tokens that are matched in normalised text cut it once more. */
+static nlp_status encode_segment(encoder *e, size_t from, size_t to) {
+    span s;
+    added_match next = {0};
+    NLP_TRY(normalize_text(e, from, to, &s));
+    nlp_text text = {s.bytes, s.n_bytes};
+    for (size_t at = 0; e->tokenizer->has_normalized; at = next.end) {
+        NLP_TRY(added_token_find(e->tokenizer, &text, at, NLP_ADDED_NORMALIZED, &next, e->poll,
+                                 e->err));
+        NLP_TRY(split_text(e, span_part(s, at, next.token ? next.start : s.n_bytes)));
+        if (!next.token) return NLP_OK;
+        if (!span_token(e, &s, next.start, next.end, next.token->id))
+            return nlp_arena_status(e->tokens->arena, e->err);
+    }
+    return split_text(e, s);
+}
+
+/* Marian's ">>xxx<<" at the start of a text is a piece of its own; what stands behind it is the
+ * text. */
+static size_t language_code(encoder *e, const nlp_text *text, nlp_status *status) {
+    if (!e->tokenizer->extension.language_code || text->n_bytes < 5 || memcmp(text->bytes, ">>", 2))
+        return 0;
+    for (size_t i = text->n_bytes - 1; i > 2; i--) {
+        if (memcmp(text->bytes + i - 1, "<<", 2)) continue;
+        uint32_t id = piece_find(e->tokenizer, text->bytes, i + 1);
+        if (id == NLP_NO_ID) id = e->tokenizer->header.unknown_id;
+        if (!token_push(e->tokens, id, 0, i + 1))
+            *status = nlp_arena_status(e->tokens->arena, e->err);
+        return i + 1;
+    }
+    return 0;
+}
+
+static nlp_status encode_segments(encoder *e, const nlp_text *text) {
+    added_match next;
+    nlp_status status = NLP_OK;
+    size_t at = language_code(e, text, &status);
+    for (; status == NLP_OK; at = next.end) {
+        NLP_TRY(added_token_find(e->tokenizer, text, at, 0, &next, e->poll, e->err));
+        size_t end = next.token ? next.start : text->n_bytes;
+        if (end > at) NLP_TRY(encode_segment(e, at, end));
+        if (!next.token) return NLP_OK;
+        if (!token_push(e->tokens, next.token->id, next.start, next.end))
+            return nlp_arena_status(e->tokens->arena, e->err);
+        if (e->tokens->limit && e->tokens->n > e->tokens->limit) return NLP_OK;
+    }
+    return status;
+}
+
+/* White space at a piece's start (or end, read backwards): blanks are U+0120 in the byte alphabet. */
+static size_t blank_characters(nlp_text piece, bool backwards) {
+    size_t n = 0, at = backwards ? piece.n_bytes : 0;
+    while (backwards ? at > 0 : at < piece.n_bytes) {
+        uint32_t c;
+        size_t first = at;
+        if (backwards) do
+                first--;
+            while (first > 0 && ((uint8_t)piece.bytes[first] & 0xC0) == 0x80);
+        size_t n_bytes = nlp_utf8_decode(piece.bytes + first, piece.n_bytes - first, &c);
+        if (c != 0x120 && !nlp_unicode_white_space(c)) break;
+        at = backwards ? first : at + n_bytes;
+        n++;
+    }
+    return n;
+}
+
+/* ByteLevel's trim_offsets, as the reference's process_offsets does it. */
+static void trim_offsets(const nlp_tokenizer *t, token_list *l) {
+    bool keep_first = t->extension.flags & NLP_TOKENIZER_TRIM_FIRST;
+    for (size_t i = 0; i < l->n; i++) {
+        nlp_text piece = nlp_tokenizer_piece(t, l->ids[i]);
+        size_t before = blank_characters(piece, false), behind = blank_characters(piece, true);
+        if (before && keep_first && (!i || !l->start[i])) before--;
+        size_t start = l->start[i] + before;
+        l->start[i] = start < l->end[i] ? (uint32_t)start : l->end[i];
+        if (behind && l->end[i] >= behind) {
+            size_t end = l->end[i] - behind;
+            l->end[i] = end > l->start[i] ? (uint32_t)end : l->start[i];
+        }
+    }
+}
+
+static nlp_status encode_any(const nlp_tokenizer *t, const nlp_text *text, token_list *tokens,
+                             nlp_poll *poll, nlp_error *err) {
+    nlp_arena work;
+    nlp_arena_init(&work, tokens->arena->mem);
+    encoder e = {.tokenizer = t,
+                 .text = text->bytes,
+                 .tokens = tokens,
+                 .arena = &work,
+                 .poll = poll,
+                 .err = err};
+    nlp_status status = encode_segments(&e, text);
+    if (status == NLP_OK && (t->extension.flags & NLP_TOKENIZER_TRIM)) trim_offsets(t, tokens);
+    nlp_arena_deinit(&work);
+    return status;
+}
+
 /* Added tokens cut the text; between them words are found and split. */
-static nlp_status encode_text(const nlp_tokenizer *t, const nlp_text *text, word *scratch,
+static nlp_status encode_text(const nlp_tokenizer *t, const nlp_text *text, bert_word *scratch,
                               token_list *tokens, nlp_poll *poll, nlp_error *err) {
     added_match next;
     if (text->n_bytes > INT32_MAX)
         return nlp_fail(err, NLP_ELIMIT, "a text has %zu bytes, at most %d are possible",
                         text->n_bytes, INT32_MAX);
     NLP_TRY(check_utf8(text, poll, err));
+    if (t->header.model != NLP_MODEL_WORDPIECE) return encode_any(t, text, tokens, poll, err);
     for (size_t at = 0;; at = next.end) {
-        NLP_TRY(added_token_find(t, text, at, &next, poll, err));
+        NLP_TRY(added_token_find(t, text, at, 0, &next, poll, err));
         NLP_TRY(bert_words(t, text->bytes, at, next.token ? next.start : text->n_bytes, scratch,
                            tokens, poll, err));
         if (!next.token) return NLP_OK;
@@ -271,7 +429,7 @@ nlp_status nlp_tokenizer_encode(const nlp_tokenizer *t, const nlp_text *text, co
     static const nlp_encode_options defaults;
     const nlp_encode_options *o = options ? options : &defaults;
     token_list lists[2] = {{.arena = arena}, {.arena = arena}};
-    word *scratch = NLP_PUSH(arena, word, 1);
+    bert_word *scratch = NLP_PUSH(arena, bert_word, 1);
     NLP_TRY(nlp_arena_status(arena, err));
     if (pair && !t->header.n_pair)
         return nlp_fail(err, NLP_EUNSUPPORTED, "the model's tokenizer takes no pair of texts");

@@ -16,7 +16,18 @@ struct nlp_tokenizer {
     uint32_t longest_piece; /* bytes */
     uint64_t prefix_hash;
     uint32_t n_special_single, n_special_pair;
-    bool added_starts[256]; /* first bytes of added tokens */
+    bool added_starts[256];         /* first bytes of added tokens */
+    const nlp_added_token **sorted; /* [n_added] by their texts */
+    bool has_raw, has_normalized;   /* added tokens of either kind */
+    /* of all models but WordPiece */
+    nlp_tokenizer_extension extension;
+    const nlp_text_rule *normalizers, *splits;
+    const nlp_merge *merges;
+    const uint32_t *bytes, *map;
+    const nlp_trie_unit *trie;
+    const double *scores;
+    const uint8_t *kinds, *whole;
+    const uint8_t *charsmap;
 };
 
 /* Tokens of one text, growing in the call's arena; sticky failure there. */
@@ -35,26 +46,92 @@ bool token_push(token_list *list, uint32_t id, size_t start, size_t end);
 /* A normalised word: its bytes, and for each character where its bytes end and which bytes of the
  * text it came from. Characters beyond the capacity are counted, not kept: such a word is unknown
  * anyway. */
-typedef struct word {
+typedef struct bert_word {
     char bytes[4 * NLP_TOKENIZER_MAX_WORD];
     uint16_t ends[NLP_TOKENIZER_MAX_WORD];
     uint32_t from[NLP_TOKENIZER_MAX_WORD], to[NLP_TOKENIZER_MAX_WORD];
     size_t n_chars;
     uint32_t last_to; /* of the last character, kept or not */
-} word;
+} bert_word;
 
 /* bert_words.c: normalises and splits text[from .. to) and hands each word to wordpiece_push. */
 nlp_status bert_words(const nlp_tokenizer *tokenizer, const char *text, size_t from, size_t to,
-                      word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err);
+                      bert_word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err);
 /* wordpiece.c: the pieces of a word, or one unknown token. */
-bool wordpiece_push(const nlp_tokenizer *tokenizer, const word *word, token_list *tokens);
-/* added_tokens.c: the next added token at or after `from`; token NULL where there is none. Its span
- * includes the white space that it strips. */
+bool wordpiece_push(const nlp_tokenizer *tokenizer, const bert_word *word, token_list *tokens);
+/* A stretch of normalised text. Where `from` is NULL it is a stretch of the given text itself, whose
+ * byte 0 is byte `at` there; else byte i came from bytes from[i] .. to[i] of it. */
+typedef struct span {
+    const char *bytes;
+    size_t n_bytes;
+    const uint32_t *from, *to;
+    size_t at;
+} span;
+
+/* Characters of a text on their way through the normalisers. */
+typedef struct norm_char {
+    uint32_t code, from, to;
+} norm_char;
+
+/* What one call of the tokenizer works with; from the call's arena, reused from word to word. */
+typedef struct encoder {
+    const nlp_tokenizer *tokenizer;
+    const char *text; /* the given one */
+    token_list *tokens;
+    nlp_arena *arena;
+    nlp_poll *poll;
+    nlp_error *err;
+    struct bpe_work *bpe;
+    struct unigram_work *unigram;
+    char *meta_bytes; /* of Metaspace: a word with its blanks replaced */
+    uint32_t *meta_from, *meta_to;
+    size_t meta_capacity;
+} encoder;
+
+/* normalizer.c: text[from .. to) through the normalisers; *out is the text itself where they change
+ * nothing. */
+nlp_status normalize_text(encoder *e, size_t from, size_t to, span *out);
+/* charsmap.c: the first (shortest) or the longest entry at the start of bytes; NULL where there is
+ * none. *used: its length. The replacement is terminated. */
+const char *charsmap_find(const nlp_tokenizer *t, const char *bytes, size_t n_bytes, bool longest,
+                          size_t *used);
+bool charsmap_is_sound(const uint8_t *map, size_t n_bytes);
+/* spm_text.c: SentencePiece's normaliser over characters. */
+nlp_status spm_normalize(encoder *e, const nlp_text_rule *rule, norm_char **chars, size_t *n);
+/* pretokenizer.c: words of a normalised text go to the model. */
+nlp_status split_text(encoder *e, span text);
+/* scanner.c: end of the piece that begins at `at`; *is_match: false for what the pattern skips. */
+size_t scan_piece(uint32_t pattern, const char *bytes, size_t n_bytes, size_t at, bool *is_match);
+/* The models: pieces of one word. */
+nlp_status bpe_push(encoder *e, span word);
+nlp_status unigram_push(encoder *e, span word);
+nlp_status word_push(encoder *e, span word);
+
+/* Bytes first .. end - 1 of a span. */
+static inline span span_part(span s, size_t first, size_t end) {
+    return (span){.bytes = s.bytes + first,
+                  .n_bytes = end - first,
+                  .from = s.from ? s.from + first : NULL,
+                  .to = s.to ? s.to + first : NULL,
+                  .at = s.at + first};
+}
+/* A token over bytes first .. end - 1 of a word; false when out of memory. */
+bool span_token(encoder *e, const span *word, size_t first, size_t end, uint32_t id);
+/* The piece with this text, or NLP_NO_ID; of bytes: spelt in the byte alphabet. */
+uint32_t piece_find(const nlp_tokenizer *t, const char *bytes, size_t n_bytes);
+uint32_t piece_find_bytes(const nlp_tokenizer *t, const char *bytes, size_t n_bytes);
+/* 4E00 to 9FFF and its extensions, as BERT has them. */
+bool unicode_is_chinese(uint32_t code_point);
+/* extension.c: what stands behind the header of a tokenizer that is not WordPiece. */
+nlp_status extension_open(nlp_tokenizer *t, const void *blob, size_t n_bytes, nlp_error *err);
+
+/* added_tokens.c: the next added token of `kind` (NLP_ADDED_NORMALIZED or 0) at or after `from` in a
+ * text; token NULL where there is none. Its place includes the white space that it strips. */
 typedef struct added_match {
     size_t start, end;
     const nlp_added_token *token;
 } added_match;
 nlp_status added_token_find(const nlp_tokenizer *tokenizer, const nlp_text *text, size_t from,
-                            added_match *match, nlp_poll *poll, nlp_error *err);
+                            uint32_t kind, added_match *match, nlp_poll *poll, nlp_error *err);
 
 #endif

@@ -24,7 +24,8 @@ static uint32_t find_piece(const nlp_tokenizer *t, uint64_t hash, bool inside, c
 }
 
 /* The longest piece at character `first`; *next is the character behind it. */
-static uint32_t longest_piece(const nlp_tokenizer *t, const word *w, size_t first, size_t *next) {
+static uint32_t longest_piece(const nlp_tokenizer *t, const bert_word *w, size_t first,
+                              size_t *next) {
     uint64_t hashes[NLP_TOKENIZER_MAX_WORD];
     size_t begin = first ? w->ends[first - 1] : 0, last = first;
     uint64_t hash = first ? t->prefix_hash : NLP_PIECE_HASH_START;
@@ -44,7 +45,7 @@ static uint32_t longest_piece(const nlp_tokenizer *t, const word *w, size_t firs
     return NLP_NO_ID;
 }
 
-bool wordpiece_push(const nlp_tokenizer *t, const word *w, token_list *tokens) {
+bool wordpiece_push(const nlp_tokenizer *t, const bert_word *w, token_list *tokens) {
     size_t before = tokens->n;
     bool known = w->n_chars <= t->header.max_word;
     for (size_t at = 0, next = 0; known && at < w->n_chars; at = next) {
