@@ -302,8 +302,9 @@ static nlp_status fill_generation(nlp_model_folder *f, const json_t *own, nlp_er
 static nlp_status read_generation(nlp_model_folder *f, nlp_error *err) {
     json_t *own;
     nlp_stack_config *c = f->family->decoder ? &f->decoder : &f->stack;
-    if (f->stack.spec.kind == NLP_KIND_ENCODER || !writes(f)) return NLP_OK;
-    c->spec.n_outputs = c->spec.vocabulary;
+    bool seq2seq = f->stack.spec.kind == NLP_KIND_SEQ2SEQ; /* a classifier too starts its decoder */
+    if (f->stack.spec.kind == NLP_KIND_ENCODER || (!writes(f) && !seq2seq)) return NLP_OK;
+    if (writes(f)) c->spec.n_outputs = c->spec.vocabulary;
     NLP_TRY(nlp_model_folder_json(f, "generation_config.json", NLP_JSON_CONFIG_BYTES, &own, err));
     nlp_status status = fill_generation(f, own, err);
     json_decref(own);

@@ -83,8 +83,9 @@ static nlp_status bind_writer(nlp_model *m, nlp_error *err) {
     if (m->stack->spec.kind == NLP_KIND_SEQ2SEQ)
         NLP_TRY(nlp_stack_bind(&m->pack, "decoder.", &m->arena, &m->decoder, err));
     const nlp_stack *writer = m->decoder ? m->decoder : m->stack;
-    uint32_t n = writer->spec.n_outputs;
-    if (!n || !g->struct_size) return NLP_OK;
+    uint32_t n = writer->spec.vocabulary;
+    m->task.writer = (nlp_writer){m->decoder ? m->stack : NULL, writer, g};
+    if (!g->struct_size && !m->decoder && !writer->spec.n_outputs) return NLP_OK;
     if (m->decoder && writer->spec.memory_width != m->stack->spec.hidden_size)
         return nlp_fail(err, NLP_ECORRUPT, "the decoder sees %u numbers, the encoder gives %u",
                         writer->spec.memory_width, m->stack->spec.hidden_size);
@@ -92,7 +93,6 @@ static nlp_status bind_writer(nlp_model *m, nlp_error *err) {
         !ids_are_below(g->suppressed, g->n_suppressed, n) || g->start > writer->spec.vocabulary ||
         g->forced_first > n || g->forced_last > n)
         return nlp_fail(err, NLP_ECORRUPT, "the pack's generation names an id that is not there");
-    m->task.writer = (nlp_writer){m->decoder ? m->stack : NULL, writer, g};
     return NLP_OK;
 }
 

@@ -243,6 +243,26 @@ static nlp_status trace_logits(nlp_session *s, const nlp_stack *stack, const flo
     return NLP_OK;
 }
 
+/* Of a seq2seq: the scores of the first token that it would write. */
+static nlp_status trace_first_logits(nlp_session *s, const nlp_writer *writer, const int32_t *ids,
+                                     size_t n, const nlp_hooks *hooks, nlp_poll *poll,
+                                     nlp_error *err) {
+    size_t n_outputs = writer->decoder->spec.n_outputs;
+    int32_t made;
+    float *logits = NLP_PUSH(&s->scratch, float, n_outputs);
+    nlp_greedy greedy = {.kernels = s->engine->kernels,
+                         .arena = &s->scratch,
+                         .poll = poll,
+                         .max_new = 1,
+                         .ids = &made,
+                         .first_logits = logits};
+    NLP_TRY(nlp_arena_status(&s->scratch, err));
+    if (!n_outputs) return NLP_OK;
+    NLP_TRY(nlp_greedy_run(writer, ids, n, &greedy, err));
+    hooks->trace(hooks->trace_context, "logits", 0, logits, 1, n_outputs);
+    return NLP_OK;
+}
+
 /* One text, no batch, no tokenizer: the ids are the caller's, so they are checked here. */
 nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *ids,
                              const uint8_t *type_ids, size_t n_ids, const nlp_stop *stop,
@@ -264,6 +284,8 @@ nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *id
                                             &poll, &hidden, err);
     if (status == NLP_OK && e->spec.n_outputs)
         status = trace_logits(s, e, hidden, n_ids, &hooks, &poll, err);
+    else if (status == NLP_OK && model->task.writer.encoder)
+        status = trace_first_logits(s, &model->task.writer, ids, n_ids, &hooks, &poll, err);
     nlp_fp_restore(saved);
     return status;
 }
@@ -279,7 +301,7 @@ nlp_status nlp_session_greedy(nlp_session *s, nlp_model *model, const int32_t *i
                          .max_new = max_new,
                          .ids = made,
                          .gaps = gaps};
-    if (!writer->decoder)
+    if (!writer->decoder || !writer->decoder->spec.n_outputs)
         return nlp_fail(err, NLP_EUNSUPPORTED, "model %s does not write text", model->name);
     NLP_TRY(check_ids(model->task.stack, ids, NULL, n_ids, err));
     uint64_t saved = nlp_fp_enter();

@@ -151,3 +151,24 @@ nlp_status nlp_greedy_run(const nlp_writer *writer, const int32_t *ids, size_t n
     NLP_TRY(writer->encoder ? prepare(&r, &start, 1) : prepare(&r, ids, n_ids));
     return write(&r);
 }
+
+nlp_status nlp_shifted_states(const nlp_writer *writer, const nlp_kernels *kernels,
+                              const int32_t *ids, size_t n_ids, const float *hidden,
+                              nlp_arena *arena, nlp_poll *poll, const float **out, nlp_error *err) {
+    const nlp_stack *d = writer->decoder;
+    size_t bytes;
+    uint32_t length = (uint32_t)n_ids;
+    nlp_memory memory = {.n_tokens = n_ids};
+    NLP_TRY(nlp_transformer_plan(d, n_ids, n_ids, n_ids, &bytes, err));
+    int32_t *shifted = NLP_PUSH(arena, int32_t, n_ids);
+    void *scratch = nlp_arena_push(arena, bytes, 1),
+         *more = nlp_arena_push(arena, nlp_memory_scratch(d, n_ids), 1);
+    float *rows = NLP_PUSH(arena, float, nlp_memory_floats(d, n_ids));
+    NLP_TRY(nlp_arena_status(arena, err));
+    shifted[0] = (int32_t)writer->generation->start - 1;
+    memcpy(shifted + 1, ids, (n_ids - 1) * sizeof *ids);
+    NLP_TRY(nlp_memory_make(d, kernels, hidden, &memory, rows, more, poll, err));
+    nlp_unit unit = {
+        .ids = shifted, .lengths = &length, .n_texts = 1, .n_tokens = n_ids, .memories = &memory};
+    return nlp_transformer_run(d, kernels, &unit, scratch, bytes, NULL, poll, out, err);
+}

@@ -27,4 +27,11 @@ typedef struct nlp_greedy {
 nlp_status nlp_greedy_run(const nlp_writer *writer, const int32_t *ids, size_t n_ids,
                           nlp_greedy *greedy, nlp_error *err);
 
+/* Last hidden states of the decoder where it reads the source itself, shifted by its start token: what
+ * a seq2seq's classifier stands on. hidden [n_ids, memory_width]: of the encoder; out: [n_ids,
+ * hidden_size], inside the arena. */
+nlp_status nlp_shifted_states(const nlp_writer *writer, const nlp_kernels *kernels,
+                              const int32_t *ids, size_t n_ids, const float *hidden,
+                              nlp_arena *arena, nlp_poll *poll, const float **out, nlp_error *err);
+
 #endif

@@ -212,6 +212,12 @@ static size_t rounded(size_t n) {
     return (n + 63) & ~(size_t)63;
 }
 
+/* A seq2seq's readout allocates, so it has one thread. */
+static uint32_t threads_of(const nlp_task_call *call, size_t n_units) {
+    if (call->model->writer.encoder) return 1;
+    return call->threads < n_units ? call->threads : (uint32_t)n_units;
+}
+
 /* Scratch of one thread: the encoder's, ids, types, lengths, and the readout's. */
 static nlp_status plan_pass(pass *p, size_t n_units, nlp_error *err) {
     size_t longest_text = 0;
@@ -229,7 +235,7 @@ static nlp_status plan_pass(pass *p, size_t n_units, nlp_error *err) {
     p->scratch_bytes = p->model_bytes + rounded(p->longest_unit * sizeof(int32_t)) +
                        rounded(p->longest_unit) + rounded(p->most_windows * sizeof(uint32_t)) +
                        rounded(2 * readout);
-    uint32_t threads = p->call->threads < n_units ? p->call->threads : (uint32_t)n_units;
+    uint32_t threads = threads_of(p->call, n_units);
     p->scratch = nlp_arena_push(p->call->scratch, threads, p->scratch_bytes);
     p->errors = NLP_PUSH_ZERO(p->call->scratch, nlp_error, threads);
     return nlp_arena_status(p->call->scratch, err);
@@ -285,7 +291,7 @@ static nlp_status run_unit(void *context, uint32_t part, uint32_t thread) {
 
 /* The status is that of the lowest failing unit, whichever thread was faster. */
 static nlp_status run_pass(pass *p, size_t n_units, nlp_error *err) {
-    uint32_t threads = p->call->threads < n_units ? p->call->threads : (uint32_t)n_units;
+    uint32_t threads = threads_of(p->call, n_units);
     nlp_status status = nlp_workers_run(p->call->workers, threads, (uint32_t)n_units, run_unit, p,
                                         p->call->poll, err);
     for (uint32_t i = 0; status != NLP_OK && i < threads; i++)

@@ -20,6 +20,26 @@ static const nlp_option_spec scores_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPT
 
 /* ---- Scores ---- */
 
+/* A seq2seq classifies by its decoder's state: the source goes to both halves. Such models run on one
+ * thread (batch.c), so memory may come from the call's allocator. */
+static nlp_status read_decoder(const nlp_task_call *call, const nlp_window *window,
+                               const float *hidden, float *row, nlp_error *err) {
+    const nlp_task_model *m = call->model;
+    nlp_arena arena;
+    const float *states;
+    size_t width = m->writer.decoder->spec.hidden_size;
+    nlp_arena_init(&arena, call->scratch->mem);
+    nlp_status status = nlp_shifted_states(&m->writer, call->kernels, window->ids, window->n_tokens,
+                                           hidden, &arena, call->poll, &states, err);
+    if (status == NLP_OK) {
+        const float *read =
+            nlp_head_row(m->head, call->kernels, states, window->n_tokens, width, row);
+        if (read != row) memcpy(row, read, width * sizeof *row);
+    }
+    nlp_arena_deinit(&arena);
+    return status;
+}
+
 /* Of one text: its row of class scores. */
 static nlp_status read_out(const nlp_task_call *call, const nlp_window *window, const float *hidden,
                            float *out, float *scratch, nlp_error *err) {
@@ -27,7 +47,10 @@ static nlp_status read_out(const nlp_task_call *call, const nlp_window *window, 
     uint32_t hidden_size = m->stack->spec.hidden_size;
     const float *row = hidden;
     float *rest = scratch + nlp_readout_scratch_floats(m->pooler, m->head, hidden_size);
-    if (m->head->spec.head == NLP_HEAD_SEQUENCE) {
+    if (m->head->spec.head == NLP_HEAD_SEQUENCE && m->writer.encoder) {
+        NLP_TRY(read_decoder(call, window, hidden, rest, err));
+        row = rest;
+    } else if (m->head->spec.head == NLP_HEAD_SEQUENCE) {
         row = nlp_head_row(m->head, call->kernels, hidden, window->n_tokens, hidden_size, rest);
     } else {
         nlp_pool_options options = {.n_prompt_tokens = window->n_prompt_tokens};

@@ -14,7 +14,7 @@ typedef struct nlp_task_model {
     const char *name;
     const nlp_tokenizer *tokenizer; /* of the base for a task pack; so are stack and pooler */
     const nlp_stack *stack;
-    nlp_writer writer; /* decoder NULL: the model can't write */
+    nlp_writer writer; /* the model can write where its decoder has outputs */
     const nlp_pooler *pooler;
     const nlp_head *head;   /* spec.struct_size 0: none */
     const nlp_text *labels; /* [head->spec.n_labels] */

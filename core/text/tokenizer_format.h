@@ -48,11 +48,11 @@ enum {                         /* normalisers, in the order of the table; a and 
        NLP_NORMALIZE_FORM = 1, /* flags: NLP_FORM_* */
        NLP_NORMALIZE_LOWER = 2,
        NLP_NORMALIZE_STRIP_ACCENTS = 3, /* flags: 1 all marks; else nonspacing ones */
-       NLP_NORMALIZE_STRIP = 4,    /* flags: 1 left, 2 right */
-       NLP_NORMALIZE_REPLACE = 5,  /* a by b */
-       NLP_NORMALIZE_RUNS = 6,     /* two or more of a by b */
-       NLP_NORMALIZE_PREPEND = 7,  /* a, unless the text is empty */
-       NLP_NORMALIZE_CHARSMAP = 8, /* as the reference's tokenizers apply it */
+       NLP_NORMALIZE_STRIP = 4,         /* flags: 1 left, 2 right */
+       NLP_NORMALIZE_REPLACE = 5,       /* a by b */
+       NLP_NORMALIZE_RUNS = 6,          /* two or more of a by b */
+       NLP_NORMALIZE_PREPEND = 7,       /* a, unless the text is empty */
+       NLP_NORMALIZE_CHARSMAP = 8,      /* as the reference's tokenizers apply it */
        NLP_NORMALIZE_NMT = 9,
        NLP_NORMALIZE_CLEAN = 10,   /* BERT's: controls dropped, white space to blanks */
        NLP_NORMALIZE_CHINESE = 11, /* BERT's: blanks around Chinese characters */

@@ -21,11 +21,14 @@ static nlp_status adapt(const json_t *config, nlp_stack_config *c, nlp_error *er
 }
 
 /* A tied output takes the hidden state divided by the root of its width: by a key of its own in newer
- * configs, in older ones by the tie itself. */
+ * configs, in older ones by the tie itself; mT5 never scales. */
 static nlp_status adapt_decoder(const json_t *config, nlp_stack_config *c, nlp_error *err) {
     bool tied, scaled;
+    const char *type;
     NLP_TRY(adapt(config, c, err));
     NLP_TRY(nlp_config_boolean(config, "tie_word_embeddings", true, &tied, err));
+    NLP_TRY(nlp_config_text(config, "model_type", "", &type, err));
+    if (!strcmp(type, "mt5")) tied = false;
     NLP_TRY(nlp_config_boolean(config, "scale_decoder_outputs", tied, &scaled, err));
     c->spec.memory_width = c->spec.hidden_size;
     if (scaled) c->spec.output_scale = (float)(1 / sqrt((double)c->spec.hidden_size));
