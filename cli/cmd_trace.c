@@ -72,23 +72,22 @@ static int32_t *ids_of(cli *app, nlp_model *model, cli_record *record, size_t *n
 /* {"ids": [...], "gaps": [...]} of one input. */
 static int print_greedy(cli *app, nlp_model *model, const int32_t *ids, size_t n, size_t max_new) {
     nlp_error err;
-    size_t n_made = 0;
-    int32_t *made = malloc(max_new * sizeof *made);
-    float *gaps = malloc(max_new * sizeof *gaps);
+    nlp_continuation c = {.ids = ids, .n_ids = n, .max_new = max_new};
+    c.made = malloc(max_new * sizeof *c.made);
+    c.gaps = malloc(max_new * sizeof *c.gaps);
     json_t *out = json_object(), *tokens = json_array(), *distances = json_array();
     int status = CLI_DONE;
-    if (nlp_session_greedy(app->session, model, ids, n, &cli_stop, max_new, made, gaps, &n_made,
-                           &err) != NLP_OK)
+    if (nlp_session_continue(app->session, model, &c, &cli_stop, &err) != NLP_OK)
         status = cli_report(&err);
-    for (size_t i = 0; i < n_made; i++) {
-        json_array_append_new(tokens, json_integer(made[i]));
-        json_array_append_new(distances, json_real((double)gaps[i]));
+    for (size_t i = 0; i < c.n_made; i++) {
+        json_array_append_new(tokens, json_integer(c.made[i]));
+        json_array_append_new(distances, json_real((double)c.gaps[i]));
     }
     json_object_set_new(out, "ids", tokens);
     json_object_set_new(out, "gaps", distances);
     cli_print_json(NULL, out);
-    free(made);
-    free(gaps);
+    free(c.made);
+    free(c.gaps);
     return status;
 }
 

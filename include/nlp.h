@@ -308,13 +308,18 @@ NLP_API nlp_status nlp_session_trace(nlp_session *session, nlp_model *model, con
                                      const uint8_t *type_ids, size_t n_ids, const nlp_stop *stop,
                                      nlp_trace_fn trace, void *context, nlp_error *err);
 
-/* The most probable continuation of given ids, step by step, for tests. ids: the prompt of a decoder
- * or the source of a seq2seq. made and gaps [max_new]: the tokens (an end token included) and the
- * distance between the two best scores of each step. NLP_EUNSUPPORTED where the model can't write.
- */
-NLP_API nlp_status nlp_session_greedy(nlp_session *session, nlp_model *model, const int32_t *ids,
-                                      size_t n_ids, const nlp_stop *stop, size_t max_new,
-                                      int32_t *made, float *gaps, size_t *n_made, nlp_error *err);
+/* The most probable continuation of given ids, step by step, for tests. NLP_EUNSUPPORTED where the
+ * model can't write. */
+typedef struct nlp_continuation {
+    const int32_t *ids; /* [n_ids] the prompt of a decoder, or the source of a seq2seq */
+    size_t n_ids, max_new;
+    int32_t *made; /* [max_new] tokens, an end token included */
+    float *gaps;   /* [max_new] distance between the two best scores of each step */
+    size_t n_made;
+} nlp_continuation;
+NLP_API nlp_status nlp_session_continue(nlp_session *session, nlp_model *model,
+                                        nlp_continuation *continuation, const nlp_stop *stop,
+                                        nlp_error *err);
 
 /* ---- Vectors
  *

@@ -290,24 +290,23 @@ nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *id
     return status;
 }
 
-nlp_status nlp_session_greedy(nlp_session *s, nlp_model *model, const int32_t *ids, size_t n_ids,
-                              const nlp_stop *stop, size_t max_new, int32_t *made, float *gaps,
-                              size_t *n_made, nlp_error *err) {
+nlp_status nlp_session_continue(nlp_session *s, nlp_model *model, nlp_continuation *c,
+                                const nlp_stop *stop, nlp_error *err) {
     nlp_poll poll = begin(s, stop);
     const nlp_writer *writer = &model->task.writer;
     nlp_greedy greedy = {.kernels = s->engine->kernels,
                          .arena = &s->scratch,
                          .poll = &poll,
-                         .max_new = max_new,
-                         .ids = made,
-                         .gaps = gaps};
+                         .max_new = c->max_new,
+                         .ids = c->made,
+                         .gaps = c->gaps};
     if (!writer->decoder || !writer->decoder->spec.n_outputs)
         return nlp_fail(err, NLP_EUNSUPPORTED, "model %s does not write text", model->name);
-    NLP_TRY(check_ids(model->task.stack, ids, NULL, n_ids, err));
+    NLP_TRY(check_ids(model->task.stack, c->ids, NULL, c->n_ids, err));
     uint64_t saved = nlp_fp_enter();
-    nlp_status status = nlp_greedy_run(writer, ids, n_ids, &greedy, err);
+    nlp_status status = nlp_greedy_run(writer, c->ids, c->n_ids, &greedy, err);
     nlp_fp_restore(saved);
-    *n_made = greedy.n;
+    c->n_made = greedy.n;
     return status;
 }
 
