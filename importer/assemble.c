@@ -7,6 +7,7 @@
 
 #include "assembly.h"
 #include "nn/pooling.h"
+#include "safetensors.h"
 #include "tensor/quant.h"
 
 /* ---- Writing ---- */
@@ -190,7 +191,8 @@ static nlp_status write_dense(const assembly *a, uint32_t stage, size_t k, size_
     char path[4096], name[32];
     nlp_source source;
     snprintf(path, sizeof path, "%s/%s", a->folder->path, a->folder->dense_folder[stage]);
-    nlp_status status = nlp_safetensors_open(&source, a->folder->mem, path, a->err);
+    nlp_source_init(&source, a->folder->mem);
+    nlp_status status = nlp_safetensors_open(&source, path, a->err);
     nlp_source_tensor *w = nlp_source_find(&source, "linear.weight"),
                       *b = nlp_source_find(&source, "linear.bias");
     matrix m = {0};
@@ -205,7 +207,7 @@ static nlp_status write_dense(const assembly *a, uint32_t stage, size_t k, size_
     snprintf(name, sizeof name, "dense.%u", stage);
     if (status == NLP_OK) assembly_write_f32(a, name, &m);
     matrix_free(a, &m);
-    nlp_safetensors_close(&source);
+    nlp_source_close(&source);
     return status;
 }
 

@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "model/roles.h"
-#include "safetensors.h"
+#include "source.h"
 #include "tensor/kernels.h"
 
 #define SPEC(field) offsetof(nlp_arch_spec, field)

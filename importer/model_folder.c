@@ -9,6 +9,7 @@
 #include "base/mapfile.h"
 #include "hf_tokenizer.h"
 #include "json.h"
+#include "safetensors.h"
 
 void nlp_model_folder_note(nlp_model_folder *f, const char *format, ...) {
     size_t n = strlen(f->notes);
@@ -216,7 +217,7 @@ static nlp_status read_config(nlp_model_folder *f, const json_t *config, nlp_err
         nlp_hint(err, "families that it knows: see docs/models.md");
         return NLP_EUNSUPPORTED;
     }
-    NLP_TRY(nlp_safetensors_open(&f->source, f->mem, f->path, err));
+    NLP_TRY(nlp_safetensors_open(&f->source, f->path, err));
     NLP_TRY(nlp_config_read(f->family, &f->family->stack, config, &f->arena, &f->stack, err));
     if (f->family->decoder)
         NLP_TRY(
@@ -327,7 +328,7 @@ nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *
     memset(f, 0, sizeof *f);
     f->mem = mem, f->path = path;
     nlp_arena_init(&f->arena, mem);
-    nlp_safetensors_init(&f->source, mem);
+    nlp_source_init(&f->source, mem);
     nlp_buf_init(&f->tokenizer, mem);
     NLP_TRY(nlp_model_folder_json(f, "config.json", NLP_JSON_CONFIG_BYTES, &f->config, err));
     NLP_TRY(read_config(f, f->config, err));
@@ -336,7 +337,7 @@ nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *
 
 void nlp_model_folder_close(nlp_model_folder *f) {
     json_decref(f->config);
-    nlp_safetensors_close(&f->source);
+    nlp_source_close(&f->source);
     nlp_buf_deinit(&f->tokenizer);
     nlp_arena_deinit(&f->arena);
 }

@@ -11,26 +11,6 @@
 #include "json.h"
 #include "tensor/quant.h"
 
-void nlp_safetensors_init(nlp_source *s, nlp_mem *mem) {
-    *s = (nlp_source){.mem = mem};
-    nlp_arena_init(&s->arena, mem);
-}
-
-void nlp_safetensors_close(nlp_source *s) {
-    for (int i = 0; i < s->n_files; i++) nlp_file_close(s->fds[i]);
-    nlp_mem_free(s->mem, s->tensors, s->capacity * sizeof *s->tensors);
-    nlp_arena_deinit(&s->arena);
-    s->tensors = NULL;
-    s->n_files = 0;
-    s->n_tensors = s->capacity = 0;
-}
-
-nlp_source_tensor *nlp_source_find(const nlp_source *s, const char *name) {
-    for (size_t i = 0; i < s->n_tensors; i++)
-        if (!strcmp(s->tensors[i].name, name)) return &s->tensors[i];
-    return NULL;
-}
-
 /* ---- Header ---- */
 
 static nlp_status bad(nlp_error *err, const char *file, const char *name, const char *what) {
@@ -57,7 +37,7 @@ static const dtype_row *dtype_named(const char *name) {
 
 static nlp_status read_shape(const json_t *shape, const char *file, nlp_source_tensor *t,
                              nlp_error *err) {
-    if (!json_is_array(shape) || json_array_size(shape) > NLP_ST_MAX_DIMS)
+    if (!json_is_array(shape) || json_array_size(shape) > NLP_SOURCE_MAX_DIMS)
         return bad(err, file, t->name, "has no shape of at most 8 dimensions");
     t->n_dims = (uint32_t)json_array_size(shape);
     t->n_elements = 1;
@@ -160,10 +140,8 @@ static const char *base_name(const char *path) {
 nlp_status nlp_safetensors_add(nlp_source *s, const char *path, nlp_error *err) {
     uint64_t file_bytes, header_bytes = 0;
     const char *file = base_name(path);
-    if (s->n_files == NLP_ST_MAX_FILES)
-        return nlp_fail(err, NLP_ELIMIT, "more than %d files of weights", NLP_ST_MAX_FILES);
-    NLP_TRY(nlp_file_open(path, &s->fds[s->n_files], &file_bytes, err));
-    int fd = s->fds[s->n_files++];
+    NLP_TRY(nlp_source_add_file(s, path, &file_bytes, err));
+    int fd = s->fds[s->n_files - 1];
     if (file_bytes >= 8) NLP_TRY(nlp_file_read(fd, 0, &header_bytes, 8, NULL, err));
     if (file_bytes < 8 || header_bytes > file_bytes - 8 || header_bytes > NLP_JSON_HEADER_BYTES ||
         !header_bytes)
@@ -199,7 +177,7 @@ static nlp_status add_shard(nlp_source *s, const char *folder, const char *name,
 /* Each file of the weight map once, in the order of their names. */
 static nlp_status add_shards(nlp_source *s, const char *folder, const json_t *index,
                              nlp_error *err) {
-    const char *tensor, *names[NLP_ST_MAX_FILES];
+    const char *tensor, *names[NLP_SOURCE_MAX_FILES];
     size_t n = 0;
     json_t *file;
     json_object_foreach(json_object_get(index, "weight_map"), tensor, file) {
@@ -210,20 +188,20 @@ static nlp_status add_shards(nlp_source *s, const char *folder, const json_t *in
                             "model.safetensors.index.json: a file's name is no text");
         while (i < n && strcmp(names[i], name)) i++;
         if (i < n) continue;
-        if (n == NLP_ST_MAX_FILES)
-            return nlp_fail(err, NLP_ELIMIT, "more than %d files of weights", NLP_ST_MAX_FILES);
+        if (n == NLP_SOURCE_MAX_FILES)
+            return nlp_fail(err, NLP_ELIMIT, "more than %d files of weights", NLP_SOURCE_MAX_FILES);
         names[n++] = name;
     }
     for (size_t i = 0; i < n; i++) NLP_TRY(add_shard(s, folder, names[i], err));
     return n ? NLP_OK : nlp_fail(err, NLP_EINVAL, "model.safetensors.index.json has no weight_map");
 }
 
-nlp_status nlp_safetensors_open(nlp_source *s, nlp_mem *mem, const char *folder, nlp_error *err) {
+nlp_status nlp_safetensors_open(nlp_source *s, const char *folder, nlp_error *err) {
     char path[4096];
     uint8_t *bytes;
     size_t n_bytes;
     json_t *index = NULL;
-    nlp_safetensors_init(s, mem);
+    nlp_mem *mem = s->mem;
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     nlp_status status = nlp_safetensors_add(s, path, err);
     if (status != NLP_ENOFILE) return status;
@@ -239,52 +217,5 @@ nlp_status nlp_safetensors_open(nlp_source *s, nlp_mem *mem, const char *folder,
     if (status == NLP_OK) status = add_shards(s, folder, index, err);
     json_decref(index);
     nlp_mem_free(mem, bytes, n_bytes + 1);
-    return status;
-}
-
-/* ---- Elements ---- */
-
-static float element(nlp_source_dtype dtype, const uint8_t *at) {
-    uint16_t half;
-    float single;
-    double wide;
-    switch (dtype) {
-    case NLP_SOURCE_F16:
-        memcpy(&half, at, 2);
-        return nlp_f32_from_f16(half);
-    case NLP_SOURCE_BF16:
-        memcpy(&half, at, 2);
-        return nlp_f32_from_bf16(half);
-    case NLP_SOURCE_F64:
-        memcpy(&wide, at, 8);
-        return (float)wide;
-    default:
-        memcpy(&single, at, 4);
-        return single;
-    }
-}
-
-/* In steps; a weight that is no number would spread to every result, so it is refused by name. */
-nlp_status nlp_source_read(const nlp_source *s, const nlp_source_tensor *t, float *out,
-                           nlp_poll *poll, nlp_error *err) {
-    enum { CHUNK = 1 << 18 };
-    if (t->dtype == NLP_SOURCE_OTHER)
-        return nlp_fail(err, NLP_EUNSUPPORTED, "tensor %.80s holds whole numbers, not weights",
-                        t->name);
-    size_t size = t->dtype == NLP_SOURCE_F32 ? 4 : t->dtype == NLP_SOURCE_F64 ? 8 : 2;
-    uint8_t *chunk = nlp_mem_alloc(s->mem, CHUNK);
-    nlp_status status = chunk ? NLP_OK : nlp_mem_fail(s->mem, CHUNK, err);
-    for (uint64_t at = 0; at < t->n_bytes && status == NLP_OK; at += CHUNK) {
-        size_t n_bytes = t->n_bytes - at < CHUNK ? (size_t)(t->n_bytes - at) : CHUNK;
-        status = nlp_file_read(s->fds[t->file], t->offset + at, chunk, n_bytes, poll, err);
-        for (size_t i = 0; i < n_bytes / size && status == NLP_OK; i++) {
-            float x = element(t->dtype, chunk + i * size);
-            if (!isfinite(x))
-                status = nlp_fail(err, NLP_ECORRUPT,
-                                  "tensor %.80s holds a number that is not finite", t->name);
-            out[at / size + i] = x;
-        }
-    }
-    nlp_mem_free(s->mem, chunk, CHUNK);
     return status;
 }

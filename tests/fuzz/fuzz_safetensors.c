@@ -25,8 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     nlp_error err;
     const char *path = fuzz_file("model.safetensors", bytes, n);
     nlp_mem_init(&mem, NULL, NULL, (size_t)256 << 20);
-    nlp_safetensors_init(&source, &mem);
+    nlp_source_init(&source, &mem);
     if (nlp_safetensors_add(&source, path, &err) == NLP_OK) read_all(&source, n);
-    nlp_safetensors_close(&source);
+    nlp_source_close(&source);
     return 0;
 }
