@@ -39,8 +39,9 @@ static uint64_t input_bytes(const char *path) {
     return total;
 }
 
-/* Lowers a limit, never raises it; a host that set a lower one keeps it. */
-static void lower(int what, rlim_t value) {
+/* Lowers a limit, never raises it; a host that set a lower one keeps it. (With GNU extensions glibc has an enum here, which
+ * clang will not make from an int.) */
+static void lower(__rlimit_resource_t what, rlim_t value) {
     struct rlimit limit;
     if (getrlimit(what, &limit) != 0 || limit.rlim_cur <= value) return;
     limit.rlim_cur = value;

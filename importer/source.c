@@ -113,8 +113,8 @@ nlp_status nlp_source_read(const nlp_source *s, const nlp_source_tensor *t, floa
     enum { CHUNK = 1 << 18 };
     size_t size = nlp_source_block_bytes(t->dtype), elements = nlp_source_block_elements(t->dtype);
     if (!size)
-        return nlp_fail(err, NLP_EUNSUPPORTED, "tensor %.80s is of a type that nlp does not read as weights",
-                        t->name);
+        return nlp_fail(err, NLP_EUNSUPPORTED,
+                        "tensor %.80s is of a type that nlp does not read as weights", t->name);
     size_t step = CHUNK / size * size;
     uint8_t *chunk = nlp_mem_alloc(s->mem, step);
     nlp_status status = chunk ? NLP_OK : nlp_mem_fail(s->mem, step, err);
