@@ -127,6 +127,18 @@ typedef struct nlp_head_source {
     const char *bias; /* of WORDS, where it is not the classifier's own */
 } nlp_head_source;
 
+/* What the family makes of a vocabulary without tokenizer.json. */
+typedef enum nlp_vocabulary_kind {
+    NLP_VOCABULARY_NONE,    /* it needs tokenizer.json */
+    NLP_VOCABULARY_BERT,    /* vocab.txt */
+    NLP_VOCABULARY_GPT2,    /* vocab.json and merges.txt */
+    NLP_VOCABULARY_ROBERTA, /* the same, <s> A </s>; or XLM-R's .model */
+    NLP_VOCABULARY_T5,      /* .model from here on */
+    NLP_VOCABULARY_LLAMA,
+    NLP_VOCABULARY_MARIAN, /* with vocab.json */
+    NLP_VOCABULARY_M2M100
+} nlp_vocabulary_kind;
+
 typedef struct nlp_family {
     const char *name;
     const char *const *model_types;   /* of config.json, ended by NULL */
@@ -136,7 +148,8 @@ typedef struct nlp_family {
     const nlp_stack_source *decoder;  /* of a seq2seq */
     const nlp_head_source *heads;     /* ended by architecture NULL; may be NULL */
     const char *const *droppable; /* tensor names with '*', ended by NULL: known and not needed */
-    uint32_t tied;                /* 1: tie_word_embeddings where the config does not say */
+    nlp_vocabulary_kind tokenizer;
+    uint32_t tied; /* 1: tie_word_embeddings where the config does not say */
 } nlp_family;
 
 /* By model_type of config.json; NULL where nlp does not know it. */

@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/mapfile.h"
-#include "hf_tokenizer.h"
 #include "json.h"
 #include "safetensors.h"
+#include "tokenizer_files.h"
 
 void nlp_model_folder_note(nlp_model_folder *f, const char *format, ...) {
     size_t n = strlen(f->notes);
@@ -161,40 +161,6 @@ static nlp_status read_head(nlp_model_folder *f, const json_t *config, nlp_error
     return read_labels(f, config, err);
 }
 
-/* ---- Tokenizer ---- */
-
-static nlp_status compile_vocab_txt(nlp_model_folder *f, const json_t *config, nlp_error *err) {
-    uint8_t *bytes;
-    size_t n_bytes;
-    nlp_vocab_txt_options options = {.strip_accents = -1};
-    bool lower, chinese;
-    NLP_TRY(nlp_json_boolean(config, "tokenizer_config.json", "do_lower_case", true, &lower, err));
-    NLP_TRY(nlp_json_boolean(config, "tokenizer_config.json", "tokenize_chinese_chars", true,
-                             &chinese, err));
-    const json_t *strip = json_object_get(config, "strip_accents");
-    options.lower_case = lower;
-    options.chinese_characters = chinese;
-    if (json_is_boolean(strip)) options.strip_accents = json_is_true(strip);
-    nlp_status status = load(f, "vocab.txt", NLP_JSON_TOKENIZER_BYTES, &bytes, &n_bytes, err);
-    if (status == NLP_ENOFILE)
-        return nlp_fail(err, NLP_ENOFILE, "the folder has neither tokenizer.json nor vocab.txt");
-    NLP_TRY(status);
-    status = nlp_vocab_txt_compile(bytes, n_bytes, &options, &f->tokenizer, err);
-    nlp_mem_free(f->mem, bytes, n_bytes + 1);
-    return status;
-}
-
-static nlp_status read_tokenizer(nlp_model_folder *f, const json_t *config, nlp_error *err) {
-    uint8_t *bytes;
-    size_t n_bytes;
-    nlp_status status = load(f, "tokenizer.json", NLP_JSON_TOKENIZER_BYTES, &bytes, &n_bytes, err);
-    if (status == NLP_ENOFILE) return compile_vocab_txt(f, config, err);
-    NLP_TRY(status);
-    status = nlp_hf_tokenizer_compile(bytes, n_bytes, &f->tokenizer, err);
-    nlp_mem_free(f->mem, bytes, n_bytes + 1);
-    return status;
-}
-
 /* The tokenizer's own limit where it has one ("none" is written as a huge number), else the
  * positions. */
 static void read_max_tokens(nlp_model_folder *f, const json_t *tokenizer_config) {
@@ -317,7 +283,9 @@ static nlp_status read_rest(nlp_model_folder *f, const char *pooling, nlp_error 
     NLP_TRY(nlp_model_folder_json(f, "tokenizer_config.json", NLP_JSON_CONFIG_BYTES,
                                   &tokenizer_config, err));
     nlp_status status = read_generation(f, err);
-    if (status == NLP_OK) status = read_tokenizer(f, tokenizer_config, err);
+    const nlp_tokenizer_folder tokenizer = {f->path, f->family->tokenizer, tokenizer_config,
+                                            f->mem};
+    if (status == NLP_OK) status = nlp_tokenizer_folder_read(&tokenizer, &f->tokenizer, err);
     read_max_tokens(f, tokenizer_config);
     json_decref(tokenizer_config);
     return status == NLP_OK ? nlp_sentence_transformers_read(f, pooling, err) : status;

@@ -235,6 +235,10 @@ static nlp_status push_extension(compiler *c, nlp_buf *blob, size_t start) {
         x->charsmap_at = place(blob, start, 4);
         nlp_buf_push(blob, c->charsmap, x->charsmap_bytes);
     }
+    if (c->sides) {
+        x->sides_at = place(blob, start, 4);
+        nlp_buf_push(blob, c->sides, c->header.n_pieces);
+    }
     if (c->header.model == NLP_MODEL_BPE && (x->flags & NLP_BPE_BYTES)) {
         x->whole_at = place(blob, start, 4);
         nlp_buf_push_zero(blob, c->header.n_pieces);

@@ -50,7 +50,8 @@ typedef struct compiler {
     uint8_t *kinds;
     uint32_t n_keys;
     const uint8_t *charsmap;
-    bool sparse; /* ids without a piece are allowed: they are never made */
+    uint8_t *sides; /* by id: NLP_SIDE_*; NULL: none */
+    bool sparse;    /* ids without a piece are allowed: they are never made */
 } compiler;
 
 /* ---- tokenizer_blob.c ---- */

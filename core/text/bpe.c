@@ -67,7 +67,8 @@ static uint32_t symbol_of(const nlp_tokenizer *t, const char *bytes, size_t n, b
         memcpy(key + n_key, t->text + t->extension.suffix_at, t->extension.suffix_bytes);
         n_key += t->extension.suffix_bytes;
     }
-    return piece_find(t, key, n_key);
+    uint32_t id = piece_find(t, key, n_key);
+    return id != NLP_NO_ID && t->sides && t->sides[id] == NLP_SIDE_VOCABULARY ? NLP_NO_ID : id;
 }
 
 static bool has_bytes(const nlp_tokenizer *t, const char *bytes, size_t n) {
@@ -228,6 +229,17 @@ static uint32_t whole_piece(const nlp_tokenizer *t, const span *word) {
     return id != NLP_NO_ID && (first || t->whole[id]) ? id : NLP_NO_ID;
 }
 
+/* The id of a symbol that is left over: where another file gives the ids, it may not have the piece, or
+ * may have what the model could not cut. */
+static uint32_t final_id(encoder *e, const span *word, const symbol *s) {
+    const nlp_tokenizer *t = e->tokenizer;
+    uint32_t id = s->id;
+    if (!t->sides) return id;
+    if (id == t->header.unknown_id)
+        return piece_of_unknown(t, word->bytes + s->start, s->end - s->start);
+    return t->sides[id] == NLP_SIDE_CUTTER ? t->header.unknown_id : id;
+}
+
 nlp_status bpe_push(encoder *e, span word) {
     uint32_t whole = whole_piece(e->tokenizer, &word);
     if (whole != NLP_NO_ID)
@@ -240,8 +252,10 @@ nlp_status bpe_push(encoder *e, span word) {
         NLP_TRY(merge_long(e));
     else
         merge_short(e);
-    for (uint32_t i = 0; w->n && i != NO_PAIR; i = w->symbols[i].after)
-        if (!span_token(e, &word, w->symbols[i].start, w->symbols[i].end, w->symbols[i].id))
+    for (uint32_t i = 0; w->n && i != NO_PAIR; i = w->symbols[i].after) {
+        const symbol *s = &w->symbols[i];
+        if (!span_token(e, &word, s->start, s->end, final_id(e, &word, s)))
             return nlp_arena_status(e->tokens->arena, e->err);
+    }
     return NLP_OK;
 }

@@ -87,6 +87,31 @@ static nlp_status check_values(const opening *o) {
     return NLP_OK;
 }
 
+static bool is_beyond(const nlp_tokenizer *t, uint32_t id) {
+    return id != NLP_NO_ID && id >= t->n_vocabulary;
+}
+
+static bool template_is_beyond(const nlp_tokenizer *t, const nlp_template_item *items, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (items[i].kind == NLP_ITEM_SPECIAL && is_beyond(t, items[i].id)) return true;
+    return false;
+}
+
+/* The cutter's own pieces stand behind the vocabulary, and nothing that a text becomes names one. */
+static nlp_status check_sides(const opening *o) {
+    nlp_tokenizer *t = o->t;
+    const nlp_tokenizer_header *h = &t->header;
+    uint32_t n = h->n_pieces;
+    bool bad = false;
+    while (t->sides && n && t->sides[n - 1] == NLP_SIDE_CUTTER) n--;
+    t->n_vocabulary = n;
+    for (uint32_t i = 0; t->sides && i < n; i++) bad = bad || t->sides[i] == NLP_SIDE_CUTTER;
+    for (uint32_t i = 0; i < h->n_added; i++) bad = bad || is_beyond(t, t->added[i].id);
+    bad = bad || template_is_beyond(t, t->single, h->n_single) ||
+          template_is_beyond(t, t->pair, h->n_pair) || is_beyond(t, h->unknown_id);
+    return bad ? corrupt(o, "a piece of the cutter is in its vocabulary") : NLP_OK;
+}
+
 static nlp_status check_model(const opening *o) {
     const nlp_tokenizer *t = o->t;
     const nlp_tokenizer_extension *x = &t->extension;
@@ -130,6 +155,7 @@ nlp_status extension_open(nlp_tokenizer *t, const void *blob, size_t n_bytes, nl
     if (x->map_at) t->map = table(&o, x->map_at, x->n_scores, sizeof *t->map, 4, &bad);
     if (x->kinds_at) t->kinds = table(&o, x->kinds_at, x->n_scores, 1, 1, &bad);
     if (x->whole_at) t->whole = table(&o, x->whole_at, t->header.n_pieces, 1, 1, &bad);
+    if (x->sides_at) t->sides = table(&o, x->sides_at, t->header.n_pieces, 1, 1, &bad);
     if (bad) return corrupt(&o, "a table lies out of place");
     NLP_TRY(
         check_rules(&o, t->normalizers, x->n_normalizers, NLP_NORMALIZE_FORM, NLP_NORMALIZE_SPM));
@@ -137,5 +163,6 @@ nlp_status extension_open(nlp_tokenizer *t, const void *blob, size_t n_bytes, nl
     NLP_TRY(check_splits(&o));
     NLP_TRY(check_merges(&o));
     NLP_TRY(check_values(&o));
+    NLP_TRY(check_sides(&o));
     return check_model(&o);
 }

@@ -99,6 +99,7 @@ static nlp_status open_tables(nlp_tokenizer *t, const void *blob, size_t n_bytes
     memcpy(&t->header, blob, sizeof t->header);
     const nlp_tokenizer_header *h = &t->header;
     NLP_TRY(check_header(h, err));
+    t->n_vocabulary = h->n_pieces;
     t->piece_ends = table(blob, n_bytes, h->pieces_at, h->n_pieces, sizeof *t->piece_ends);
     t->slots = table(blob, n_bytes, h->slots_at, h->n_slots, sizeof *t->slots);
     t->added = table(blob, n_bytes, h->added_at, h->n_added, sizeof *t->added);
@@ -140,7 +141,7 @@ static int32_t id_or_none(uint32_t id) {
 void nlp_tokenizer_get_info(const nlp_tokenizer *t, nlp_tokenizer_info *info) {
     static const char *const names[] = {"", "wordpiece", "bpe", "unigram", "wordlevel"};
     *info = (nlp_tokenizer_info){.model = names[t->header.model],
-                                 .vocabulary = t->header.n_pieces,
+                                 .vocabulary = t->n_vocabulary,
                                  .n_special_single = t->n_special_single,
                                  .n_special_pair = t->n_special_pair,
                                  .unknown_id = id_or_none(t->header.unknown_id),
@@ -204,6 +205,13 @@ uint32_t piece_find(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {
             return id;
     }
     return NLP_NO_ID;
+}
+
+uint32_t piece_of_unknown(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {
+    bool by_text = t->extension.flags & NLP_TOKENIZER_BY_TEXT;
+    uint32_t id = by_text ? piece_find(t, bytes, n_bytes) : NLP_NO_ID;
+    bool is_foreign = id != NLP_NO_ID && t->sides && t->sides[id] == NLP_SIDE_CUTTER;
+    return id == NLP_NO_ID || is_foreign ? t->header.unknown_id : id;
 }
 
 uint32_t piece_find_bytes(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {

@@ -42,7 +42,8 @@ enum {                                /* of the extension */
        NLP_UNIGRAM_FLOAT = 16,        /* sums in float over the whole text, as SentencePiece */
        NLP_TOKENIZER_TRIM = 32,       /* offsets leave out white space at a token's ends */
        NLP_TOKENIZER_TRIM_FIRST = 64, /* ... but not the blank put before a text */
-       NLP_BPE_NO_UNKNOWN = 128       /* a symbol that has no piece is left out */
+       NLP_BPE_NO_UNKNOWN = 128,      /* a symbol that has no piece is left out */
+       NLP_TOKENIZER_BY_TEXT = 256    /* what the model can't cut may be a piece, by its text */
 };
 enum {                         /* normalisers, in the order of the table; a and b are texts */
        NLP_NORMALIZE_FORM = 1, /* flags: NLP_FORM_* */
@@ -113,6 +114,8 @@ enum {
     NLP_ADDED_SINGLE_WORD = 4,
     NLP_ADDED_SPECIAL = 8
 };
+/* Where one file cuts the text and another gives the ids: which of them has a piece. */
+enum { NLP_SIDE_BOTH = 0, NLP_SIDE_VOCABULARY = 1, NLP_SIDE_CUTTER = 2 };
 enum { NLP_ITEM_SPECIAL = 0, NLP_ITEM_FIRST = 1, NLP_ITEM_SECOND = 2 };
 
 typedef struct nlp_added_token {
@@ -160,7 +163,8 @@ typedef struct nlp_tokenizer_extension {
     uint32_t suffix_at, suffix_bytes; /* end of a word */
     double unknown_score, user_score; /* of a character that is no piece, of a user-defined byte */
     uint32_t language_code; /* 1: ">>xxx<<" at the start of a text is one token (Marian) */
-    uint32_t reserved[13];
+    uint32_t sides_at;      /* of BPE, u8 [n_pieces]: NLP_SIDE_*; 0: none */
+    uint32_t reserved[12];
 } nlp_tokenizer_extension;
 
 typedef struct nlp_tokenizer_header {

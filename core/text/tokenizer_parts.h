@@ -14,6 +14,7 @@ struct nlp_tokenizer {
     const nlp_template_item *single, *pair;
     const char *text;
     uint32_t longest_piece; /* bytes */
+    uint32_t n_vocabulary;  /* pieces that a text can become; those behind are the cutter's own */
     uint64_t prefix_hash;
     uint32_t n_special_single, n_special_pair;
     bool added_starts[256];         /* first bytes of added tokens */
@@ -26,7 +27,7 @@ struct nlp_tokenizer {
     const uint32_t *bytes, *map;
     const nlp_trie_unit *trie;
     const double *scores;
-    const uint8_t *kinds, *whole;
+    const uint8_t *kinds, *whole, *sides;
     const uint8_t *charsmap;
 };
 
@@ -120,6 +121,9 @@ bool span_token(encoder *e, const span *word, size_t first, size_t end, uint32_t
 /* The piece with this text, or NLP_NO_ID; of bytes: spelt in the byte alphabet. */
 uint32_t piece_find(const nlp_tokenizer *t, const char *bytes, size_t n_bytes);
 uint32_t piece_find_bytes(const nlp_tokenizer *t, const char *bytes, size_t n_bytes);
+/* Where a vocabulary file gives the ids: the id of a stretch that the model can't cut, by its text; else
+ * the unknown id. */
+uint32_t piece_of_unknown(const nlp_tokenizer *t, const char *bytes, size_t n_bytes);
 /* 4E00 to 9FFF and its extensions, as BERT has them. */
 bool unicode_is_chinese(uint32_t code_point);
 /* extension.c: what stands behind the header of a tokenizer that is not WordPiece. */

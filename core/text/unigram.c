@@ -93,8 +93,9 @@ static bool push_unknown(encoder *e, const span *word, size_t first, size_t end)
     for (size_t i = first; bytes && i < end; i++) /* each has the place of the whole run */
         if (!span_token(e, word, first, end, t->bytes[(uint8_t)word->bytes[i]])) return false;
     if (bytes) return true;
-    e->tokens->n_unknown++;
-    return span_token(e, word, first, end, t->header.unknown_id);
+    uint32_t id = piece_of_unknown(t, word->bytes + first, end - first);
+    e->tokens->n_unknown += id == t->header.unknown_id;
+    return span_token(e, word, first, end, id);
 }
 
 /* A value that is unknown, or that the vocabulary of another file does not have. */

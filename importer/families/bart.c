@@ -112,7 +112,7 @@ static const char *const prefixes[] = {"", "model.", NULL};
 static const char *const droppable[] = {"*embed_positions.weight", "*coder.embed_tokens.weight",
                                         "*embed_positions.weights", "final_logits_bias", NULL};
 
-#define FAMILY(variable, family_name, type, switches)                                              \
+#define FAMILY(variable, family_name, type, files, switches)                                       \
     static const nlp_stack_source variable##_decoder = DECODER(switches);                          \
     static const char *const variable##_types[] = {type, NULL};                                    \
     const nlp_family nlp_family_##variable = {.name = family_name,                                 \
@@ -123,10 +123,11 @@ static const char *const droppable[] = {"*embed_positions.weight", "*coder.embed
                                               .decoder = &variable##_decoder,                      \
                                               .heads = heads,                                      \
                                               .droppable = droppable,                              \
+                                              .tokenizer = NLP_VOCABULARY_##files,                 \
                                               .tied = 1}
 
-FAMILY(bart, "bart", "bart", BART);
-FAMILY(mbart, "mbart", "mbart", MBART);
-FAMILY(pegasus, "pegasus", "pegasus", PEGASUS);
-FAMILY(marian, "marian", "marian", MARIAN);
-FAMILY(m2m100, "m2m100", "m2m_100", M2M);
+FAMILY(bart, "bart", "bart", ROBERTA, BART);
+FAMILY(mbart, "mbart", "mbart", NONE, MBART);
+FAMILY(pegasus, "pegasus", "pegasus", NONE, PEGASUS);
+FAMILY(marian, "marian", "marian", MARIAN, MARIAN);
+FAMILY(m2m100, "m2m100", "m2m_100", M2M100, M2M);

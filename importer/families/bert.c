@@ -52,6 +52,7 @@ static const char *const droppable[] = {"*pooler.dense.*", "cls.*", NULL};
 
 const nlp_family nlp_family_bert = {
     .name = "bert",
+    .tokenizer = NLP_VOCABULARY_BERT,
     .model_types = model_types,
     .prefixes = prefixes,
     .demands = demands,

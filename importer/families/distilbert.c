@@ -42,6 +42,7 @@ static const char *const droppable[] = {"vocab_*", NULL};
 
 const nlp_family nlp_family_distilbert = {
     .name = "distilbert",
+    .tokenizer = NLP_VOCABULARY_BERT,
     .model_types = model_types,
     .prefixes = prefixes,
     .stack = {.fixed = {.kind = NLP_KIND_ENCODER,

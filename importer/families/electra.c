@@ -54,6 +54,7 @@ static const char *const droppable[] = {"discriminator_predictions.*", "generato
 
 const nlp_family nlp_family_electra = {
     .name = "electra",
+    .tokenizer = NLP_VOCABULARY_BERT,
     .model_types = model_types,
     .prefixes = prefixes,
     .demands = demands,

@@ -74,7 +74,7 @@ static const char *const gpt2_types[] = {"gpt2", NULL}, *const neo_types[] = {"g
 #define FAMILY(family_name, types, its_rules, its_roles, window_rule, hook)                        \
     {                                                                                              \
         .name = family_name, .model_types = types, .prefixes = prefixes, .demands = demands,       \
-        .heads = heads, .tied = 1, .stack = {                                                      \
+        .heads = heads, .tokenizer = NLP_VOCABULARY_GPT2, .tied = 1, .stack = {                    \
             .fixed = {.kind = NLP_KIND_DECODER,                                                    \
                       .position = NLP_POSITION_LEARNED,                                            \
                       .norm = NLP_NORM_LAYER,                                                      \

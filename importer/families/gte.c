@@ -48,6 +48,7 @@ static const char *const droppable[] = {"*pooler.dense.*", "lm_head.*", NULL};
 
 const nlp_family nlp_family_gte = {
     .name = "gte",
+    .tokenizer = NLP_VOCABULARY_BERT,
     .model_types = model_types,
     .prefixes = prefixes,
     .demands = demands,

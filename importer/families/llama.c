@@ -56,7 +56,7 @@ static const char *const llama_types[] = {"llama", "smollm3", NULL},
 #define FAMILY(family_name, types, its_roles, window_rule, pattern)                                \
     {                                                                                              \
         .name = family_name, .model_types = types, .prefixes = prefixes, .heads = heads,           \
-        .stack = {                                                                                 \
+        .tokenizer = NLP_VOCABULARY_LLAMA, .stack = {                                              \
             .fixed = {.kind = NLP_KIND_DECODER,                                                    \
                       .position = NLP_POSITION_ROPE,                                               \
                       .norm = NLP_NORM_RMS,                                                        \

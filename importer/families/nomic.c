@@ -38,6 +38,7 @@ static const char *const prefixes[] = {"", "nomic_bert.", "bert.", NULL};
 
 const nlp_family nlp_family_nomic = {
     .name = "nomic",
+    .tokenizer = NLP_VOCABULARY_BERT,
     .model_types = model_types,
     .prefixes = prefixes,
     .demands = demands,

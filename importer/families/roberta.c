@@ -62,6 +62,7 @@ static const char *const droppable[] = {"*pooler.dense.*", "lm_head.*", NULL};
 
 const nlp_family nlp_family_roberta = {
     .name = "roberta",
+    .tokenizer = NLP_VOCABULARY_ROBERTA,
     .model_types = model_types,
     .prefixes = prefixes,
     .demands = demands,
