@@ -31,9 +31,10 @@ static void add_special(json_t *added, const json_t *vocabulary, const char *tex
                                         json_integer_value(id), "special", 1, "lstrip", lstrip));
 }
 
-static json_t *added_tokens(const json_t *vocabulary, bool roberta) {
+static json_t *added_tokens(const json_t *vocabulary, bool roberta, bool bare) {
     static const char *const of_roberta[] = {"<s>", "<pad>", "</s>", "<unk>"};
     json_t *added = json_array();
+    if (bare) return added;
     if (!roberta) add_special(added, vocabulary, "<|endoftext|>", false);
     for (size_t i = 0; roberta && i < sizeof of_roberta / sizeof *of_roberta; i++)
         add_special(added, vocabulary, of_roberta[i], false);
@@ -60,7 +61,7 @@ nlp_status nlp_gpt2_files_compile(const nlp_gpt2_files *files, nlp_buf *blob, nl
     }
     bool roberta = files->roberta;
     json_t *json = json_pack("{s:o, s:o, s:{s:s, s:b}, s:{s:s}, s:{s:s, s:o, s:o}}", "added_tokens",
-                             added_tokens(vocabulary, roberta), "post_processor",
+                             added_tokens(vocabulary, roberta, files->bare), "post_processor",
                              post_processor(vocabulary, roberta), "pre_tokenizer", "type",
                              "ByteLevel", "add_prefix_space", 0, "decoder", "type", "ByteLevel",
                              "model", "type", "BPE", "vocab", vocabulary, "merges", merges);

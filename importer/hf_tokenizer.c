@@ -317,26 +317,31 @@ static nlp_status compile_json(compiler *c, const json_t *json, nlp_buf *blob) {
     return compiler_write(c, blob);
 }
 
-nlp_status nlp_hf_tokenizer_build(const json_t *json, const char *file, nlp_buf *blob,
-                                  nlp_error *err) {
+static nlp_status build(const json_t *json, const char *file, bool has_nul, nlp_buf *blob,
+                        nlp_error *err) {
     nlp_arena arena;
     nlp_arena_init(&arena, blob->mem);
     compiler *c = NLP_PUSH_ZERO(&arena, compiler, 1);
     nlp_status status = nlp_arena_status(&arena, err);
     if (status == NLP_OK) {
-        c->arena = &arena, c->err = err, c->file = file;
+        c->arena = &arena, c->err = err, c->file = file, c->has_nul = has_nul;
         status = compile_json(c, json, blob);
     }
     nlp_arena_deinit(&arena);
     return status;
 }
 
+nlp_status nlp_hf_tokenizer_build(const json_t *json, const char *file, nlp_buf *blob,
+                                  nlp_error *err) {
+    return build(json, file, false, blob, err);
+}
+
 nlp_status nlp_hf_tokenizer_compile(const void *tokenizer_json, size_t n_bytes, nlp_buf *blob,
                                     nlp_error *err) {
     json_t *json;
-    NLP_TRY(
-        nlp_json_parse(tokenizer_json, n_bytes, NLP_JSON_TOKENIZER_BYTES, FILE_NAME, &json, err));
-    nlp_status status = nlp_hf_tokenizer_build(json, FILE_NAME, blob, err);
+    bool has_nul = false;
+    NLP_TRY(nlp_json_parse_vocabulary(tokenizer_json, n_bytes, FILE_NAME, &has_nul, &json, err));
+    nlp_status status = build(json, FILE_NAME, has_nul, blob, err);
     json_decref(json);
     return status;
 }

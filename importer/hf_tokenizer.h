@@ -20,6 +20,7 @@ typedef struct nlp_gpt2_files {
     const char *vocabulary, *merges; /* vocab.json, merges.txt */
     size_t vocabulary_bytes, merges_bytes;
     bool roberta; /* <s> A </s> and its special tokens; else GPT-2: nothing around a text */
+    bool bare; /* special tokens are not matched in a text: the files alone say nothing of them */
 } nlp_gpt2_files;
 nlp_status nlp_gpt2_files_compile(const nlp_gpt2_files *files, nlp_buf *blob, nlp_error *err);
 

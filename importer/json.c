@@ -2,8 +2,10 @@
 #include "json.h"
 
 #include <malloc.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MAX_DEPTH = 64, HEAP_PER_BYTE = 24, HEAP_EXTRA = 1 << 20 };
 
@@ -59,10 +61,55 @@ nlp_status nlp_json_parse(const void *bytes, size_t n_bytes, size_t max_bytes, c
     heap_left = HEAP_PER_BYTE * n_bytes + HEAP_EXTRA;
     json_set_alloc_funcs(budget_alloc, budget_free);
     *json = json_loadb(bytes, n_bytes, JSON_REJECT_DUPLICATES, &problem);
+    if (!*json && json_error_code(&problem) == json_error_numeric_overflow)
+        *json =
+            json_loadb(bytes, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &problem);
     if (*json) return NLP_OK;
     return nlp_fail(err, NLP_EINVAL, "%s is no JSON that can be read (line %d, column %d)", name,
                     problem.line, problem.column);
 }
+
+/* ---- U+0000 ---- */
+
+/* At an escape; "\\u0000" is none, since the walk goes from escape to escape. */
+static bool escapes(const char *at, size_t n_left, const char *digits) {
+    return n_left >= 6 && at[1] == 'u' && !strncasecmp(at + 2, digits, 4);
+}
+
+/* Escapes of U+0000 become ones of U+FFFF, which no other place has. */
+static bool rewrite_nul(char *at, size_t n_bytes, bool *clash) {
+    bool any = false;
+    *clash = false;
+    for (size_t i = 0; i < n_bytes; i++) {
+        if (n_bytes - i >= 3 && !memcmp(at + i, "\xEF\xBF\xBF", 3)) *clash = true;
+        if (at[i] != '\\') continue;
+        if (escapes(at + i, n_bytes - i, "ffff")) *clash = true;
+        if (escapes(at + i, n_bytes - i, "0000")) {
+            memcpy(at + i + 2, "ffff", 4);
+            any = true;
+        }
+        i++;
+    }
+    return any;
+}
+
+nlp_status nlp_json_parse_vocabulary(const void *bytes, size_t n_bytes, const char *name, bool *nul,
+                                     json_t **json, nlp_error *err) {
+    bool clash;
+    *json = NULL;
+    char *copy = n_bytes <= NLP_JSON_TOKENIZER_BYTES ? malloc(n_bytes + 1) : NULL;
+    if (!copy) return nlp_json_parse(bytes, n_bytes, NLP_JSON_TOKENIZER_BYTES, name, json, err);
+    memcpy(copy, bytes, n_bytes);
+    *nul = rewrite_nul(copy, n_bytes, &clash);
+    nlp_status status =
+        *nul && clash
+            ? nlp_fail(err, NLP_EUNSUPPORTED, "%s has both U+0000 and U+FFFF in its texts", name)
+            : nlp_json_parse(copy, n_bytes, NLP_JSON_TOKENIZER_BYTES, name, json, err);
+    free(copy);
+    return status;
+}
+
+/* ---- Members ---- */
 
 static nlp_status wrong_type(nlp_error *err, const char *name, const char *key,
                              const char *wanted) {
@@ -75,8 +122,10 @@ nlp_status nlp_json_integer(const json_t *object, const char *name, const char *
     const json_t *member = json_object_get(object, key);
     *out = fallback;
     if (!member || json_is_null(member)) return NLP_OK;
-    if (!json_is_integer(member)) return wrong_type(err, name, key, "a whole number");
-    *out = json_integer_value(member);
+    double number = json_number_value(member);
+    bool integral = json_is_real(member) && number == rint(number) && fabs(number) < 1e15;
+    if (!json_is_integer(member) && !integral) return wrong_type(err, name, key, "a whole number");
+    *out = integral ? (int64_t)number : json_integer_value(member);
     if (*out >= min && *out <= max) return NLP_OK;
     return nlp_fail(err, NLP_EINVAL, "%s: \"%s\" is %lld, possible are %lld to %lld", name, key,
                     (long long)*out, (long long)min, (long long)max);

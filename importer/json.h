@@ -12,9 +12,15 @@
 #define NLP_JSON_TOKENIZER_BYTES ((size_t)64 << 20)
 #define NLP_JSON_HEADER_BYTES    ((size_t)32 << 20)
 
-/* `name` is how messages call the input ("tokenizer.json"). The caller json_decref's *json. */
+/* `name` is how messages call the input ("tokenizer.json"). The caller json_decref's *json. In a file
+ * with a whole number beyond 64 bits ("model_max_length": 1e30 in digits) all numbers are reals. */
 nlp_status nlp_json_parse(const void *bytes, size_t n_bytes, size_t max_bytes, const char *name,
                           json_t **json, nlp_error *err);
+
+/* The same for tokenizer.json. libjansson has no keys with U+0000, but vocabularies have them: where the
+ * text escapes it, *nul is true and every U+FFFF in the document stands for U+0000. */
+nlp_status nlp_json_parse_vocabulary(const void *bytes, size_t n_bytes, const char *name, bool *nul,
+                                     json_t **json, nlp_error *err);
 
 /* Typed members of an object. Absent or null gives `fallback`; another type is NLP_EINVAL naming
  * file and key. */

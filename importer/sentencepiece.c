@@ -289,8 +289,8 @@ static nlp_status fill_unigram(spm *s) {
         uint8_t kind = s->kinds[i];
         c->scores[i] = (double)s->scores[i];
         if (kind == KIND_NORMAL || kind == KIND_USER || kind == KIND_UNUSED) keys[i] = s->pieces[i];
-        if (kind == KIND_USER) c->kinds[i] = 1;
-        if (kind == KIND_UNUSED) c->kinds[i] = 2;
+        if (kind == KIND_USER) c->kinds[i] = NLP_PIECE_USER_DEFINED;
+        if (kind == KIND_UNUSED) c->kinds[i] = NLP_PIECE_UNUSED;
         if (kind != KIND_NORMAL) continue;
         least = s->scores[i] < least ? s->scores[i] : least;
         most = s->scores[i] > most ? s->scores[i] : most;
@@ -428,7 +428,9 @@ static nlp_status compile(spm *s, const nlp_spm_files *files, nlp_spm_recipe rec
     if (files->vocabulary) c->extension.flags |= NLP_TOKENIZER_BY_TEXT;
     NLP_TRY(fill_normaliser(s));
     c->header.unknown_id = mapped ? compiler_find(c, "<unk>") : s->unknown;
-    for (size_t i = 0; recipe != NLP_SPM_PLAIN && i < sizeof specials / sizeof *specials; i++)
+    bool no_start = recipe == NLP_SPM_MARIAN || recipe == NLP_SPM_T5; /* there "<s>" is text */
+    for (size_t i = no_start; recipe != NLP_SPM_PLAIN && i < sizeof specials / sizeof *specials;
+         i++)
         NLP_TRY(add_special(c, specials[i]));
     c->extension.language_code = recipe == NLP_SPM_MARIAN;
     const char *language =

@@ -306,6 +306,23 @@ static void push_pieces(compiler *c, nlp_buf *blob, size_t start, const piece_in
     nlp_buf_push(blob, c->pair, h->n_pair * sizeof *c->pair);
 }
 
+static nlp_status put_nuls_back(compiler *c) {
+    for (uint32_t i = 0; c->has_nul && i < c->header.n_pieces; i++) {
+        piece *p = &c->pieces[i];
+        char *text = nlp_arena_text(c->arena, p->text ? p->text : "", p->n_bytes);
+        size_t n = 0;
+        if (!text) break;
+        for (size_t k = 0; k < p->n_bytes; n++) {
+            bool nul = p->n_bytes - k >= 3 && !memcmp(p->text + k, "\xEF\xBF\xBF", 3);
+            text[n] = nul ? 0 : p->text[k];
+            k += nul ? 3 : 1;
+        }
+        if (n < p->n_bytes) *p = (piece){text, n};
+    }
+    c->has_nul = false;
+    return nlp_arena_status(c->arena, c->err);
+}
+
 /* Everything that the runtime needs and nothing else, in the layout that it maps. */
 nlp_status compiler_write(compiler *c, nlp_buf *blob) {
     nlp_tokenizer_header *h = &c->header;
@@ -313,6 +330,7 @@ nlp_status compiler_write(compiler *c, nlp_buf *blob) {
     nlp_text_rule rules[2 * NLP_MOST_RULES];
     size_t start = blob->n_bytes;
     piece_index index;
+    NLP_TRY(put_nuls_back(c));
     NLP_TRY(compiler_index(c, &index));
     for (uint32_t i = 0; i < h->n_pieces; i++)
         if (!c->pieces[i].text && !c->sparse)

@@ -51,6 +51,7 @@ typedef struct compiler {
     uint32_t n_keys;
     const uint8_t *charsmap;
     uint8_t *sides; /* by id: NLP_SIDE_*; NULL: none */
+    bool has_nul;   /* U+FFFF in texts stands for U+0000: json.h */
     bool sparse;    /* ids without a piece are allowed: they are never made */
 } compiler;
 

@@ -48,9 +48,12 @@ static nlp_status compile_vocab_txt(const nlp_tokenizer_folder *folder, const fi
 
 static nlp_status compile_merges(const nlp_tokenizer_folder *folder, const file *vocabulary,
                                  const file *merges, nlp_buf *blob, nlp_error *err) {
-    const nlp_gpt2_files files = {(const char *)vocabulary->bytes, (const char *)merges->bytes,
-                                  vocabulary->n_bytes, merges->n_bytes,
-                                  folder->kind == NLP_VOCABULARY_ROBERTA};
+    const nlp_gpt2_files files = {(const char *)vocabulary->bytes,
+                                  (const char *)merges->bytes,
+                                  vocabulary->n_bytes,
+                                  merges->n_bytes,
+                                  folder->kind == NLP_VOCABULARY_ROBERTA,
+                                  false};
     return nlp_gpt2_files_compile(&files, blob, err);
 }
 

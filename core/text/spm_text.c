@@ -7,6 +7,8 @@
 
 enum { ESCAPED_BLANK = 0x2581, MOST_KEY_BYTES = 64 };
 
+typedef char spm_key[MOST_KEY_BYTES + NLP_UTF8_MAX_BYTES];
+
 typedef struct spm {
     encoder *e;
     uint32_t flags;
@@ -27,36 +29,46 @@ static nlp_status push(spm *s, uint32_t code, const norm_char *first, const norm
     return NLP_OK;
 }
 
+/* Bytes of the longest user-defined piece at the start of a key: those are never normalised. */
+static size_t user_piece(const nlp_tokenizer *t, const char *key, size_t n_bytes) {
+    size_t longest = 0;
+    uint32_t state = 0;
+    for (size_t i = 0; t->kinds && i < n_bytes; i++) {
+        uint32_t child = t->trie[state].base + (uint8_t)key[i];
+        if (child >= t->extension.n_trie || t->trie[child].check != state + 1) break;
+        state = child;
+        if (t->trie[state].value && t->kinds[t->trie[state].value - 1] == NLP_PIECE_USER_DEFINED)
+            longest = i + 1;
+    }
+    return longest;
+}
+
 /* The replacement at a place: a text, and how many characters it takes. Without an entry the
- * character itself, encoded in `own`. */
-static const char *entry_at(const spm *s, const norm_char *at, size_t n, char own[8],
-                            size_t *n_chars) {
-    char key[MOST_KEY_BYTES + NLP_UTF8_MAX_BYTES] = "";
+ * character itself, or a user-defined piece, in `key`. */
+static nlp_text entry_at(const spm *s, const norm_char *at, size_t n, spm_key key,
+                         size_t *n_chars) {
     size_t ends[MOST_KEY_BYTES + 1], n_bytes = 0, k = 0, used = 0;
     for (; k < n && k < MOST_KEY_BYTES && n_bytes < MOST_KEY_BYTES; k++)
         ends[k] = n_bytes += nlp_utf8_encode(at[k].code, key + n_bytes);
-    const char *text = charsmap_find(s->e->tokenizer, key, n_bytes, true, &used);
+    const char *text = NULL;
+    used = user_piece(s->e->tokenizer, key, n_bytes);
+    if (!used) text = charsmap_find(s->e->tokenizer, key, n_bytes, true, &used);
     *n_chars = 1;
-    if (!text) {
-        own[nlp_utf8_encode(at[0].code, own)] = 0;
-        return own;
-    }
-    while (*n_chars < k && ends[*n_chars - 1] < used) (*n_chars)++;
-    return text;
+    while (used && *n_chars < k && ends[*n_chars - 1] < used) (*n_chars)++;
+    return text ? (nlp_text){text, strlen(text)} : (nlp_text){key, ends[*n_chars - 1]};
 }
 
-static bool is_blank(const char *text) {
-    return text[0] == ' ' && !text[1];
+static bool is_blank(nlp_text text) {
+    return text.n_bytes == 1 && *text.bytes == ' ';
 }
 
-static nlp_status push_text(spm *s, const char *text, const norm_char *first, const norm_char *last,
+static nlp_status push_text(spm *s, nlp_text text, const norm_char *first, const norm_char *last,
                             bool *blank_before) {
-    size_t n = strlen(text);
-    while (*blank_before && n && *text == ' ') text++, n--;
-    if (n) *blank_before = text[n - 1] == ' ';
-    for (size_t i = 0; i < n;) {
+    while (*blank_before && text.n_bytes && *text.bytes == ' ') text.bytes++, text.n_bytes--;
+    if (text.n_bytes) *blank_before = text.bytes[text.n_bytes - 1] == ' ';
+    for (size_t i = 0; i < text.n_bytes;) {
         uint32_t code;
-        i += nlp_utf8_decode(text + i, n - i, &code);
+        i += nlp_utf8_decode(text.bytes + i, text.n_bytes - i, &code);
         NLP_TRY(push(s, code, first, last));
     }
     return NLP_OK;
@@ -72,16 +84,16 @@ nlp_status spm_normalize(encoder *e, const nlp_text_rule *rule, norm_char **char
     const norm_char *at = *chars, *end = *chars + *n;
     bool removes = rule->flags & NLP_SPM_REMOVE_EXTRA, dummy = rule->flags & NLP_SPM_DUMMY_PREFIX,
          behind = rule->flags & NLP_SPM_SUFFIX, blank_before = removes;
-    char own[8];
+    spm_key key;
     size_t k;
-    while (removes && at < end && is_blank(entry_at(&s, at, (size_t)(end - at), own, &k))) at += k;
+    while (removes && at < end && is_blank(entry_at(&s, at, (size_t)(end - at), key, &k))) at += k;
     if (at == end) {
         *n = 0;
         return NLP_OK;
     }
     if (dummy && !behind) NLP_TRY(push(&s, ' ', at, at));
     while (at < end) {
-        const char *text = entry_at(&s, at, (size_t)(end - at), own, &k);
+        nlp_text text = entry_at(&s, at, (size_t)(end - at), key, &k);
         NLP_TRY(push_text(&s, text, at, at + k - 1, &blank_before));
         if (!removes) blank_before = false;
         at += k;

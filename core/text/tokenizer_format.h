@@ -114,6 +114,7 @@ enum {
     NLP_ADDED_SINGLE_WORD = 4,
     NLP_ADDED_SPECIAL = 8
 };
+enum { NLP_PIECE_NORMAL = 0, NLP_PIECE_USER_DEFINED = 1, NLP_PIECE_UNUSED = 2 }; /* of SentencePiece */
 /* Where one file cuts the text and another gives the ids: which of them has a piece. */
 enum { NLP_SIDE_BOTH = 0, NLP_SIDE_VOCABULARY = 1, NLP_SIDE_CUTTER = 2 };
 enum { NLP_ITEM_SPECIAL = 0, NLP_ITEM_FIRST = 1, NLP_ITEM_SECOND = 2 };
@@ -156,7 +157,7 @@ typedef struct nlp_tokenizer_extension {
     uint32_t n_trie, trie_at;     /* nlp_trie_unit; state 0 is the root */
     uint32_t n_scores, scores_at; /* f64, by value of the trie */
     uint32_t map_at;   /* u32 [n_scores]: id of a trie's value (NLP_NO_ID: unknown); 0: itself */
-    uint32_t kinds_at; /* u8 [n_scores]: 1 user defined, 2 unused (SentencePiece); 0: none */
+    uint32_t kinds_at; /* u8 [n_scores]: NLP_PIECE_*; 0: none */
     uint32_t charsmap_at, charsmap_bytes;
     uint32_t
         whole_at; /* u8 [n_pieces]: 1 where merging the piece's text gives the piece; 0: none */

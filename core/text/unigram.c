@@ -20,7 +20,6 @@ typedef struct unigram_work {
 
 #define UNREACHED UINT32_MAX
 #define UNKNOWN   UINT32_MAX /* value of a character that is no piece */
-enum { USER_DEFINED = 1, UNUSED = 2 };
 
 static nlp_status reserve(encoder *e, size_t n) {
     unigram_work *w = e->unigram;
@@ -35,16 +34,16 @@ static nlp_status reserve(encoder *e, size_t n) {
     return nlp_arena_status(e->arena, e->err);
 }
 
-/* A candidate's score; a float sum is rounded when it is stored, not when it is compared. */
+/* A candidate's score; SentencePiece's is rounded to float before it is compared. */
 static void offer(const nlp_tokenizer *t, node *to, uint32_t from, double sum, uint32_t value) {
+    if (t->extension.flags & NLP_UNIGRAM_FLOAT) sum = (double)(float)sum;
     if (to->from != UNREACHED && !(sum > to->score)) return;
-    bool is_float = t->extension.flags & NLP_UNIGRAM_FLOAT;
-    *to = (node){is_float ? (double)(float)sum : sum, from, value};
+    *to = (node){sum, from, value};
 }
 
 /* User-defined pieces of SentencePiece win over all others. */
 static double score_of(const nlp_tokenizer *t, uint32_t value, size_t n_bytes) {
-    if (t->kinds && t->kinds[value] == USER_DEFINED)
+    if (t->kinds && t->kinds[value] == NLP_PIECE_USER_DEFINED)
         return (double)n_bytes * t->extension.user_score - 0.1;
     return t->scores[value];
 }
@@ -62,7 +61,7 @@ static bool offer_pieces(const nlp_tokenizer *t, const span *word, size_t at, si
         if (!t->trie[state].value) continue;
         uint32_t value = t->trie[state].value - 1;
         size_t n = i + 1 - at;
-        if (t->kinds && t->kinds[value] == UNUSED) continue;
+        if (t->kinds && t->kinds[value] == NLP_PIECE_UNUSED) continue;
         offer(t, &nodes[i + 1], (uint32_t)at, score_of(t, value, n) + so_far, value);
         single = single || n == n_char;
     }

@@ -1,5 +1,5 @@
-/* golden_tokenizers: ids and offsets of the reference's tokenizers, from vocab.txt files. The
- * committed part always, the whole sets where they are at hand. */
+/* golden_tokenizers: ids and offsets of the reference's tokenizers, from every kind of file. The committed
+ * part always, the whole sets where they are at hand. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,41 +8,69 @@
 
 #include "base/utf8.h"
 #include "hf_tokenizer.h"
+#include "sentencepiece.h"
 #include "test.h"
 #include "text/tokenizer.h"
 
 static nlp_mem mem;
 
+enum { MOST_BYTES = 8 << 20 };
+
+/* Plain or gzip. Ends the test's set where it is not there. */
 static uint8_t *read_file(const char *path, size_t *n) {
-    uint8_t *bytes = malloc(4 << 20);
-    FILE *file = fopen(path, "rb");
-    *n = file ? fread(bytes, 1, 4 << 20, file) : 0;
-    if (file) fclose(file);
+    uint8_t *bytes = malloc(MOST_BYTES);
+    gzFile file = gzopen(path, "rb");
+    int n_read = file ? gzread(file, bytes, MOST_BYTES) : 0;
+    *n = n_read > 0 ? (size_t)n_read : 0;
+    if (file) gzclose(file);
     if (!*n) nlp_test_fail(__FILE__, __LINE__, "%s can't be read", path);
     return bytes;
 }
 
-static nlp_tokenizer *open_vocab(const char *path, bool lower, nlp_buf *blob) {
-    size_t n;
+typedef enum source_kind { UNCASED, CASED, JSON, GPT2, ROBERTA, SPM, MARIAN } source_kind;
+
+static nlp_status compile(source_kind kind, const uint8_t *a, size_t n_a, const uint8_t *b,
+                          size_t n_b, nlp_buf *blob, nlp_error *err) {
+    const nlp_vocab_txt_options options = {
+        .lower_case = kind == UNCASED, .strip_accents = -1, .chinese_characters = true};
+    const nlp_gpt2_files merges = {
+        (const char *)a, (const char *)b, n_a, n_b, kind == ROBERTA, true};
+    const nlp_spm_files spm = {
+        .model = a, .model_bytes = n_a, .vocabulary = (const char *)b, .vocabulary_bytes = n_b};
+    if (kind == UNCASED || kind == CASED) return nlp_vocab_txt_compile(a, n_a, &options, blob, err);
+    if (kind == JSON) return nlp_hf_tokenizer_compile(a, n_a, blob, err);
+    if (kind == SPM || kind == MARIAN)
+        return nlp_sentencepiece_compile(&spm, kind == SPM ? NLP_SPM_PLAIN : NLP_SPM_MARIAN, blob,
+                                         err);
+    return nlp_gpt2_files_compile(&merges, blob, err);
+}
+
+static nlp_tokenizer *open_tokenizer(source_kind kind, const char *path, const char *second,
+                                     nlp_buf *blob) {
+    size_t n, n_second = 0;
     nlp_error err;
     nlp_tokenizer *tokenizer = NULL;
-    uint8_t *vocab = read_file(path, &n);
-    nlp_vocab_txt_options options = {
-        .lower_case = lower, .strip_accents = -1, .chinese_characters = true};
+    uint8_t *bytes = read_file(path, &n), *more = second ? read_file(second, &n_second) : NULL;
     nlp_buf_init(blob, &mem);
-    CHECK_STATUS(nlp_vocab_txt_compile(vocab, n, &options, blob, &err), NLP_OK, &err);
+    CHECK_STATUS(compile(kind, bytes, n, more, n_second, blob, &err), NLP_OK, &err);
     CHECK_STATUS(nlp_tokenizer_open(blob->bytes, blob->n_bytes, &mem, &tokenizer, &err), NLP_OK,
                  &err);
-    free(vocab);
+    free(bytes);
+    free(more);
     return tokenizer;
 }
 
-static bool same(const nlp_encoding *e, const char *text, const json_t *row) {
-    const json_t *ids = json_object_get(row, "ids"), *offsets = json_object_get(row, "offsets");
+static bool same_ids(const nlp_encoding *e, const json_t *ids) {
     if (json_array_size(ids) != e->n) return false;
-    for (size_t i = 0; i < e->n; i++) {
-        const json_t *pair = json_array_get(offsets, i);
+    for (size_t i = 0; i < e->n; i++)
         if (json_integer_value(json_array_get(ids, i)) != e->ids[i]) return false;
+    return true;
+}
+
+/* In characters. Sets of SentencePiece have none. */
+static bool same_offsets(const nlp_encoding *e, const char *text, const json_t *offsets) {
+    for (size_t i = 0; offsets && i < e->n; i++) {
+        const json_t *pair = json_array_get(offsets, i);
         size_t start = nlp_utf8_length(text, e->start[i]), end = nlp_utf8_length(text, e->end[i]);
         if (json_integer_value(json_array_get(pair, 0)) != (json_int_t)start ||
             json_integer_value(json_array_get(pair, 1)) != (json_int_t)end)
@@ -51,87 +79,132 @@ static bool same(const nlp_encoding *e, const char *text, const json_t *row) {
     return true;
 }
 
-static void check_set(const char *vocab, const char *rows_path, bool lower) {
-    nlp_buf blob;
-    nlp_tokenizer *tokenizer = open_vocab(vocab, lower, &blob);
+static bool row_is_right(const nlp_tokenizer *tokenizer, const json_t *row, const char *key) {
+    const json_t *member = json_object_get(row, "text");
+    nlp_text text = {json_string_value(member), json_string_length(member)};
+    nlp_arena arena;
+    nlp_encoding e;
+    nlp_arena_init(&arena, &mem);
+    bool good =
+        text.bytes &&
+        nlp_tokenizer_encode(tokenizer, &text, NULL, NULL, &arena, NULL, &e, NULL) == NLP_OK &&
+        same_ids(&e, json_object_get(row, key)) &&
+        same_offsets(&e, text.bytes, json_object_get(row, "offsets"));
+    nlp_arena_deinit(&arena);
+    return good;
+}
+
+static void check_rows(const nlp_tokenizer *tokenizer, const char *rows_path, const char *key) {
     gzFile rows = gzopen(rows_path, "rb"); /* reads plain files too */
     char *line = malloc(1 << 20);
     size_t n = 0, n_wrong = 0;
     while (tokenizer && rows && gzgets(rows, line, 1 << 20)) {
         json_t *row = json_loads(line, JSON_ALLOW_NUL, NULL);
-        const json_t *member = json_object_get(row, "text");
-        nlp_text text = {json_string_value(member), json_string_length(member)};
-        nlp_arena arena;
-        nlp_encoding e;
-        nlp_arena_init(&arena, &mem);
-        bool good =
-            text.bytes &&
-            nlp_tokenizer_encode(tokenizer, &text, NULL, NULL, &arena, NULL, &e, NULL) == NLP_OK &&
-            same(&e, text.bytes, row);
-        n++, n_wrong += !good;
-        nlp_arena_deinit(&arena);
+        n++, n_wrong += !row_is_right(tokenizer, row, key);
         json_decref(row);
     }
     if (!n || n_wrong)
         nlp_test_fail(__FILE__, __LINE__, "%s: %zu of %zu texts differ", rows_path, n_wrong, n);
     if (rows) gzclose(rows);
     free(line);
+}
+
+static void check_set(source_kind kind, const char *path, const char *second, const char *rows,
+                      const char *key) {
+    nlp_buf blob;
+    nlp_tokenizer *tokenizer = open_tokenizer(kind, path, second, &blob);
+    check_rows(tokenizer, rows, key);
     nlp_tokenizer_close(tokenizer);
     nlp_buf_deinit(&blob);
 }
 
-static void check_committed(const char *name, bool lower) {
+static void check_committed(const char *name, source_kind kind) {
     char vocab[512], rows[512];
     snprintf(vocab, sizeof vocab, "%s/golden/%s.vocab.txt", nlp_test_data(), name);
     snprintf(rows, sizeof rows, "%s/golden/%s.jsonl", nlp_test_data(), name);
-    check_set(vocab, rows, lower);
+    check_set(kind, vocab, NULL, rows, "ids");
 }
 
 static void test_uncased(void) {
-    check_committed("bert-base-uncased", true);
+    check_committed("bert-base-uncased", UNCASED);
 }
 static void test_cased(void) {
-    check_committed("bert-base-cased", false);
+    check_committed("bert-base-cased", CASED);
 }
 static void test_chinese(void) {
-    check_committed("bert-base-chinese", true);
+    check_committed("bert-base-chinese", UNCASED);
 }
 
-static void test_whole_sets(void) {
-    static const struct {
-        const char *name;
-        bool lower;
-    } sets[] = {{"bert-base-uncased", true},
-                {"bert-base-cased", false},
-                {"bert-base-chinese", true},
-                {"bert-base-multilingual-cased", false}};
-    for (size_t i = 0; nlp_test_shared() && i < 4; i++) {
-        char vocab[512], rows[512];
-        snprintf(vocab, sizeof vocab, "%s/data/tokenizers/bert/%s.vocab.txt", nlp_test_shared(),
-                 sets[i].name);
-        snprintf(rows, sizeof rows, "%s/fixtures/golden/tokenizers/%s.jsonl.gz", nlp_test_shared(),
-                 sets[i].name);
-        check_set(vocab, rows, sets[i].lower);
+typedef struct golden_set {
+    const char *name; /* of the rows */
+    source_kind kind;
+    const char *path, *second; /* in data/tokenizers */
+    const char *key;           /* of the ids; NULL: "ids" */
+} golden_set;
+
+static void check_sets(const golden_set *sets, size_t n) {
+    for (size_t i = 0; nlp_test_shared() && i < n; i++) {
+        char path[512], second[512], rows[512];
+        const char *root = nlp_test_shared();
+        const golden_set *s = &sets[i];
+        snprintf(path, sizeof path, "%s/data/tokenizers/%s", root, s->path);
+        snprintf(second, sizeof second, "%s/data/tokenizers/%s", root, s->second ? s->second : "");
+        snprintf(rows, sizeof rows, "%s/fixtures/golden/tokenizers/%s.jsonl.gz", root, s->name);
+        check_set(s->kind, path, s->second ? second : NULL, rows, s->key ? s->key : "ids");
     }
 }
 
-static void test_tokenizer_json(void) {
-    static const char *const names[] = {"all-MiniLM-L6-v2", "bge-small-en-v1.5"};
-    for (size_t i = 0; nlp_test_shared() && i < 2; i++) {
-        char path[512], rows_path[512];
-        size_t n;
-        nlp_buf blob;
-        nlp_error err;
-        snprintf(path, sizeof path, "%s/data/tokenizers/bert/%s/tokenizer.json", nlp_test_shared(),
-                 names[i]);
-        snprintf(rows_path, sizeof rows_path, "%s/fixtures/golden/tokenizers/%s.jsonl.gz",
-                 nlp_test_shared(), names[i]);
-        uint8_t *json = read_file(path, &n);
-        nlp_buf_init(&blob, &mem);
-        CHECK_STATUS(nlp_hf_tokenizer_compile(json, n, &blob, &err), NLP_OK, &err);
-        nlp_buf_deinit(&blob);
-        free(json);
-    }
+static void test_wordpiece_sets(void) {
+    static const golden_set sets[] = {
+        {"bert-base-uncased", UNCASED, "bert/bert-base-uncased.vocab.txt", NULL, NULL},
+        {"bert-base-cased", CASED, "bert/bert-base-cased.vocab.txt", NULL, NULL},
+        {"bert-base-chinese", UNCASED, "bert/bert-base-chinese.vocab.txt", NULL, NULL},
+        {"bert-base-multilingual-cased", CASED, "bert/bert-base-multilingual-cased.vocab.txt", NULL,
+         NULL},
+        {"all-MiniLM-L6-v2", JSON, "bert/all-MiniLM-L6-v2/tokenizer.json", NULL, NULL},
+        {"bge-small-en-v1.5", JSON, "bert/bge-small-en-v1.5/tokenizer.json", NULL, NULL},
+        {"jina-reranker-v1-tiny-en", JSON, "bert/jina-reranker-v1-tiny-en/tokenizer.json", NULL,
+         NULL}};
+    check_sets(sets, sizeof sets / sizeof *sets);
+}
+
+static void test_byte_level_sets(void) {
+    static const golden_set sets[] = {
+        {"gpt2", GPT2, "gpt2-roberta/gpt2/vocab.json", "gpt2-roberta/gpt2/merges.txt", NULL},
+        {"roberta", ROBERTA, "gpt2-roberta/roberta/vocab.json", "gpt2-roberta/roberta/merges.txt",
+         NULL}};
+    check_sets(sets, sizeof sets / sizeof *sets);
+}
+
+#define SPM_DATA "sentencepiece/"
+static void test_sentencepiece_sets(void) {
+    static const golden_set sets[] = {
+        {"xlnet", SPM, SPM_DATA "xlnet/spiece.model", NULL, NULL},
+        {"laser", SPM, SPM_DATA "laser50k/laser_50k.model", NULL, NULL},
+        {"opennmt", SPM, SPM_DATA "opennmt/sample.sp.model", NULL, NULL},
+        {"llama2", SPM, SPM_DATA "llama2/tokenizer.model", NULL, NULL},
+        {"bergamot-deen", SPM, SPM_DATA "bergamot/vocab.deen.spm.gz", NULL, NULL},
+        {"bergamot-esen", SPM, SPM_DATA "bergamot/vocab.esen.spm.gz", NULL, NULL},
+        {"bergamot-csen", SPM, SPM_DATA "bergamot/vocab.csen.spm.gz", NULL, NULL},
+        {"bergamot-eten", SPM, SPM_DATA "bergamot/vocab.eten.spm.gz", NULL, NULL},
+        {"opus-mt-fr-en.source", SPM, SPM_DATA "opus-mt-fr-en/source.spm", NULL, NULL},
+        {"opus-mt-fr-en.target", SPM, SPM_DATA "opus-mt-fr-en/target.spm", NULL, NULL},
+        {"opus-mt-en-mg.source", SPM, SPM_DATA "opus-mt-en-mg/source.spm", NULL, NULL},
+        {"opus-mt-en-mg.target", SPM, SPM_DATA "opus-mt-en-mg/target.spm", NULL, NULL}};
+    check_sets(sets, sizeof sets / sizeof *sets);
+}
+
+static void test_marian_sets(void) {
+    static const golden_set sets[] = {
+        {"opus-mt-fr-en.marian", MARIAN, SPM_DATA "opus-mt-fr-en/source.spm",
+         SPM_DATA "opus-mt-fr-en/vocab.json", NULL},
+        {"opus-mt-fr-en.marian", MARIAN, SPM_DATA "opus-mt-fr-en/target.spm",
+         SPM_DATA "opus-mt-fr-en/vocab.json", "target_ids"},
+        {"opus-mt-en-mg.marian", MARIAN, SPM_DATA "opus-mt-en-mg/source.spm",
+         SPM_DATA "opus-mt-en-mg/vocab.json", NULL},
+        {"opus-mt-en-mg.marian", MARIAN, SPM_DATA "opus-mt-en-mg/target.spm",
+         SPM_DATA "opus-mt-en-mg/vocab.json", "target_ids"}};
+    check_sets(sets, sizeof sets / sizeof *sets);
 }
 
 /* Time is not measured here; what is quadratic would not end. */
@@ -142,7 +215,7 @@ static void test_hostile_texts_end(void) {
     char vocab[512];
     nlp_buf blob;
     snprintf(vocab, sizeof vocab, "%s/golden/bert-base-uncased.vocab.txt", nlp_test_data());
-    nlp_tokenizer *tokenizer = open_vocab(vocab, true, &blob);
+    nlp_tokenizer *tokenizer = open_tokenizer(UNCASED, vocab, NULL, &blob);
     char *text = malloc(1 << 20);
     for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
         size_t n = 0, length = strlen(units[u]);
@@ -166,8 +239,10 @@ int main(int argc, char **argv) {
         {"uncased", test_uncased},
         {"cased", test_cased},
         {"chinese", test_chinese},
-        {"whole_sets", test_whole_sets},
-        {"tokenizer_json", test_tokenizer_json},
+        {"wordpiece_sets", test_wordpiece_sets},
+        {"byte_level_sets", test_byte_level_sets},
+        {"sentencepiece_sets", test_sentencepiece_sets},
+        {"marian_sets", test_marian_sets},
         {"hostile_texts_end", test_hostile_texts_end},
     };
     nlp_mem_init(&mem, NULL, NULL, 0);
