@@ -8,24 +8,9 @@
 #include <string.h>
 
 #include "json.h"
-#include "spm_bpe.h"
-#include "tokenizer_compiler.h"
+#include "spm_model.h"
 
 #define FILE_NAME "the SentencePiece model"
-
-enum { KIND_NORMAL = 1, KIND_UNKNOWN, KIND_CONTROL, KIND_USER, KIND_UNUSED, KIND_BYTE };
-enum { MODEL_UNIGRAM = 1, MODEL_BPE = 2 };
-
-typedef struct spm {
-    compiler *c;
-    piece *pieces; /* of the file, in its order */
-    float *scores;
-    uint8_t *kinds;
-    uint32_t n, capacity;
-    uint32_t model, unknown, bos, eos;
-    bool byte_fallback, suffix, dummy_prefix, remove_extra, escape;
-    piece charsmap;
-} spm;
 
 /* ---- Wire format ---- */
 
@@ -86,13 +71,13 @@ static float as_float(uint64_t value) {
 
 /* ---- Messages ---- */
 
-static nlp_status read_piece(spm *s, nlp_cursor c) {
+static nlp_status read_piece(spm_model *s, nlp_cursor c) {
     field f = {0};
     if (s->n == s->capacity)
         return nlp_fail(s->c->err, NLP_ELIMIT, FILE_NAME " has over %u pieces", s->capacity);
     piece *p = &s->pieces[s->n];
     *p = (piece){"", 0};
-    s->kinds[s->n] = KIND_NORMAL;
+    s->kinds[s->n] = SPM_NORMAL;
     while (next_field(&c, &f)) {
         if (f.number == 1) *p = (piece){(const char *)f.inside.at, f.inside.n_left};
         if (f.number == 2) s->scores[s->n] = as_float(f.value);
@@ -104,7 +89,7 @@ static nlp_status read_piece(spm *s, nlp_cursor c) {
     return NLP_OK;
 }
 
-static void read_trainer(spm *s, nlp_cursor c) {
+static void read_trainer(spm_model *s, nlp_cursor c) {
     field f = {0};
     while (next_field(&c, &f)) switch (f.number) {
         case 3:
@@ -119,18 +104,12 @@ static void read_trainer(spm *s, nlp_cursor c) {
         case 40:
             s->unknown = (uint32_t)f.value;
             break;
-        case 41:
-            s->bos = (uint32_t)f.value;
-            break;
-        case 42:
-            s->eos = (uint32_t)f.value;
-            break;
         default:
             break;
         }
 }
 
-static void read_normalizer(spm *s, nlp_cursor c) {
+static void read_normalizer(spm_model *s, nlp_cursor c) {
     field f = {0};
     while (next_field(&c, &f)) switch (f.number) {
         case 2:
@@ -157,17 +136,10 @@ static uint32_t count_pieces(nlp_cursor c) {
     return n;
 }
 
-static nlp_status read_model(spm *s, const uint8_t *bytes, size_t n_bytes) {
+static nlp_status read_model(spm_model *s, const uint8_t *bytes, size_t n_bytes) {
     nlp_cursor c = nlp_cursor_of(bytes, n_bytes);
     field f = {0};
-    s->capacity = count_pieces(c);
-    s->model = MODEL_UNIGRAM;
-    s->bos = 1, s->eos = 2;
-    s->dummy_prefix = s->remove_extra = s->escape = true;
-    s->pieces = NLP_PUSH(s->c->arena, piece, s->capacity);
-    s->scores = NLP_PUSH_ZERO(s->c->arena, float, s->capacity);
-    s->kinds = NLP_PUSH(s->c->arena, uint8_t, s->capacity);
-    NLP_TRY(nlp_arena_status(s->c->arena, s->c->err));
+    NLP_TRY(spm_start(s, count_pieces(c)));
     while (next_field(&c, &f)) {
         if (f.number == 1) NLP_TRY(read_piece(s, f.inside));
         if (f.number == 2) read_trainer(s, f.inside);
@@ -175,7 +147,7 @@ static nlp_status read_model(spm *s, const uint8_t *bytes, size_t n_bytes) {
     }
     if (c.failed || !s->n || s->unknown >= s->n)
         return nlp_fail(s->c->err, NLP_ECORRUPT, FILE_NAME " is damaged or has no pieces");
-    if (s->model != MODEL_UNIGRAM && s->model != MODEL_BPE)
+    if (s->model != SPM_UNIGRAM && s->model != SPM_BPE)
         return nlp_fail(s->c->err, NLP_EUNSUPPORTED,
                         FILE_NAME " is of kind %u; unigram (1) and BPE (2) are known", s->model);
     return NLP_OK;
@@ -184,7 +156,7 @@ static nlp_status read_model(spm *s, const uint8_t *bytes, size_t n_bytes) {
 /* ---- Ids ---- */
 
 /* Pieces by their own numbers, moved by `shift` from `first` on. */
-static nlp_status own_ids(spm *s, uint32_t n_ids, uint32_t first, uint32_t shift) {
+static nlp_status own_ids(spm_model *s, uint32_t n_ids, uint32_t first, uint32_t shift) {
     NLP_TRY(compiler_start_pieces(s->c, n_ids));
     for (uint32_t i = first; i < s->n; i++)
         NLP_TRY(compiler_set_piece(s->c, i + shift, s->pieces[i].text, s->pieces[i].n_bytes));
@@ -224,7 +196,7 @@ static nlp_status add_languages(compiler *c, const char *list, size_t id) {
     return NLP_OK;
 }
 
-static nlp_status vocabulary_ids(spm *s, const nlp_spm_files *files, json_t **vocabulary) {
+static nlp_status vocabulary_ids(spm_model *s, const nlp_spm_files *files, json_t **vocabulary) {
     compiler *c = s->c;
     const char *text, *list = files->languages ? language_list(files->languages) : "";
     size_t n_bytes;
@@ -243,7 +215,7 @@ static nlp_status vocabulary_ids(spm *s, const nlp_spm_files *files, json_t **vo
 }
 
 /* Where the ids come from another file: the id of each of the model's pieces. */
-static nlp_status map_ids(spm *s) {
+static nlp_status map_ids(spm_model *s) {
     piece_index index;
     NLP_TRY(compiler_index(s->c, &index));
     s->c->map = NLP_PUSH(s->c->arena, uint32_t, s->n);
@@ -254,7 +226,7 @@ static nlp_status map_ids(spm *s) {
 }
 
 /* Merges work on ids: a piece that the vocabulary does not have gets one behind it. */
-static nlp_status add_missing(spm *s) {
+static nlp_status add_missing(spm_model *s) {
     compiler *c = s->c;
     uint32_t n_vocabulary = c->header.n_pieces, n_missing = 0;
     NLP_TRY(map_ids(s));
@@ -272,70 +244,6 @@ static nlp_status add_missing(spm *s) {
     }
     c->map = NULL;
     return NLP_OK;
-}
-
-/* ---- Model ---- */
-
-/* Pieces that text can be: the trie holds the others under a text that no text has, so that values
- * stay piece numbers. */
-static nlp_status fill_unigram(spm *s) {
-    compiler *c = s->c;
-    piece *keys = NLP_PUSH_ZERO(c->arena, piece, s->n);
-    c->scores = NLP_PUSH(c->arena, double, s->n);
-    c->kinds = NLP_PUSH_ZERO(c->arena, uint8_t, s->n);
-    NLP_TRY(nlp_arena_status(c->arena, c->err));
-    float least = INFINITY, most = -INFINITY;
-    for (uint32_t i = 0; i < s->n; i++) {
-        uint8_t kind = s->kinds[i];
-        c->scores[i] = (double)s->scores[i];
-        if (kind == KIND_NORMAL || kind == KIND_USER || kind == KIND_UNUSED) keys[i] = s->pieces[i];
-        if (kind == KIND_USER) c->kinds[i] = NLP_PIECE_USER_DEFINED;
-        if (kind == KIND_UNUSED) c->kinds[i] = NLP_PIECE_UNUSED;
-        if (kind != KIND_NORMAL) continue;
-        least = s->scores[i] < least ? s->scores[i] : least;
-        most = s->scores[i] > most ? s->scores[i] : most;
-    }
-    c->keys = keys;
-    c->n_keys = s->n;
-    c->extension.flags |= NLP_UNIGRAM_FLOAT;
-    c->extension.unknown_score = isfinite(least) ? (double)(least - 10.0f) : 0;
-    c->extension.user_score = isfinite(most) ? (double)most : 0;
-    c->header.model = NLP_MODEL_UNIGRAM;
-    return NLP_OK;
-}
-
-static nlp_status fill_model(spm *s) {
-    compiler *c = s->c;
-    c->header.max_word = 100;
-    if (s->byte_fallback) {
-        NLP_TRY(spm_bytes(c));
-        c->extension.flags |= NLP_BPE_FALLBACK;
-    }
-    if (s->model == MODEL_UNIGRAM) return fill_unigram(s);
-    c->header.model = NLP_MODEL_BPE;
-    c->extension.flags |= NLP_BPE_FUSE_UNKNOWN;
-    double *scores = NLP_PUSH(c->arena, double, s->n);
-    bool *whole = NLP_PUSH(c->arena, bool, s->n);
-    NLP_TRY(nlp_arena_status(c->arena, c->err));
-    for (uint32_t i = 0; i < s->n; i++) {
-        scores[i] = (double)s->scores[i];
-        whole[i] = s->kinds[i] == KIND_NORMAL || s->kinds[i] == KIND_USER;
-    }
-    return spm_merges(c, &(spm_vocabulary){s->pieces, scores, whole, s->n});
-}
-
-static nlp_status fill_normaliser(spm *s) {
-    compiler *c = s->c;
-    uint32_t flags = (s->dummy_prefix ? NLP_SPM_DUMMY_PREFIX : 0u) |
-                     (s->remove_extra ? NLP_SPM_REMOVE_EXTRA : 0u) |
-                     (s->escape ? NLP_SPM_ESCAPE : 0u) | (s->suffix ? NLP_SPM_SUFFIX : 0u);
-    if (s->charsmap.n_bytes > NLP_MOST_CHARSMAP)
-        return nlp_fail(c->err, NLP_ELIMIT, FILE_NAME "'s map of characters is too large");
-    c->charsmap = (const uint8_t *)s->charsmap.text;
-    c->extension.charsmap_bytes = (uint32_t)s->charsmap.n_bytes;
-    c->extension.decoder = NLP_DECODE_SPM;
-    c->extension.decoder_strip = s->dummy_prefix;
-    return compiler_add_rule(c, false, (text_rule){.kind = NLP_NORMALIZE_SPM, .flags = flags});
 }
 
 /* ---- Recipes ---- */
@@ -386,7 +294,7 @@ static nlp_status fill_templates(compiler *c, nlp_spm_recipe recipe, const char 
     return fill_template(c, pair[recipe], c->pair, &c->header.n_pair);
 }
 
-static nlp_status t5_ids(spm *s) {
+static nlp_status t5_ids(spm_model *s) {
     enum { EXTRA = 100 };
     NLP_TRY(own_ids(s, s->n + EXTRA, 0, 0));
     for (uint32_t i = 0; i < EXTRA; i++) {
@@ -399,7 +307,7 @@ static nlp_status t5_ids(spm *s) {
 }
 
 /* <s> <pad> </s> <unk>, the pieces behind the file's own three, <mask>. */
-static nlp_status xlmr_ids(spm *s) {
+static nlp_status xlmr_ids(spm_model *s) {
     static const char *const first[] = {"<s>", "<pad>", "</s>", "<unk>"};
     NLP_TRY(own_ids(s, s->n + 2, 3, 1));
     for (uint32_t i = 0; i < 4; i++)
@@ -408,25 +316,24 @@ static nlp_status xlmr_ids(spm *s) {
     return compiler_add_token(s->c, s->n + 1, "<mask>", 6, NLP_ADDED_SPECIAL | NLP_ADDED_LSTRIP);
 }
 
-static nlp_status give_ids(spm *s, const nlp_spm_files *files, nlp_spm_recipe recipe,
+static nlp_status give_ids(spm_model *s, const nlp_spm_files *files, nlp_spm_recipe recipe,
                            json_t **vocabulary) {
     if (recipe == NLP_SPM_T5) return t5_ids(s);
     if (recipe == NLP_SPM_XLMR) return xlmr_ids(s);
     if (files->vocabulary) return vocabulary_ids(s, files, vocabulary);
-    return own_ids(s, s->n, 0, 0);
+    return spm_own_ids(s);
 }
 
-static nlp_status compile(spm *s, const nlp_spm_files *files, nlp_spm_recipe recipe,
+static nlp_status compile(spm_model *s, const nlp_spm_files *files, nlp_spm_recipe recipe,
                           json_t **vocabulary, nlp_buf *blob) {
     static const char *const specials[] = {"<s>", "</s>", "<unk>", "<pad>"};
     compiler *c = s->c;
     NLP_TRY(read_model(s, files->model, files->model_bytes));
     NLP_TRY(give_ids(s, files, recipe, vocabulary));
     bool mapped = files->vocabulary || recipe == NLP_SPM_XLMR;
-    if (mapped) NLP_TRY(s->model == MODEL_UNIGRAM ? map_ids(s) : add_missing(s));
-    NLP_TRY(fill_model(s));
+    if (mapped) NLP_TRY(s->model == SPM_UNIGRAM ? map_ids(s) : add_missing(s));
     if (files->vocabulary) c->extension.flags |= NLP_TOKENIZER_BY_TEXT;
-    NLP_TRY(fill_normaliser(s));
+    NLP_TRY(spm_fill(s));
     c->header.unknown_id = mapped ? compiler_find(c, "<unk>") : s->unknown;
     bool no_start = recipe == NLP_SPM_MARIAN || recipe == NLP_SPM_T5; /* there "<s>" is text */
     for (size_t i = no_start; recipe != NLP_SPM_PLAIN && i < sizeof specials / sizeof *specials;
@@ -448,7 +355,7 @@ nlp_status nlp_sentencepiece_compile(const nlp_spm_files *files, nlp_spm_recipe 
     nlp_status status = nlp_arena_status(&arena, err);
     if (status == NLP_OK) {
         c->arena = &arena, c->err = err, c->file = FILE_NAME;
-        status = compile(&(spm){.c = c}, files, recipe, &vocabulary, blob);
+        status = compile(&(spm_model){.c = c}, files, recipe, &vocabulary, blob);
     }
     nlp_arena_deinit(&arena);
     json_decref(vocabulary);
