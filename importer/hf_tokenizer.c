@@ -80,49 +80,15 @@ static nlp_status merge_parts(const compiler *c, const json_t *entry, piece part
     return nlp_fail(c->err, NLP_EINVAL, "%s: \"merges\" has something that is no pair", c->file);
 }
 
-/* What two pieces become: their texts joined, the second without the prefix of inner pieces. */
-static uint32_t joined_id(const compiler *c, const piece_index *index, const piece parts[2]) {
-    char text[2 * NLP_TOKENIZER_MAX_PIECE_BYTES];
-    size_t n_prefix = c->prefix ? strlen(c->prefix) : 0;
-    piece b = parts[1];
-    if (n_prefix && b.n_bytes >= n_prefix && !memcmp(b.text, c->prefix, n_prefix))
-        b.text += n_prefix, b.n_bytes -= n_prefix;
-    if (parts[0].n_bytes + b.n_bytes > sizeof text) return NLP_NO_ID;
-    memcpy(text, parts[0].text, parts[0].n_bytes);
-    memcpy(text + parts[0].n_bytes, b.text, b.n_bytes);
-    return compiler_lookup(c, index, text, parts[0].n_bytes + b.n_bytes);
-}
-
 static nlp_status read_merges(compiler *c, const json_t *merges, const piece_index *index) {
     size_t n = json_array_size(merges);
-    c->merges = NLP_PUSH(c->arena, merge_rule, n);
-    NLP_TRY(nlp_arena_status(c->arena, c->err));
+    NLP_TRY(compiler_start_merges(c, n));
     for (size_t i = 0; i < n; i++) {
         piece parts[2];
-        merge_rule *m = &c->merges[i];
         NLP_TRY(merge_parts(c, json_array_get(merges, i), parts));
-        m->left = compiler_lookup(c, index, parts[0].text, parts[0].n_bytes);
-        m->right = compiler_lookup(c, index, parts[1].text, parts[1].n_bytes);
-        m->id = joined_id(c, index, parts);
-        m->rank = (uint32_t)i;
-        if (m->left == NLP_NO_ID || m->right == NLP_NO_ID || m->id == NLP_NO_ID)
-            return nlp_fail(c->err, NLP_EINVAL,
-                            "%s: merge %zu names a piece that is not in the vocabulary", c->file,
-                            i);
+        NLP_TRY(compiler_add_merge(c, index, parts));
     }
-    c->n_merges = n;
     return NLP_OK;
-}
-
-/* Pieces of the 256 bytes: letters of the byte alphabet, or "<0xNN>". */
-static void read_bytes(compiler *c, const piece_index *index, bool letters) {
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        char text[8];
-        size_t n = letters ? nlp_utf8_encode(nlp_byte_letter((uint8_t)byte), text)
-                           : (size_t)snprintf(text, sizeof text, "<0x%02X>", byte);
-        c->bytes[byte] = compiler_lookup(c, index, text, n);
-    }
-    c->has_bytes = true;
 }
 
 static nlp_status read_flag(compiler *c, const json_t *model, const char *key, uint32_t flag) {
@@ -152,7 +118,7 @@ static nlp_status finish_bpe(compiler *c, const json_t *model) {
     piece_index index;
     bool letters = c->extension.flags & NLP_BPE_BYTES;
     NLP_TRY(compiler_index(c, &index));
-    if (letters || (c->extension.flags & NLP_BPE_FALLBACK)) read_bytes(c, &index, letters);
+    if (letters || (c->extension.flags & NLP_BPE_FALLBACK)) compiler_find_bytes(c, &index, letters);
     return read_merges(c, json_object_get(model, "merges"), &index);
 }
 
@@ -191,7 +157,7 @@ static nlp_status finish_unigram(compiler *c) {
     piece_index index;
     if (!(c->extension.flags & NLP_BPE_FALLBACK)) return NLP_OK;
     NLP_TRY(compiler_index(c, &index));
-    read_bytes(c, &index, false);
+    compiler_find_bytes(c, &index, false);
     return NLP_OK;
 }
 
@@ -368,11 +334,9 @@ static nlp_status add_bert_token(compiler *c, const char *text) {
                            : compiler_add_token(c, id, text, strlen(text), NLP_ADDED_SPECIAL);
 }
 
-static nlp_status compile_vocab(compiler *c, const char *text, size_t n_bytes,
-                                const nlp_vocab_txt_options *o, nlp_buf *blob) {
+nlp_status hf_compile_wordpiece(compiler *c, const nlp_vocab_txt_options *o, nlp_buf *blob) {
     static const char *const specials[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
     bool strip = o->strip_accents < 0 ? o->lower_case : o->strip_accents > 0;
-    NLP_TRY(read_lines(c, text, n_bytes));
     for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
         NLP_TRY(add_bert_token(c, specials[i]));
     c->prefix = "##";
@@ -383,7 +347,7 @@ static nlp_status compile_vocab(compiler *c, const char *text, size_t n_bytes,
                       (o->lower_case ? NLP_TEXT_LOWER : 0u) | (strip ? NLP_TEXT_STRIP_ACCENTS : 0u);
     c->header.unknown_id = compiler_find(c, "[UNK]");
     if (c->header.unknown_id == NLP_NO_ID)
-        return nlp_fail(c->err, NLP_EINVAL, "vocab.txt: there is no [UNK]");
+        return nlp_fail(c->err, NLP_EINVAL, "%s: there is no [UNK]", c->file);
     NLP_TRY(hf_bert_template(c, compiler_find(c, "[CLS]"), compiler_find(c, "[SEP]")));
     return compiler_write(c, blob);
 }
@@ -397,7 +361,8 @@ nlp_status nlp_vocab_txt_compile(const void *vocab_txt, size_t n_bytes,
     nlp_status status = nlp_arena_status(&arena, err);
     if (status == NLP_OK) {
         c->arena = &arena, c->err = err, c->file = "vocab.txt";
-        status = compile_vocab(c, vocab_txt, n_bytes, options, blob);
+        status = read_lines(c, vocab_txt, n_bytes);
+        if (status == NLP_OK) status = hf_compile_wordpiece(c, options, blob);
     }
     nlp_arena_deinit(&arena);
     return status;

@@ -1,7 +1,6 @@
 /* spm_bpe.c: every way to cut a piece in two pieces is a merge. */
 #include "spm_bpe.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,17 +58,5 @@ nlp_status spm_merges(compiler *c, const spm_vocabulary *v) {
             NLP_TRY(push_merge(c, &capacity, (merge_rule){left, right, ranks[i], id}));
         }
     }
-    return NLP_OK;
-}
-
-nlp_status spm_bytes(compiler *c) {
-    piece_index index;
-    NLP_TRY(compiler_index(c, &index));
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        char text[8];
-        snprintf(text, sizeof text, "<0x%02X>", byte);
-        c->bytes[byte] = compiler_lookup(c, &index, text, 6);
-    }
-    c->has_bytes = true;
     return NLP_OK;
 }

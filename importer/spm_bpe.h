@@ -14,7 +14,5 @@ typedef struct spm_vocabulary {
 
 /* Needs the compiler's pieces. Fills its merges. */
 nlp_status spm_merges(compiler *c, const spm_vocabulary *v);
-/* Pieces "<0x00>" ... as the bytes. */
-nlp_status spm_bytes(compiler *c);
 
 #endif

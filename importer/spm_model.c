@@ -54,7 +54,9 @@ static nlp_status fill_pieces(spm_model *s) {
     compiler *c = s->c;
     c->header.max_word = 100;
     if (s->byte_fallback) {
-        NLP_TRY(spm_bytes(c));
+        piece_index index;
+        NLP_TRY(compiler_index(c, &index));
+        compiler_find_bytes(c, &index, false);
         c->extension.flags |= NLP_BPE_FALLBACK;
     }
     if (s->model == SPM_UNIGRAM) return fill_unigram(s);

@@ -77,11 +77,26 @@ uint32_t compiler_lookup(const compiler *c, const piece_index *index, const char
 /* Appends the finished blob. */
 nlp_status compiler_write(compiler *c, nlp_buf *blob);
 
+/* ---- tokenizer_merges.c ---- */
+
+/* Room for n merges; each that is added has the next rank. */
+nlp_status compiler_start_merges(compiler *c, size_t n);
+nlp_status compiler_add_merge(compiler *c, const piece_index *index, const piece parts[2]);
+/* Pieces of the 256 bytes: letters of the byte alphabet, or "<0xNN>". */
+void compiler_find_bytes(compiler *c, const piece_index *index, bool letters);
+
 /* ---- double_array.c ---- */
 
 /* A trie over n keys; value of key i is i + 1. Units come from the arena. */
 nlp_status double_array_build(const piece *keys, uint32_t n, nlp_arena *arena,
                               nlp_trie_unit **units, uint32_t *n_units, nlp_error *err);
+
+/* ---- hf_tokenizer.c ---- */
+
+struct nlp_vocab_txt_options;
+/* BERT's tokenizer over pieces that are there already. */
+nlp_status hf_compile_wordpiece(compiler *c, const struct nlp_vocab_txt_options *options,
+                                nlp_buf *blob);
 
 /* ---- hf_components.c: parts of tokenizer.json ---- */
 

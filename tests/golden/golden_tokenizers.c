@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "base/utf8.h"
+#include "gguf_tokenizer.h"
 #include "hf_tokenizer.h"
 #include "sentencepiece.h"
 #include "test.h"
@@ -207,6 +208,78 @@ static void test_marian_sets(void) {
     check_sets(sets, sizeof sets / sizeof *sets);
 }
 
+/* ---- GGUF: texts and ids of llama.cpp's own tests ---- */
+
+static nlp_tokenizer *open_gguf(const char *path, nlp_buf *blob) {
+    nlp_gguf gguf;
+    nlp_source source;
+    nlp_error err;
+    nlp_tokenizer *tokenizer = NULL;
+    nlp_source_init(&source, &mem);
+    nlp_buf_init(blob, &mem);
+    CHECK_STATUS(nlp_gguf_open(&gguf, &source, path, &err), NLP_OK, &err);
+    CHECK_STATUS(nlp_gguf_tokenizer_compile(&gguf, blob, &err), NLP_OK, &err);
+    CHECK_STATUS(nlp_tokenizer_open(blob->bytes, blob->n_bytes, &mem, &tokenizer, &err), NLP_OK,
+                 &err);
+    nlp_gguf_close(&gguf);
+    nlp_source_close(&source);
+    return tokenizer;
+}
+
+/* One line of ids, without the special tokens that stand around a text. */
+static bool line_is_right(const nlp_tokenizer *tokenizer, nlp_text text, const char *line) {
+    nlp_arena arena;
+    nlp_encoding e, empty;
+    nlp_arena_init(&arena, &mem);
+    bool good =
+        nlp_tokenizer_encode(tokenizer, &(nlp_text){"", 0}, NULL, NULL, &arena, NULL, &empty,
+                             NULL) == NLP_OK &&
+        nlp_tokenizer_encode(tokenizer, &text, NULL, NULL, &arena, NULL, &e, NULL) == NLP_OK;
+    size_t start = good && empty.n ? 1 : 0, end = good ? empty.n - start : 0;
+    for (size_t i = start; good && i + end < e.n; i++) {
+        char *rest;
+        good = strtol(line, &rest, 10) == e.ids[i] && rest != line;
+        line = rest;
+    }
+    good = good && !line[strspn(line, " \n")];
+    nlp_arena_deinit(&arena);
+    return good;
+}
+
+static void check_gguf(const char *name) {
+    static const char border[] = "\n__ggml_vocab_test__\n";
+    char path[512], line[4096];
+    nlp_buf blob;
+    size_t n_bytes, n = 0, n_wrong = 0;
+    snprintf(path, sizeof path, "%s/data/tokenizers/llama-cpp-vocabs/ggml-vocab-%s.gguf",
+             nlp_test_shared(), name);
+    nlp_tokenizer *tokenizer = open_gguf(path, &blob);
+    strcat(path, ".inp");
+    char *texts = (char *)read_file(path, &n_bytes), *at = texts;
+    texts[n_bytes] = 0;
+    strcpy(path + strlen(path) - 4, ".out");
+    FILE *lines = fopen(path, "r");
+    while (at && tokenizer && lines && fgets(line, sizeof line, lines)) {
+        char *end = strstr(at, border);
+        nlp_text text = {at, end ? (size_t)(end - at) : strlen(at)};
+        n++, n_wrong += !line_is_right(tokenizer, text, line);
+        at = end ? end + strlen(border) : NULL;
+    }
+    if (!n || n_wrong)
+        nlp_test_fail(__FILE__, __LINE__, "%s: %zu of %zu texts differ", path, n_wrong, n);
+    if (lines) fclose(lines);
+    free(texts);
+    nlp_tokenizer_close(tokenizer);
+    nlp_buf_deinit(&blob);
+}
+
+static void test_gguf_vocabularies(void) {
+    static const char *const names[] = {"bert-bge", "deepseek-coder", "deepseek-llm",
+                                        "gpt-2",    "llama-spm",      "phi-3"};
+    for (size_t i = 0; nlp_test_shared() && i < sizeof names / sizeof *names; i++)
+        check_gguf(names[i]);
+}
+
 /* Time is not measured here; what is quadratic would not end. */
 static void test_hostile_texts_end(void) {
     static const char *const units[] = {"a", "\xCC\x81",        "\xEF\xBC\xA1\xCC\x81",
@@ -243,6 +316,7 @@ int main(int argc, char **argv) {
         {"byte_level_sets", test_byte_level_sets},
         {"sentencepiece_sets", test_sentencepiece_sets},
         {"marian_sets", test_marian_sets},
+        {"gguf_vocabularies", test_gguf_vocabularies},
         {"hostile_texts_end", test_hostile_texts_end},
     };
     nlp_mem_init(&mem, NULL, NULL, 0);
