@@ -147,6 +147,8 @@ static nlp_status fill(const rope *r, size_t table, nlp_stack_config *out) {
         return longrope(r, out, f);
     else if (!strcmp(type, "ntk"))
         ntk(r, f);
+    else if (!strcmp(type, "divided")) /* of GGUF */
+        return divided(r, "factors", f);
     else
         return nlp_fail(r->err, NLP_EUNSUPPORTED,
                         "config.json: rotary positions of type \"%.32s\" are not known", type);

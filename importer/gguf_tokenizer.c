@@ -118,6 +118,9 @@ static nlp_status compile_gpt2(reader *r, nlp_buf *blob) {
                              *const roberta[] = {"roberta-bpe", "jina-v1-en", "jina-v2-code",
                                                  "jina-v2-es",  "jina-v2-de", "jina-es",
                                                  "jina-de",     NULL},
+                             *const trimmed[] = {"gpt-2",       "phi-2",      "olmo",
+                                                 "roberta-bpe", "jina-v1-en", "jina-v2-code",
+                                                 NULL},
                              *const composed[] = {"qwen2", "deepseek-r1-qwen", NULL};
     compiler *c = r->c;
     if (!split_pattern_pre(r->pre, c->splits, &c->extension.n_splits, &c->extension.flags))
@@ -129,6 +132,7 @@ static nlp_status compile_gpt2(reader *r, nlp_buf *blob) {
     c->header.max_word = 100;
     c->extension.flags |= NLP_BPE_BYTES | NLP_BPE_NO_UNKNOWN;
     c->extension.decoder = NLP_DECODE_BYTES;
+    if (is_one_of(r->pre, trimmed)) c->extension.flags |= NLP_TOKENIZER_TRIM;
     if (is_one_of(r->pre, composed)) /* NFC, which the file does not say */
         NLP_TRY(compiler_add_rule(
             c, false, (text_rule){.kind = NLP_NORMALIZE_FORM, .flags = NLP_UNICODE_COMPOSE}));

@@ -117,11 +117,11 @@ static void name_of(const nlp_import_options *o, char *name, size_t n) {
     if (ending) *ending = 0;
 }
 
-/* The folder of a source that is a file inside one. */
+/* The folder of a source that is a file inside one; a file that has all stands for itself. */
 static void folder_of(const char *source, char *folder, size_t n) {
     struct stat st;
     snprintf(folder, n, "%s", source);
-    if (stat(source, &st) != 0 || S_ISDIR(st.st_mode)) return;
+    if (stat(source, &st) != 0 || S_ISDIR(st.st_mode) || nlp_model_is_file(source)) return;
     char *slash = strrchr(folder, '/');
     if (slash)
         *slash = 0;

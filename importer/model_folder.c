@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/mapfile.h"
+#include "gguf_model.h"
+#include "gguf_tokenizer.h"
 #include "json.h"
 #include "safetensors.h"
 #include "tokenizer_files.h"
@@ -32,6 +34,7 @@ nlp_status nlp_model_folder_json(nlp_model_folder *f, const char *name, size_t m
     uint8_t *bytes;
     size_t n_bytes;
     *json = NULL;
+    if (f->is_file) return NLP_OK;
     nlp_status status = load(f, name, max_bytes, &bytes, &n_bytes, err);
     if (status == NLP_ENOFILE) return NLP_OK;
     NLP_TRY(status);
@@ -172,18 +175,18 @@ static void read_max_tokens(nlp_model_folder *f, const json_t *tokenizer_config)
 
 /* ---- All of it ---- */
 
-static nlp_status read_config(nlp_model_folder *f, const json_t *config, nlp_error *err) {
+static nlp_status find_family(nlp_model_folder *f, nlp_error *err) {
     const char *model_type;
-    if (!config) return nlp_fail(err, NLP_ENOFILE, "%s has no config.json", f->path);
-    NLP_TRY(nlp_json_text(config, "config.json", "model_type", "", &model_type, err));
+    NLP_TRY(nlp_json_text(f->config, "config.json", "model_type", "", &model_type, err));
     f->family = nlp_family_find(model_type);
-    if (!f->family) {
-        nlp_fail(err, NLP_EUNSUPPORTED, "config.json: nlp does not know the model_type \"%.64s\"",
-                 model_type);
-        nlp_hint(err, "families that it knows: see docs/models.md");
-        return NLP_EUNSUPPORTED;
-    }
-    NLP_TRY(nlp_safetensors_open(&f->source, f->path, err));
+    if (f->family) return NLP_OK;
+    nlp_fail(err, NLP_EUNSUPPORTED, "config.json: nlp does not know the model_type \"%.64s\"",
+             model_type);
+    nlp_hint(err, "families that it knows: see docs/models.md");
+    return NLP_EUNSUPPORTED;
+}
+
+static nlp_status read_config(nlp_model_folder *f, const json_t *config, nlp_error *err) {
     NLP_TRY(nlp_config_read(f->family, &f->family->stack, config, &f->arena, &f->stack, err));
     if (f->family->decoder)
         NLP_TRY(
@@ -278,33 +281,57 @@ static nlp_status read_generation(nlp_model_folder *f, nlp_error *err) {
     return status;
 }
 
-static nlp_status read_rest(nlp_model_folder *f, const char *pooling, nlp_error *err) {
-    json_t *tokenizer_config;
+/* ---- Containers ---- */
+
+static nlp_status read_folder(nlp_model_folder *f, nlp_error *err) {
+    NLP_TRY(nlp_model_folder_json(f, "config.json", NLP_JSON_CONFIG_BYTES, &f->config, err));
+    if (!f->config) return nlp_fail(err, NLP_ENOFILE, "%s has no config.json", f->path);
+    NLP_TRY(find_family(f, err));
     NLP_TRY(nlp_model_folder_json(f, "tokenizer_config.json", NLP_JSON_CONFIG_BYTES,
-                                  &tokenizer_config, err));
-    nlp_status status = read_generation(f, err);
-    const nlp_tokenizer_folder tokenizer = {f->path, f->family->tokenizer, tokenizer_config,
+                                  &f->tokenizer_config, err));
+    const nlp_tokenizer_folder tokenizer = {f->path, f->family->tokenizer, f->tokenizer_config,
                                             f->mem};
-    if (status == NLP_OK) status = nlp_tokenizer_folder_read(&tokenizer, &f->tokenizer, err);
-    read_max_tokens(f, tokenizer_config);
-    json_decref(tokenizer_config);
-    return status == NLP_OK ? nlp_sentence_transformers_read(f, pooling, err) : status;
+    NLP_TRY(nlp_tokenizer_folder_read(&tokenizer, &f->tokenizer, err));
+    return nlp_safetensors_open(&f->source, f->path, err);
+}
+
+static nlp_status read_gguf(nlp_model_folder *f, nlp_error *err) {
+    nlp_gguf gguf;
+    nlp_status status = nlp_gguf_open(&gguf, &f->source, f->path, err);
+    if (status == NLP_OK) status = nlp_gguf_model_config(&gguf, &f->source, &f->config, err);
+    if (status == NLP_OK) status = nlp_gguf_tokenizer_compile(&gguf, &f->tokenizer, err);
+    if (status == NLP_OK) f->pooling = nlp_gguf_model_pooling(&gguf);
+    nlp_gguf_close(&gguf);
+    return status == NLP_OK ? find_family(f, err) : status;
+}
+
+bool nlp_model_is_file(const char *path) {
+    size_t n = strlen(path);
+    return n > 5 && !strcasecmp(path + n - 5, ".gguf");
+}
+
+static nlp_status interpret(nlp_model_folder *f, const char *pooling, nlp_error *err) {
+    NLP_TRY(read_config(f, f->config, err));
+    NLP_TRY(read_generation(f, err));
+    read_max_tokens(f, f->tokenizer_config);
+    return nlp_sentence_transformers_read(f, pooling ? pooling : f->pooling, err);
 }
 
 nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *path,
                                  const char *pooling, nlp_error *err) {
     memset(f, 0, sizeof *f);
     f->mem = mem, f->path = path;
+    f->is_file = nlp_model_is_file(path);
     nlp_arena_init(&f->arena, mem);
     nlp_source_init(&f->source, mem);
     nlp_buf_init(&f->tokenizer, mem);
-    NLP_TRY(nlp_model_folder_json(f, "config.json", NLP_JSON_CONFIG_BYTES, &f->config, err));
-    NLP_TRY(read_config(f, f->config, err));
-    return read_rest(f, pooling, err);
+    NLP_TRY(f->is_file ? read_gguf(f, err) : read_folder(f, err));
+    return interpret(f, pooling, err);
 }
 
 void nlp_model_folder_close(nlp_model_folder *f) {
     json_decref(f->config);
+    json_decref(f->tokenizer_config);
     nlp_source_close(&f->source);
     nlp_buf_deinit(&f->tokenizer);
     nlp_arena_deinit(&f->arena);

@@ -1,5 +1,5 @@
-/* model_folder.h: what a model's folder says, read once: config, tokenizer, pipeline, labels,
- * prompts, weights. */
+/* model_folder.h: what a model's folder, or a file that stands for one, says, read once: config,
+ * tokenizer, pipeline, labels, prompts, weights. */
 #ifndef NLP_IMPORTER_MODEL_FOLDER_H
 #define NLP_IMPORTER_MODEL_FOLDER_H
 
@@ -13,7 +13,9 @@ typedef struct nlp_model_folder {
     nlp_mem *mem;
     nlp_arena arena; /* texts */
     const char *path;
-    json_t *config;
+    bool is_file; /* one file has all; else a folder of many */
+    json_t *config, *tokenizer_config;
+    const char *pooling; /* that a file names; NULL: none */
     const nlp_family *family;
     nlp_stack_config stack, decoder; /* decoder: of a seq2seq */
     bool tied;                       /* tie_word_embeddings */
@@ -30,6 +32,8 @@ typedef struct nlp_model_folder {
     char notes[NLP_MAX_NOTES];
 } nlp_model_folder;
 
+/* A file that holds a whole model, by the ending of its name. */
+bool nlp_model_is_file(const char *path);
 /* Close on failure too. pooling: "mean" ... or NULL for what the folder says. */
 nlp_status nlp_model_folder_open(nlp_model_folder *folder, nlp_mem *mem, const char *path,
                                  const char *pooling, nlp_error *err);

@@ -108,8 +108,8 @@ static nlp_status decode(const nlp_source_tensor *t, const uint8_t *bytes, size_
 }
 
 /* In steps of whole blocks. */
-nlp_status nlp_source_read(const nlp_source *s, const nlp_source_tensor *t, float *out,
-                           nlp_poll *poll, nlp_error *err) {
+static nlp_status read_stored(const nlp_source *s, const nlp_source_tensor *t, float *out,
+                              nlp_poll *poll, nlp_error *err) {
     enum { CHUNK = 1 << 18 };
     size_t size = nlp_source_block_bytes(t->dtype), elements = nlp_source_block_elements(t->dtype);
     if (!size)
@@ -125,6 +125,48 @@ nlp_status nlp_source_read(const nlp_source *s, const nlp_source_tensor *t, floa
             status = decode(t, chunk, n_bytes / size, out + at / size * elements, err);
     }
     nlp_mem_free(s->mem, chunk, step);
+    return status;
+}
+
+/* ---- What writers changed ---- */
+
+/* Of a head of d rows, row 2j + c was row c * d/2 + j: llama.cpp's and Meta's order. */
+static nlp_status turn_back(const nlp_source_tensor *t, const float *stored, float *out,
+                            nlp_error *err) {
+    size_t rows = (size_t)t->shape[0], width = t->n_dims > 1 ? (size_t)t->shape[1] : 1,
+           dim = rows / t->turned_heads;
+    if (rows % t->turned_heads || dim % 2)
+        return nlp_fail(err, NLP_EINVAL, "tensor %.80s has %zu rows for %u heads", t->name, rows,
+                        t->turned_heads);
+    for (size_t row = 0; row < rows; row++) {
+        size_t in_head = row % dim, was = row - in_head + in_head % 2 * (dim / 2) + in_head / 2;
+        memcpy(out + was * width, stored + row * width, width * sizeof *out);
+    }
+    return NLP_OK;
+}
+
+/* The shape is [in, out], the file has [out, in]. */
+static void swap_dimensions(const nlp_source_tensor *t, const float *stored, float *out) {
+    size_t rows = (size_t)t->shape[0], columns = (size_t)t->shape[1];
+    for (size_t i = 0; i < rows; i++)
+        for (size_t k = 0; k < columns; k++) out[i * columns + k] = stored[k * rows + i];
+}
+
+nlp_status nlp_source_read(const nlp_source *s, const nlp_source_tensor *t, float *out,
+                           nlp_poll *poll, nlp_error *err) {
+    NLP_TRY(read_stored(s, t, out, poll, err));
+    for (uint64_t i = 0; t->minus_one && i < t->n_elements; i++) out[i] -= 1;
+    if (!t->turned_heads && !t->transposed) return NLP_OK;
+    size_t n_bytes = (size_t)t->n_elements * sizeof(float);
+    float *stored = nlp_mem_alloc(s->mem, n_bytes);
+    if (!stored) return nlp_mem_fail(s->mem, n_bytes, err);
+    memcpy(stored, out, n_bytes);
+    nlp_status status = NLP_OK;
+    if (t->turned_heads)
+        status = turn_back(t, stored, out, err);
+    else
+        swap_dimensions(t, stored, out);
+    nlp_mem_free(s->mem, stored, n_bytes);
     return status;
 }
 

@@ -42,6 +42,10 @@ typedef struct nlp_source_tensor {
     float scale;              /* of S8 */
     int file;
     bool used; /* by the importer: a role has claimed it */
+    /* what the container's writer did to the numbers; reading undoes it. The shape is the one before. */
+    uint32_t turned_heads; /* rows of each head were permuted for neighbours that turn; 0: not */
+    bool minus_one;        /* norms hold 1 + w where the family stores w */
+    bool transposed;       /* two dimensions were swapped */
 } nlp_source_tensor;
 
 typedef struct nlp_source {
@@ -51,9 +55,6 @@ typedef struct nlp_source {
     int n_files;
     nlp_source_tensor *tensors;
     size_t n_tensors, capacity;
-    /* what a container's writers did to the numbers, and the importer undoes */
-    bool interleaved_rope; /* rows of queries and keys are permuted for neighbours that turn */
-    bool gains_have_one;   /* norms hold 1 + w where the family stores w */
 } nlp_source;
 
 void nlp_source_init(nlp_source *source, nlp_mem *mem);
