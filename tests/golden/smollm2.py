@@ -1,0 +1,103 @@
+"""The real SmolLM2-135M-Instruct, from its GGUF file, against the reference's results with the dequantised weights in f32.
+
+    tests/golden/smollm2.py NLP FILE.gguf
+
+Ids of 100 texts and 6 chats, the logits behind 5 prompts with what greedy decoding makes of them, the log-likelihood of 3 paragraphs.
+"""
+import array
+import json
+import math
+import os
+import struct
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from harness import SHARED, check, finish, json_lines, run  # noqa: E402
+
+NLP, GGUF = sys.argv[1:3]
+LOGIT_LIMIT, LIKELIHOOD_LIMIT, GAP_LIMIT = 2e-2, 1e-3, 1e-4
+
+
+def tensors_of(path):
+    """Rows of the F32 tensors of a safetensors file, by name."""
+    with open(path, "rb") as file:
+        data = file.read()
+    n = struct.unpack_from("<Q", data)[0]
+    out = {}
+    for name, entry in json.loads(data[8:8 + n]).items():
+        if name == "__metadata__":
+            continue
+        first, last = entry["data_offsets"]
+        values, width = array.array("f", data[8 + n + first:8 + n + last]), entry["shape"][-1]
+        out[name] = [values[i:i + width] for i in range(0, len(values), width)]
+    return out
+
+
+def trace(model, ids, n_greedy, work):
+    out = os.path.join(work, "trace.safetensors")
+    lines = json_lines(NLP, ["trace", "-m", model, "--out", out, "--greedy", str(n_greedy)], [{"ids": row} for row in ids])
+    return lines, tensors_of(out)
+
+
+def log_likelihood(rows, ids):
+    total = 0.0
+    for row, following in zip(rows, ids[1:]):
+        most = max(row)
+        total += row[following] - most - math.log(sum(math.exp(x - most) for x in row))
+    return total
+
+
+def same_greedy(got, gaps, want):
+    for mine, gap, theirs in zip(got, gaps, want):
+        if mine != theirs:
+            return gap < GAP_LIMIT
+    return len(got) >= len(want)
+
+
+def check_ids(model, record):
+    rows = record["tokens"]
+    got = json_lines(NLP, ["tokens", "-m", model], [{"text": r["text"]} for r in rows])
+    wrong = [i for i, (g, r) in enumerate(zip(got, rows)) if g["ids"] != r["input_ids"] or g["offsets"] != r["offsets"]]
+    check(f"ids and offsets of {len(rows)} texts", not wrong, wrong[:5])
+    chats = record["chat"]
+    got = json_lines(NLP, ["tokens", "-m", model], [{"text": c["rendered"]} for c in chats])
+    wrong = [i for i, (g, c) in enumerate(zip(got, chats)) if g["ids"] != c["input_ids"]]
+    check(f"ids of {len(chats)} rendered chats", not wrong, wrong)
+
+
+def check_logits(model, record, work):
+    rows = record["generate"]
+    n = max(len(r["greedy"]) for r in rows)
+    lines, tensors = trace(model, [r["input_ids"] for r in rows], n, work)
+    worst = 0.0
+    for i, r in enumerate(rows):
+        last = tensors[f"logits.{i}"][-1]
+        worst = max([worst] + [abs(last[t["id"]] - t["logit"]) for t in r["top_logits"][:10]])
+    check(f"top-10 logits of {len(rows)} prompts: largest difference {worst:.1e}", worst <= LOGIT_LIMIT)
+    wrong = [i for i, (g, r) in enumerate(zip(lines, rows)) if not same_greedy(g["ids"], g["gaps"], r["greedy"])]
+    check(f"greedy ids of {len(rows)} prompts", not wrong, wrong)
+
+
+def check_likelihood(model, record, work):
+    for r in record["teacher_forced"]:
+        _, tensors = trace(model, [r["input_ids"]], 1, work)
+        got = log_likelihood(tensors["logits.0"], r["input_ids"])
+        check(f"log-likelihood {got:.4f}, reference {r['sum']:.4f}", abs(got - r["sum"]) <= LIKELIHOOD_LIMIT * abs(r["sum"]))
+
+
+def main():
+    with open(os.path.join(SHARED, "fixtures", "golden", "smollm2", "expected.json"), encoding="utf-8") as file:
+        record = json.load(file)
+    with tempfile.TemporaryDirectory() as work:
+        os.chmod(work, 0o755)
+        model = os.path.join(work, "smollm2.nlp")
+        status, _, problem = run([NLP, "import", GGUF, "--out", model, "--precision", "f32"])
+        check("import", status == 0, problem)
+        check_ids(model, record)
+        check_logits(model, record, work)
+        check_likelihood(model, record, work)
+    finish()
+
+
+main()
