@@ -246,6 +246,9 @@ nlp_status hf_read_decoder(compiler *c, const json_t *d) {
         c->extension.decoder = NLP_DECODE_SPM;
         return each(c, d, "decoders", read_decoder_part);
     }
+    const char *scheme = text_of(d, "prepend_scheme").text;
+    bool old_prefix = !json_is_false(json_object_get(d, "add_prefix_space"));
+    c->extension.decoder_strip = scheme ? strcmp(scheme, "never") != 0 : old_prefix;
     c->extension.decoder = hf_type_is(d, "ByteLevel")    ? NLP_DECODE_BYTES
                            : hf_type_is(d, "Metaspace")  ? NLP_DECODE_METASPACE
                            : hf_type_is(d, "BPEDecoder") ? NLP_DECODE_SUFFIX

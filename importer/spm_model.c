@@ -82,8 +82,8 @@ static nlp_status fill_normaliser(spm_model *s) {
                         "the SentencePiece model's map of characters is too large");
     c->charsmap = (const uint8_t *)s->charsmap.text;
     c->extension.charsmap_bytes = (uint32_t)s->charsmap.n_bytes;
-    c->extension.decoder = NLP_DECODE_SPM;
-    c->extension.decoder_strip = s->dummy_prefix;
+    c->extension.decoder = NLP_DECODE_SENTENCEPIECE;
+    c->extension.decoder_strip = s->dummy_prefix || s->remove_extra;
     return compiler_add_rule(c, false, (text_rule){.kind = NLP_NORMALIZE_SPM, .flags = flags});
 }
 

@@ -126,7 +126,7 @@ static nlp_status check_model(const opening *o) {
         return corrupt(o, "it has no unknown token");
     if (!isfinite(x->unknown_score) || !isfinite(x->user_score) ||
         !text_is_inside(t, x->suffix_at, x->suffix_bytes) || x->suffix_bytes > 64 ||
-        t->header.prefix_bytes > 64 || x->decoder > NLP_DECODE_JOIN)
+        t->header.prefix_bytes > 64 || x->decoder > NLP_DECODE_SENTENCEPIECE)
         return corrupt(o, "a number of its model is not possible");
     if (t->charsmap && !charsmap_is_sound(t->charsmap, x->charsmap_bytes))
         return corrupt(o, "its map of characters");

@@ -100,12 +100,13 @@ enum { /* known split patterns: text/scanner.c */
 };
 enum { /* decoders */
        NLP_DECODE_WORDPIECE = 0,
-       NLP_DECODE_BYTES = 1,     /* pieces are bytes in the byte alphabet */
-       NLP_DECODE_METASPACE = 2, /* U+2581 is a blank, none before the first */
-       NLP_DECODE_SPM = 3,       /* U+2581 is a blank, <0xNN> are bytes */
-       NLP_DECODE_PLAIN = 4,     /* pieces with blanks between */
-       NLP_DECODE_SUFFIX = 5,    /* a piece with the end-of-word suffix ends a word */
-       NLP_DECODE_JOIN = 6       /* pieces behind each other */
+       NLP_DECODE_BYTES = 1,        /* pieces are bytes in the byte alphabet */
+       NLP_DECODE_METASPACE = 2,    /* U+2581 is a blank, none before the first */
+       NLP_DECODE_SPM = 3,          /* U+2581 is a blank, <0xNN> are bytes */
+       NLP_DECODE_PLAIN = 4,        /* pieces with blanks between */
+       NLP_DECODE_SUFFIX = 5,       /* a piece with the end-of-word suffix ends a word */
+       NLP_DECODE_JOIN = 6,         /* pieces behind each other */
+       NLP_DECODE_SENTENCEPIECE = 7 /* as SPM, by SentencePiece's own rules */
 };
 
 enum {
@@ -114,7 +115,11 @@ enum {
     NLP_ADDED_SINGLE_WORD = 4,
     NLP_ADDED_SPECIAL = 8
 };
-enum { NLP_PIECE_NORMAL = 0, NLP_PIECE_USER_DEFINED = 1, NLP_PIECE_UNUSED = 2 }; /* of SentencePiece */
+enum {
+    NLP_PIECE_NORMAL = 0,
+    NLP_PIECE_USER_DEFINED = 1,
+    NLP_PIECE_UNUSED = 2
+}; /* of SentencePiece */
 /* Where one file cuts the text and another gives the ids: which of them has a piece. */
 enum { NLP_SIDE_BOTH = 0, NLP_SIDE_VOCABULARY = 1, NLP_SIDE_CUTTER = 2 };
 enum { NLP_ITEM_SPECIAL = 0, NLP_ITEM_FIRST = 1, NLP_ITEM_SECOND = 2 };
@@ -149,7 +154,7 @@ typedef struct nlp_tokenizer_extension {
     uint32_t extension_bytes; /* sizeof: later versions append */
     uint32_t flags;
     uint32_t decoder;                       /* NLP_DECODE_* */
-    uint32_t decoder_strip;                 /* of SPM: blanks taken from the front of the text */
+    uint32_t decoder_strip;                 /* blanks put before a text, that decoding takes away */
     uint32_t n_normalizers, normalizers_at; /* nlp_text_rule */
     uint32_t n_splits, splits_at;           /* nlp_text_rule */
     uint32_t n_merge_slots, merges_at;      /* a power of two, or 0 */

@@ -80,6 +80,16 @@ static bool same_offsets(const nlp_encoding *e, const char *text, const json_t *
     return true;
 }
 
+/* What the ids decode to, where the set says it. */
+static bool same_decoded(const nlp_tokenizer *tokenizer, const nlp_encoding *e,
+                         const json_t *decoded, nlp_arena *arena) {
+    nlp_text text;
+    if (!decoded) return true;
+    return nlp_tokenizer_decode(tokenizer, e->ids, e->n, true, arena, &text, NULL) == NLP_OK &&
+           text.n_bytes == json_string_length(decoded) &&
+           !memcmp(text.bytes, json_string_value(decoded), text.n_bytes);
+}
+
 static bool row_is_right(const nlp_tokenizer *tokenizer, const json_t *row, const char *key) {
     const json_t *member = json_object_get(row, "text");
     nlp_text text = {json_string_value(member), json_string_length(member)};
@@ -90,7 +100,8 @@ static bool row_is_right(const nlp_tokenizer *tokenizer, const json_t *row, cons
         text.bytes &&
         nlp_tokenizer_encode(tokenizer, &text, NULL, NULL, &arena, NULL, &e, NULL) == NLP_OK &&
         same_ids(&e, json_object_get(row, key)) &&
-        same_offsets(&e, text.bytes, json_object_get(row, "offsets"));
+        same_offsets(&e, text.bytes, json_object_get(row, "offsets")) &&
+        same_decoded(tokenizer, &e, json_object_get(row, "decoded"), &arena);
     nlp_arena_deinit(&arena);
     return good;
 }
