@@ -1,8 +1,12 @@
-/* gguf_model.c: keys and tensor names of GGUF (llama.cpp's gguf-py constants and its converter). */
-#include "gguf_model.h"
+/* gguf_model.c: a GGUF file as the folder that its writer made it from: a config, tensors under their names
+ * there, and the writer's changes to be undone when they are read (llama.cpp's gguf-py and converter). */
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "container.h"
+#include "gguf_tokenizer.h"
 
 typedef struct name_pair {
     const char *gguf, *folder;
@@ -258,7 +262,7 @@ static json_int_t rows_of(const nlp_source *source, const char *name) {
     return t ? (json_int_t)t->shape[0] : 0;
 }
 
-nlp_status nlp_gguf_model_config(nlp_gguf *g, nlp_source *source, json_t **config, nlp_error *err) {
+static nlp_status read_config(nlp_gguf *g, nlp_source *source, json_t **config, nlp_error *err) {
     const char *name = nlp_gguf_text(g, "general.architecture");
     const architecture *a = name ? find_architecture(name) : NULL;
     *config = NULL;
@@ -285,7 +289,7 @@ nlp_status nlp_gguf_model_config(nlp_gguf *g, nlp_source *source, json_t **confi
     return NLP_OK;
 }
 
-const char *nlp_gguf_model_pooling(nlp_gguf *g) {
+static const char *pooling_of(nlp_gguf *g) {
     static const char *const names[] = {NULL, "mean", "cls", "last"};
     const char *name = nlp_gguf_text(g, "general.architecture");
     char key[160];
@@ -293,3 +297,21 @@ const char *nlp_gguf_model_pooling(nlp_gguf *g) {
     int64_t kind = nlp_gguf_integer(g, key, 0);
     return kind >= 0 && kind < 4 ? names[kind] : NULL;
 }
+
+static bool knows(const char *path) {
+    char magic[4];
+    uint64_t n_bytes;
+    return nlp_container_peek(path, magic, sizeof magic, &n_bytes) && !memcmp(magic, "GGUF", 4);
+}
+
+static nlp_status read(nlp_model_folder *f, nlp_error *err) {
+    nlp_gguf gguf;
+    nlp_status status = nlp_gguf_open(&gguf, &f->source, f->path, err);
+    if (status == NLP_OK) status = read_config(&gguf, &f->source, &f->config, err);
+    if (status == NLP_OK) status = nlp_gguf_tokenizer_compile(&gguf, &f->tokenizer, err);
+    if (status == NLP_OK) f->pooling = pooling_of(&gguf);
+    nlp_gguf_close(&gguf);
+    return status;
+}
+
+const nlp_container nlp_container_gguf = {"GGUF", knows, read};

@@ -7,6 +7,7 @@
 
 #include "assemble.h"
 #include "base/mapfile.h"
+#include "container.h"
 
 typedef struct made_pack {
     nlp_pack_writer *writer;
@@ -121,7 +122,7 @@ static void name_of(const nlp_import_options *o, char *name, size_t n) {
 static void folder_of(const char *source, char *folder, size_t n) {
     struct stat st;
     snprintf(folder, n, "%s", source);
-    if (stat(source, &st) != 0 || S_ISDIR(st.st_mode) || nlp_model_is_file(source)) return;
+    if (stat(source, &st) != 0 || S_ISDIR(st.st_mode) || nlp_container_of(source)) return;
     char *slash = strrchr(folder, '/');
     if (slash)
         *slash = 0;

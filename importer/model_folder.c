@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "base/mapfile.h"
-#include "gguf_model.h"
-#include "gguf_tokenizer.h"
+#include "container.h"
 #include "json.h"
 #include "safetensors.h"
 #include "tokenizer_files.h"
@@ -34,7 +33,7 @@ nlp_status nlp_model_folder_json(nlp_model_folder *f, const char *name, size_t m
     uint8_t *bytes;
     size_t n_bytes;
     *json = NULL;
-    if (f->is_file) return NLP_OK;
+    if (f->is_container) return NLP_OK;
     nlp_status status = load(f, name, max_bytes, &bytes, &n_bytes, err);
     if (status == NLP_ENOFILE) return NLP_OK;
     NLP_TRY(status);
@@ -281,8 +280,6 @@ static nlp_status read_generation(nlp_model_folder *f, nlp_error *err) {
     return status;
 }
 
-/* ---- Containers ---- */
-
 static nlp_status read_folder(nlp_model_folder *f, nlp_error *err) {
     NLP_TRY(nlp_model_folder_json(f, "config.json", NLP_JSON_CONFIG_BYTES, &f->config, err));
     if (!f->config) return nlp_fail(err, NLP_ENOFILE, "%s has no config.json", f->path);
@@ -295,22 +292,8 @@ static nlp_status read_folder(nlp_model_folder *f, nlp_error *err) {
     return nlp_safetensors_open(&f->source, f->path, err);
 }
 
-static nlp_status read_gguf(nlp_model_folder *f, nlp_error *err) {
-    nlp_gguf gguf;
-    nlp_status status = nlp_gguf_open(&gguf, &f->source, f->path, err);
-    if (status == NLP_OK) status = nlp_gguf_model_config(&gguf, &f->source, &f->config, err);
-    if (status == NLP_OK) status = nlp_gguf_tokenizer_compile(&gguf, &f->tokenizer, err);
-    if (status == NLP_OK) f->pooling = nlp_gguf_model_pooling(&gguf);
-    nlp_gguf_close(&gguf);
-    return status == NLP_OK ? find_family(f, err) : status;
-}
-
-bool nlp_model_is_file(const char *path) {
-    size_t n = strlen(path);
-    return n > 5 && !strcasecmp(path + n - 5, ".gguf");
-}
-
 static nlp_status interpret(nlp_model_folder *f, const char *pooling, nlp_error *err) {
+    if (!f->family) NLP_TRY(find_family(f, err));
     NLP_TRY(read_config(f, f->config, err));
     NLP_TRY(read_generation(f, err));
     read_max_tokens(f, f->tokenizer_config);
@@ -321,11 +304,12 @@ nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *
                                  const char *pooling, nlp_error *err) {
     memset(f, 0, sizeof *f);
     f->mem = mem, f->path = path;
-    f->is_file = nlp_model_is_file(path);
+    const nlp_container *container = nlp_container_of(path);
+    f->is_container = container != NULL;
     nlp_arena_init(&f->arena, mem);
     nlp_source_init(&f->source, mem);
     nlp_buf_init(&f->tokenizer, mem);
-    NLP_TRY(f->is_file ? read_gguf(f, err) : read_folder(f, err));
+    NLP_TRY(container ? container->read(f, err) : read_folder(f, err));
     return interpret(f, pooling, err);
 }
 

@@ -13,7 +13,7 @@ typedef struct nlp_model_folder {
     nlp_mem *mem;
     nlp_arena arena; /* texts */
     const char *path;
-    bool is_file; /* one file has all; else a folder of many */
+    bool is_container; /* container.h; else a folder of transformers */
     json_t *config, *tokenizer_config;
     const char *pooling; /* that a file names; NULL: none */
     const nlp_family *family;
@@ -32,8 +32,6 @@ typedef struct nlp_model_folder {
     char notes[NLP_MAX_NOTES];
 } nlp_model_folder;
 
-/* A file that holds a whole model, by the ending of its name. */
-bool nlp_model_is_file(const char *path);
 /* Close on failure too. pooling: "mean" ... or NULL for what the folder says. */
 nlp_status nlp_model_folder_open(nlp_model_folder *folder, nlp_mem *mem, const char *path,
                                  const char *pooling, nlp_error *err);

@@ -1,0 +1,24 @@
+/* container.h: the forms that a foreign model comes in. Each is one file and one line in container.c; a
+ * folder in the form of Hugging Face transformers is what none of them knows. */
+#ifndef NLP_IMPORTER_CONTAINER_H
+#define NLP_IMPORTER_CONTAINER_H
+
+#include "model_folder.h"
+
+typedef struct nlp_container {
+    const char *name;
+    /* whether a path (a file or a folder) is one, by its name and its first bytes */
+    bool (*knows)(const char *path);
+    /* Fills config, source and tokenizer; may fill tokenizer_config, decoder_tokenizer and pooling. The
+     * family is found by the config. */
+    nlp_status (*read)(nlp_model_folder *folder, nlp_error *err);
+} nlp_container;
+
+const nlp_container *nlp_container_of(const char *path); /* NULL: a folder of transformers */
+
+extern const nlp_container nlp_container_gguf, nlp_container_llama2c;
+
+/* The first n bytes of a file; false where it has fewer or is none. *n_bytes: all that it has. */
+bool nlp_container_peek(const char *path, void *out, size_t n, uint64_t *n_bytes);
+
+#endif
