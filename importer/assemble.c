@@ -7,8 +7,8 @@
 
 #include "assembly.h"
 #include "nn/pooling.h"
-#include "safetensors.h"
 #include "tensor/quant.h"
+#include "weight_files.h"
 
 /* ---- Writing ---- */
 
@@ -192,7 +192,7 @@ static nlp_status write_dense(const assembly *a, uint32_t stage, size_t k, size_
     nlp_source source;
     snprintf(path, sizeof path, "%s/%s", a->folder->path, a->folder->dense_folder[stage]);
     nlp_source_init(&source, a->folder->mem);
-    nlp_status status = nlp_safetensors_open(&source, path, a->err);
+    nlp_status status = nlp_weight_files_open(&source, path, a->err);
     nlp_source_tensor *w = nlp_source_find(&source, "linear.weight"),
                       *b = nlp_source_find(&source, "linear.bias");
     matrix m = {0};

@@ -9,8 +9,8 @@
 #include "base/mapfile.h"
 #include "container.h"
 #include "json.h"
-#include "safetensors.h"
 #include "tokenizer_files.h"
+#include "weight_files.h"
 
 void nlp_model_folder_note(nlp_model_folder *f, const char *format, ...) {
     size_t n = strlen(f->notes);
@@ -289,7 +289,7 @@ static nlp_status read_folder(nlp_model_folder *f, nlp_error *err) {
     const nlp_tokenizer_folder tokenizer = {f->path, f->family->tokenizer, f->tokenizer_config,
                                             f->mem};
     NLP_TRY(nlp_tokenizer_folder_read(&tokenizer, &f->tokenizer, err));
-    return nlp_safetensors_open(&f->source, f->path, err);
+    return nlp_weight_files_open(&f->source, f->path, err);
 }
 
 static nlp_status interpret(nlp_model_folder *f, const char *pooling, nlp_error *err) {

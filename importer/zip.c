@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/mapfile.h"
 #include "nlp_import.h"
+#include "zip.h"
 
 enum {
     END_BYTES = 22,
@@ -20,18 +21,6 @@ enum {
 enum { END_SIGNATURE = 0x06054b50, ENTRY_SIGNATURE = 0x02014b50, LOCAL_SIGNATURE = 0x04034b50 };
 enum { METHOD_STORED = 0, METHOD_DEFLATED = 8 };
 
-typedef struct zip_member {
-    uint32_t method, crc, packed_bytes, n_bytes, local_at;
-} zip_member;
-
-typedef struct zip_file {
-    nlp_mem mem;
-    int fd;
-    uint64_t n_bytes;
-    nlp_poll poll;
-    nlp_error *err;
-} zip_file;
-
 static nlp_status corrupt(nlp_error *err, const char *what) {
     return nlp_fail(err, NLP_ECORRUPT, "the zip archive is damaged: %s", what);
 }
@@ -39,7 +28,7 @@ static nlp_status corrupt(nlp_error *err, const char *what) {
 /* ---- Directory ---- */
 
 /* The end record lies in the last bytes, behind it only a comment. */
-static nlp_status find_end(zip_file *z, uint32_t *directory_at, uint32_t *directory_bytes,
+static nlp_status find_end(nlp_zip *z, uint32_t *directory_at, uint32_t *directory_bytes,
                            uint32_t *n_entries) {
     uint8_t tail[END_BYTES + MAX_COMMENT];
     size_t n = z->n_bytes < sizeof tail ? (size_t)z->n_bytes : sizeof tail;
@@ -63,61 +52,74 @@ static nlp_status find_end(zip_file *z, uint32_t *directory_at, uint32_t *direct
     return corrupt(z->err, "it has no end record");
 }
 
-/* One entry; true where its name is the one wanted. */
-static bool read_entry(nlp_cursor *c, const char *name, zip_member *m, uint32_t *flags) {
-    size_t n_name, n_extra, n_comment;
+static bool read_entry(nlp_cursor *c, nlp_zip_member *m) {
+    size_t n_extra, n_comment;
     if (nlp_read_u32(c) != ENTRY_SIGNATURE) c->failed = true;
     nlp_read_u32(c); /* versions */
-    *flags = nlp_read_u16(c);
+    m->flags = nlp_read_u16(c);
     m->method = nlp_read_u16(c);
     nlp_read_u32(c); /* time and date */
     m->crc = nlp_read_u32(c);
     m->packed_bytes = nlp_read_u32(c);
     m->n_bytes = nlp_read_u32(c);
-    n_name = nlp_read_u16(c), n_extra = nlp_read_u16(c), n_comment = nlp_read_u16(c);
+    m->name_bytes = nlp_read_u16(c), n_extra = nlp_read_u16(c), n_comment = nlp_read_u16(c);
     nlp_read_u32(c); /* disk, internal attributes */
     nlp_read_u32(c); /* external attributes */
     m->local_at = nlp_read_u32(c);
-    const void *text = nlp_read_bytes(c, n_name);
+    m->name = nlp_read_bytes(c, m->name_bytes);
     nlp_read_bytes(c, n_extra + n_comment);
-    return !c->failed && n_name == strlen(name) && !memcmp(text, name, n_name);
+    return !c->failed;
 }
 
-/* The directory at the end counts, not the local headers: the two may differ, and two members of
- * one name are an attack. */
-static nlp_status search_directory(zip_file *z, const uint8_t *directory, uint32_t n_bytes,
-                                   uint32_t n_entries, const char *name, zip_member *member) {
-    nlp_cursor c = nlp_cursor_of(directory, n_bytes);
-    bool found = false;
-    for (uint32_t i = 0; i < n_entries && !c.failed; i++) {
-        zip_member m;
-        uint32_t flags;
-        if (!read_entry(&c, name, &m, &flags)) continue;
-        if (found) return corrupt(z->err, "a member is there twice");
-        if (flags & 1) return nlp_fail(z->err, NLP_EUNSUPPORTED, "member %.96s is encrypted", name);
-        found = true;
-        *member = m;
-    }
-    if (c.failed) return corrupt(z->err, "its directory is cut");
-    return found ? NLP_OK
-                 : nlp_fail(z->err, NLP_ENOFILE, "the zip archive has no member %.96s", name);
-}
-
-static nlp_status find_member(zip_file *z, const char *name, zip_member *member) {
+/* The directory at the end counts, not the local headers: the two may differ. */
+nlp_status nlp_zip_walk(nlp_zip *z, nlp_zip_visit visit, void *context) {
     uint32_t at, n_bytes, n_entries;
     NLP_TRY(find_end(z, &at, &n_bytes, &n_entries));
-    uint8_t *directory = nlp_mem_alloc(&z->mem, (size_t)n_bytes + 1);
-    if (!directory) return nlp_mem_fail(&z->mem, n_bytes, z->err);
+    uint8_t *directory = nlp_mem_alloc(z->mem, (size_t)n_bytes + 1);
+    if (!directory) return nlp_mem_fail(z->mem, n_bytes, z->err);
     nlp_status status = nlp_file_read(z->fd, at, directory, n_bytes, NULL, z->err);
-    if (status == NLP_OK) status = search_directory(z, directory, n_bytes, n_entries, name, member);
-    nlp_mem_free(&z->mem, directory, (size_t)n_bytes + 1);
+    nlp_cursor c = nlp_cursor_of(directory, n_bytes);
+    for (uint32_t i = 0; i < n_entries && status == NLP_OK; i++) {
+        nlp_zip_member m;
+        if (read_entry(&c, &m))
+            status = visit(context, &m);
+        else
+            status = corrupt(z->err, "its directory is cut");
+    }
+    nlp_mem_free(z->mem, directory, (size_t)n_bytes + 1);
     return status;
+}
+
+typedef struct search {
+    const char *name;
+    nlp_zip_member *member;
+    bool found;
+    nlp_error *err;
+} search;
+
+/* Two members of one name are an attack. */
+static nlp_status search_visit(void *context, const nlp_zip_member *m) {
+    search *s = context;
+    if (m->name_bytes != strlen(s->name) || memcmp(m->name, s->name, m->name_bytes) != 0)
+        return NLP_OK;
+    if (s->found) return corrupt(s->err, "a member is there twice");
+    s->found = true;
+    *s->member = *m;
+    return NLP_OK;
+}
+
+static nlp_status find_member(nlp_zip *z, const char *name, nlp_zip_member *member) {
+    search s = {name, member, false, z->err};
+    NLP_TRY(nlp_zip_walk(z, search_visit, &s));
+    return s.found ? NLP_OK
+                   : nlp_fail(z->err, NLP_ENOFILE, "the zip archive has no member %.96s", name);
 }
 
 /* ---- Data ---- */
 
-static nlp_status data_offset(zip_file *z, const zip_member *m, uint64_t *at) {
+nlp_status nlp_zip_data(nlp_zip *z, const nlp_zip_member *m, uint64_t *at) {
     uint8_t local[LOCAL_BYTES];
+    if (m->flags & 1) return nlp_fail(z->err, NLP_EUNSUPPORTED, "a zip member is encrypted");
     if ((uint64_t)m->local_at + LOCAL_BYTES > z->n_bytes)
         return corrupt(z->err, "a member lies outside it");
     NLP_TRY(nlp_file_read(z->fd, m->local_at, local, sizeof local, NULL, z->err));
@@ -133,7 +135,7 @@ static nlp_status data_offset(zip_file *z, const zip_member *m, uint64_t *at) {
 }
 
 /* Never more than the size that the directory promised. */
-static nlp_status inflate_all(zip_file *z, uint8_t *packed, const zip_member *m, uint8_t *out) {
+static nlp_status inflate_all(nlp_zip *z, uint8_t *packed, const nlp_zip_member *m, uint8_t *out) {
     enum { STEP = 1 << 18 };
     z_stream s = {.next_in = packed, .avail_in = m->packed_bytes, .next_out = out};
     int rc = inflateInit2(&s, -MAX_WBITS);
@@ -151,19 +153,19 @@ static nlp_status inflate_all(zip_file *z, uint8_t *packed, const zip_member *m,
     return status;
 }
 
-static nlp_status unpack(zip_file *z, const zip_member *m, uint8_t *out) {
+static nlp_status unpack(nlp_zip *z, const nlp_zip_member *m, uint8_t *out) {
     uint64_t at = 0;
-    NLP_TRY(data_offset(z, m, &at));
+    NLP_TRY(nlp_zip_data(z, m, &at));
     if (m->method == METHOD_STORED && m->packed_bytes == m->n_bytes)
         return nlp_file_read(z->fd, at, out, m->n_bytes, &z->poll, z->err);
     if (m->method != METHOD_DEFLATED)
         return nlp_fail(z->err, NLP_EUNSUPPORTED, "the zip member is packed by method %u",
                         m->method);
-    uint8_t *packed = nlp_mem_alloc(&z->mem, (size_t)m->packed_bytes + 1);
-    if (!packed) return nlp_mem_fail(&z->mem, m->packed_bytes, z->err);
+    uint8_t *packed = nlp_mem_alloc(z->mem, (size_t)m->packed_bytes + 1);
+    if (!packed) return nlp_mem_fail(z->mem, m->packed_bytes, z->err);
     nlp_status status = nlp_file_read(z->fd, at, packed, m->packed_bytes, &z->poll, z->err);
     if (status == NLP_OK) status = inflate_all(z, packed, m, out);
-    nlp_mem_free(&z->mem, packed, (size_t)m->packed_bytes + 1);
+    nlp_mem_free(z->mem, packed, (size_t)m->packed_bytes + 1);
     return status;
 }
 
@@ -178,35 +180,40 @@ static nlp_status check_digest(const char *what, const uint8_t digest[NLP_SHA256
 
 /* Deflate packs 1032 bytes into one at the most, so a member can't claim memory that its file is too
  * small to fill. */
-static nlp_status check_size(zip_file *z, const zip_member *m) {
+static nlp_status check_size(nlp_zip *z, const nlp_zip_member *m) {
     const uint64_t most = ((uint64_t)m->packed_bytes + 1) * 1032;
     if (m->packed_bytes <= z->n_bytes && m->n_bytes <= most) return NLP_OK;
     return corrupt(z->err, "a member has a size that is not possible");
 }
 
-static nlp_status extract(zip_file *z, const char *name, const char *sha256_hex, const char *out) {
-    zip_member m = {0};
-    uint8_t digest[NLP_SHA256_BYTES];
-    NLP_TRY(find_member(z, name, &m));
-    NLP_TRY(check_size(z, &m));
-    uint8_t *bytes = nlp_mem_alloc(&z->mem, (size_t)m.n_bytes + 1);
-    if (!bytes) return nlp_mem_fail(&z->mem, m.n_bytes, z->err);
-    nlp_status status = unpack(z, &m, bytes);
-    if (status == NLP_OK && crc32(0, bytes, m.n_bytes) != m.crc)
+nlp_status nlp_zip_load(nlp_zip *z, const nlp_zip_member *m, uint8_t **bytes) {
+    NLP_TRY(check_size(z, m));
+    *bytes = nlp_mem_alloc(z->mem, (size_t)m->n_bytes + 1);
+    if (!*bytes) return nlp_mem_fail(z->mem, m->n_bytes, z->err);
+    nlp_status status = unpack(z, m, *bytes);
+    if (status == NLP_OK && crc32(0, *bytes, m->n_bytes) != m->crc)
         status = corrupt(z->err, "a member has another checksum");
-    if (status == NLP_OK) {
-        nlp_sha256_of(bytes, m.n_bytes, digest);
-        status = check_digest(name, digest, sha256_hex, z->err);
-    }
+    if (status != NLP_OK) nlp_mem_free(z->mem, *bytes, (size_t)m->n_bytes + 1);
+    return status;
+}
+
+static nlp_status extract(nlp_zip *z, const char *name, const char *sha256_hex, const char *out) {
+    nlp_zip_member m = {0};
+    uint8_t digest[NLP_SHA256_BYTES], *bytes;
+    NLP_TRY(find_member(z, name, &m));
+    NLP_TRY(nlp_zip_load(z, &m, &bytes));
+    nlp_sha256_of(bytes, m.n_bytes, digest);
+    nlp_status status = check_digest(name, digest, sha256_hex, z->err);
     if (status == NLP_OK) status = nlp_file_write(out, bytes, m.n_bytes, true, z->err);
-    nlp_mem_free(&z->mem, bytes, (size_t)m.n_bytes + 1);
+    nlp_mem_free(z->mem, bytes, (size_t)m.n_bytes + 1);
     return status;
 }
 
 nlp_status nlp_zip_extract(const char *zip_path, const char *member, const char *sha256_hex,
                            const char *out, const nlp_stop *stop, nlp_error *err) {
-    zip_file z = {.err = err};
-    nlp_mem_init(&z.mem, NULL, NULL, 0);
+    nlp_mem mem;
+    nlp_zip z = {.mem = &mem, .err = err};
+    nlp_mem_init(&mem, NULL, NULL, 0);
     nlp_poll_init(&z.poll, stop, 0);
     NLP_TRY(nlp_file_open(zip_path, &z.fd, &z.n_bytes, err));
     nlp_status status = extract(&z, member, sha256_hex, out);
