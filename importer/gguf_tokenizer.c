@@ -18,7 +18,8 @@ typedef struct reader {
 } reader;
 
 static uint32_t type_of(const reader *r, uint32_t id) {
-    return r->types ? (uint32_t)nlp_gguf_member(r->types, id) : SPM_NORMAL;
+    double type = r->types ? nlp_gguf_member(r->types, id) : SPM_NORMAL;
+    return type >= SPM_NORMAL && type <= SPM_BYTE ? (uint32_t)type : SPM_NORMAL;
 }
 
 /* An id beyond the vocabulary means that there is none. */
