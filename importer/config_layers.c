@@ -117,6 +117,7 @@ static nlp_status read_groups(const layers *l, nlp_arena *arena, nlp_stack_confi
 nlp_status nlp_config_layers(const nlp_stack_source *stack, const json_t *config, nlp_arena *arena,
                              nlp_stack_config *out, nlp_error *err) {
     layers l = {.stack = stack, .config = config, .n = out->spec.n_layers, .err = err};
+    if (out->spec.kind == NLP_KIND_STATIC) return NLP_OK;
     if (!l.n || l.n > 1024)
         return nlp_fail(err, NLP_EINVAL, "config.json: %u layers are not possible", l.n);
     l.specs = NLP_PUSH_ZERO(arena, nlp_layer_spec, l.n);

@@ -7,6 +7,7 @@
 
 typedef struct nlp_container {
     const char *name;
+    bool is_file; /* one file has all; else a folder */
     /* whether a path (a file or a folder) is one, by its name and its first bytes */
     bool (*knows)(const char *path);
     /* Fills config, source and tokenizer; may fill tokenizer_config, decoder_tokenizer and pooling. The
@@ -16,7 +17,7 @@ typedef struct nlp_container {
 
 const nlp_container *nlp_container_of(const char *path); /* NULL: a folder of transformers */
 
-extern const nlp_container nlp_container_gguf, nlp_container_llama2c;
+extern const nlp_container nlp_container_gguf, nlp_container_llama2c, nlp_container_static;
 
 /* The first n bytes of a file; false where it has fewer or is none. *n_bytes: all that it has. */
 bool nlp_container_peek(const char *path, void *out, size_t n, uint64_t *n_bytes);

@@ -314,4 +314,4 @@ static nlp_status read(nlp_model_folder *f, nlp_error *err) {
     return status;
 }
 
-const nlp_container nlp_container_gguf = {"GGUF", knows, read};
+const nlp_container nlp_container_gguf = {"GGUF", true, knows, read};

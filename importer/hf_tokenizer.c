@@ -268,7 +268,8 @@ static nlp_status normalise_added(compiler *c) {
 
 /* ---- Entries ---- */
 
-static nlp_status compile_json(compiler *c, const json_t *json, nlp_buf *blob) {
+static nlp_status compile_json(compiler *c, const json_t *json, const nlp_hf_options *o,
+                               nlp_buf *blob) {
     const json_t *added = json_object_get(json, "added_tokens"),
                  *model = json_object_get(json, "model");
     NLP_TRY(read_model(c, model, added));
@@ -276,22 +277,25 @@ static nlp_status compile_json(compiler *c, const json_t *json, nlp_buf *blob) {
     NLP_TRY(hf_read_normalizer(c, json_object_get(json, "normalizer")));
     NLP_TRY(hf_read_pre_tokenizer(c, json_object_get(json, "pre_tokenizer")));
     NLP_TRY(hf_read_decoder(c, json_object_get(json, "decoder")));
-    NLP_TRY(hf_read_post_processor(c, json_object_get(json, "post_processor")));
+    NLP_TRY(
+        hf_read_post_processor(c, o && o->bare ? NULL : json_object_get(json, "post_processor")));
+    if (o && o->drop_unknown && c->header.unknown_id != NLP_NO_ID)
+        c->header.flags |= NLP_TEXT_DROP_UNKNOWN;
     if (c->header.model == NLP_MODEL_BPE) NLP_TRY(finish_bpe(c, model));
     if (c->header.model == NLP_MODEL_UNIGRAM) NLP_TRY(finish_unigram(c));
     NLP_TRY(normalise_added(c));
     return compiler_write(c, blob);
 }
 
-static nlp_status build(const json_t *json, const char *file, bool has_nul, nlp_buf *blob,
-                        nlp_error *err) {
+static nlp_status build(const json_t *json, const char *file, const nlp_hf_options *options,
+                        bool has_nul, nlp_buf *blob, nlp_error *err) {
     nlp_arena arena;
     nlp_arena_init(&arena, blob->mem);
     compiler *c = NLP_PUSH_ZERO(&arena, compiler, 1);
     nlp_status status = nlp_arena_status(&arena, err);
     if (status == NLP_OK) {
         c->arena = &arena, c->err = err, c->file = file, c->has_nul = has_nul;
-        status = compile_json(c, json, blob);
+        status = compile_json(c, json, options, blob);
     }
     nlp_arena_deinit(&arena);
     return status;
@@ -299,15 +303,15 @@ static nlp_status build(const json_t *json, const char *file, bool has_nul, nlp_
 
 nlp_status nlp_hf_tokenizer_build(const json_t *json, const char *file, nlp_buf *blob,
                                   nlp_error *err) {
-    return build(json, file, false, blob, err);
+    return build(json, file, NULL, false, blob, err);
 }
 
-nlp_status nlp_hf_tokenizer_compile(const void *tokenizer_json, size_t n_bytes, nlp_buf *blob,
-                                    nlp_error *err) {
+nlp_status nlp_hf_tokenizer_compile(const void *tokenizer_json, size_t n_bytes,
+                                    const nlp_hf_options *options, nlp_buf *blob, nlp_error *err) {
     json_t *json;
     bool has_nul = false;
     NLP_TRY(nlp_json_parse_vocabulary(tokenizer_json, n_bytes, FILE_NAME, &has_nul, &json, err));
-    nlp_status status = build(json, FILE_NAME, has_nul, blob, err);
+    nlp_status status = build(json, FILE_NAME, options, has_nul, blob, err);
     json_decref(json);
     return status;
 }

@@ -7,9 +7,13 @@
 
 #include "base/buf.h"
 
-/* Appends the blob. `pad/unk/...` come from the file itself. */
-nlp_status nlp_hf_tokenizer_compile(const void *tokenizer_json, size_t n_bytes, nlp_buf *blob,
-                                    nlp_error *err);
+typedef struct nlp_hf_options {
+    bool bare;         /* nothing around a text, whatever the file says */
+    bool drop_unknown; /* unknown tokens are left out */
+} nlp_hf_options;
+/* Appends the blob. `pad/unk/...` come from the file itself. Options NULL: what the file says. */
+nlp_status nlp_hf_tokenizer_compile(const void *tokenizer_json, size_t n_bytes,
+                                    const nlp_hf_options *options, nlp_buf *blob, nlp_error *err);
 
 /* The same from a parsed one; messages call it `file`. */
 nlp_status nlp_hf_tokenizer_build(const json_t *json, const char *file, nlp_buf *blob,

@@ -231,4 +231,4 @@ static nlp_status read(nlp_model_folder *f, nlp_error *err) {
     return read_vocabulary(f, h.vocabulary, err);
 }
 
-const nlp_container nlp_container_llama2c = {"llama2.c", knows, read};
+const nlp_container nlp_container_llama2c = {"llama2.c", true, knows, read};

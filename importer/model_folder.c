@@ -33,7 +33,7 @@ nlp_status nlp_model_folder_json(nlp_model_folder *f, const char *name, size_t m
     uint8_t *bytes;
     size_t n_bytes;
     *json = NULL;
-    if (f->is_container) return NLP_OK;
+    if (f->is_file) return NLP_OK;
     nlp_status status = load(f, name, max_bytes, &bytes, &n_bytes, err);
     if (status == NLP_ENOFILE) return NLP_OK;
     NLP_TRY(status);
@@ -202,7 +202,8 @@ static bool writes(const nlp_model_folder *f) {
     static const char *const endings[] = {"ForCausalLM", "LMHeadModel", "ForConditionalGeneration",
                                           "MTModel"};
     const char *name = architecture_of(f->config);
-    if (!*name) return f->stack.spec.kind != NLP_KIND_ENCODER;
+    uint32_t kind = f->stack.spec.kind;
+    if (!*name) return kind == NLP_KIND_DECODER || kind == NLP_KIND_SEQ2SEQ;
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         if (ends_with(name, endings[i])) return true;
     return false;
@@ -297,6 +298,10 @@ static nlp_status interpret(nlp_model_folder *f, const char *pooling, nlp_error 
     NLP_TRY(read_config(f, f->config, err));
     NLP_TRY(read_generation(f, err));
     read_max_tokens(f, f->tokenizer_config);
+    if (f->pipeline.struct_size && !pooling) { /* the container has said it */
+        f->pipeline.dims = f->stack.spec.hidden_size;
+        return NLP_OK;
+    }
     return nlp_sentence_transformers_read(f, pooling ? pooling : f->pooling, err);
 }
 
@@ -305,7 +310,7 @@ nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *
     memset(f, 0, sizeof *f);
     f->mem = mem, f->path = path;
     const nlp_container *container = nlp_container_of(path);
-    f->is_container = container != NULL;
+    f->is_file = container && container->is_file;
     nlp_arena_init(&f->arena, mem);
     nlp_source_init(&f->source, mem);
     nlp_buf_init(&f->tokenizer, mem);

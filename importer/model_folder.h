@@ -13,7 +13,7 @@ typedef struct nlp_model_folder {
     nlp_mem *mem;
     nlp_arena arena; /* texts */
     const char *path;
-    bool is_container; /* container.h; else a folder of transformers */
+    bool is_file; /* one file has all; else a folder of many */
     json_t *config, *tokenizer_config;
     const char *pooling; /* that a file names; NULL: none */
     const nlp_family *family;

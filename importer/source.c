@@ -152,8 +152,27 @@ static void swap_dimensions(const nlp_source_tensor *t, const float *stored, flo
         for (size_t k = 0; k < columns; k++) out[i * columns + k] = stored[k * rows + i];
 }
 
+/* A table whose tokens share rows. */
+static nlp_status read_gathered(const nlp_source *s, const nlp_source_tensor *t, float *out,
+                                nlp_poll *poll, nlp_error *err) {
+    size_t width = (size_t)t->shape[1], n_bytes;
+    if (nlp_mul_overflows((size_t)t->stored_rows, width * sizeof(float), &n_bytes))
+        return nlp_fail(err, NLP_ELIMIT, "tensor %.80s is too large", t->name);
+    float *stored = nlp_mem_alloc(s->mem, n_bytes);
+    if (!stored) return nlp_mem_fail(s->mem, n_bytes, err);
+    nlp_status status = read_stored(s, t, stored, poll, err);
+    for (uint64_t i = 0; i < t->shape[0] && status == NLP_OK; i++) {
+        const float *row = stored + (t->gather ? t->gather[i] : i) * width;
+        for (size_t k = 0; k < width; k++)
+            out[i * width + k] = row[k] * (t->row_scales ? t->row_scales[i] : 1);
+    }
+    nlp_mem_free(s->mem, stored, n_bytes);
+    return status;
+}
+
 nlp_status nlp_source_read(const nlp_source *s, const nlp_source_tensor *t, float *out,
                            nlp_poll *poll, nlp_error *err) {
+    if (t->stored_rows) return read_gathered(s, t, out, poll, err);
     NLP_TRY(read_stored(s, t, out, poll, err));
     for (uint64_t i = 0; t->minus_one && i < t->n_elements; i++) out[i] -= 1;
     if (!t->turned_heads && !t->transposed) return NLP_OK;

@@ -46,6 +46,10 @@ typedef struct nlp_source_tensor {
     uint32_t turned_heads; /* rows of each head were permuted for neighbours that turn; 0: not */
     bool minus_one;        /* norms hold 1 + w where the family stores w */
     bool transposed;       /* two dimensions were swapped */
+    /* row i is row gather[i] of stored_rows, times row_scales[i]; NULL: itself, times 1 */
+    const uint32_t *gather;
+    const float *row_scales;
+    uint64_t stored_rows; /* 0: none of this */
 } nlp_source_tensor;
 
 typedef struct nlp_source {

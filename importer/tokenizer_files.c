@@ -120,7 +120,8 @@ static nlp_status load_all(const nlp_tokenizer_folder *folder, files *f, nlp_err
 static nlp_status compile(const nlp_tokenizer_folder *folder, const files *f, nlp_buf *blob,
                           nlp_error *err) {
     bool merges = folder->kind == NLP_VOCABULARY_GPT2 || folder->kind == NLP_VOCABULARY_ROBERTA;
-    if (f->json.bytes) return nlp_hf_tokenizer_compile(f->json.bytes, f->json.n_bytes, blob, err);
+    if (f->json.bytes)
+        return nlp_hf_tokenizer_compile(f->json.bytes, f->json.n_bytes, NULL, blob, err);
     if (folder->kind == NLP_VOCABULARY_BERT && f->vocab_txt.bytes)
         return compile_vocab_txt(folder, &f->vocab_txt, blob, err);
     if (merges && f->vocabulary.bytes && f->merges.bytes)

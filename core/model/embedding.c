@@ -71,7 +71,7 @@ nlp_status forward_embed(forward *f) {
     size_t row = 0;
     for (size_t text = 0; text < f->unit->n_texts; row += f->unit->lengths[text++])
         NLP_TRY(embed_text(f, text, row, out));
-    const nlp_weight *next = &s->layers[0].qkv;
+    const nlp_weight *next = s->spec.n_layers ? &s->layers[0].qkv : NULL;
     if (s->spec.embedding_norm == NLP_EMBEDDING_NORM_FIRST)
         norm_embeddings(f, out, s->word.width, projected ? NULL : next);
     if (projected) {

@@ -86,7 +86,8 @@ typedef struct nlp_pooling_spec { /* section "pipeline" */
     uint32_t stage_activation[NLP_MAX_STAGES]; /* nlp_activation of a Dense */
     uint32_t dims;                             /* of the final vector */
     uint32_t reserved0, lower_text;
-    uint32_t reserved[20];
+    uint32_t max_characters; /* a text is cut before it is tokenized (model2vec); 0: not */
+    uint32_t reserved[19];
 } nlp_pooling_spec;
 
 enum {

@@ -30,10 +30,10 @@ static nlp_status check_ranges(const nlp_arch_spec *s, nlp_error *err) {
     const struct {
         const char *name;
         uint32_t value, min, max;
-    } ranges[] = {{"kind", s->kind, NLP_KIND_ENCODER, NLP_KIND_SEQ2SEQ},
+    } ranges[] = {{"kind", s->kind, NLP_KIND_ENCODER, NLP_KIND_STATIC},
                   {"vocabulary", s->vocabulary, 1, 1 << 20},
                   {"hidden size", s->hidden_size, 1, 1 << 16},
-                  {"layers", s->n_layers, 1, 1024},
+                  {"layers", s->n_layers, s->kind != NLP_KIND_STATIC, 1024},
                   {"heads", s->n_heads, 1, 1024},
                   {"key heads", s->n_kv_heads, 1, s->n_heads},
                   {"head size", s->head_dim, 1, 1024},

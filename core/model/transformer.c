@@ -25,6 +25,7 @@ static void *place(uint8_t *base, size_t *used, size_t n_bytes) {
 
 static size_t attention_floats(const nlp_stack *stack, const unit_shape *u) {
     const nlp_arch_spec *s = &stack->spec;
+    if (!s->n_layers) return 0;
     nlp_attention a = {.head_dim = s->head_dim,
                        .n_queries = u->max_text_tokens,
                        .n_keys = u->max_keys,

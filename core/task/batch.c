@@ -76,9 +76,17 @@ static nlp_status lower(nlp_task_call *call, nlp_text *text, nlp_error *err) {
     return nlp_poll_work(call->poll, 16 * n, err);
 }
 
+static void cut_characters(nlp_text *text, size_t n_characters) {
+    size_t at = 0;
+    for (uint32_t c; n_characters && at < text->n_bytes; n_characters--)
+        at += nlp_utf8_decode(text->bytes + at, text->n_bytes - at, &c);
+    text->n_bytes = at;
+}
+
 /* Prompt and text in one, as the reference does it. */
 static nlp_status prepare(nlp_task_call *call, const prompt *p, nlp_text *text, nlp_error *err) {
-    size_t total;
+    size_t total, most = call->model->pooler->spec.max_characters;
+    if (most && text->n_bytes > most) cut_characters(text, most);
     bool lowers = call->model->pooler->spec.lower_text;
     if (!p->text.n_bytes) return lowers ? lower(call, text, err) : NLP_OK;
     if (nlp_add_overflows(p->text.n_bytes, text->n_bytes, &total))
@@ -139,6 +147,7 @@ static nlp_status add_text(nlp_task_call *call, const prompt *p, size_t index, n
     call->counters->unknown_tokens += e.n_unknown;
     call->counters->truncated += e.truncated;
     if (e.n > limit) return cut_windows(call, index, &e, limit, w, err);
+    if (!e.n && call->model->stack->spec.kind == NLP_KIND_STATIC) return NLP_OK; /* a zero vector */
     if (!e.n)
         return nlp_fail(err, NLP_EUNSUPPORTED,
                         "the model's tokenizer gives an empty text no token at all");

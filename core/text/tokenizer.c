@@ -158,6 +158,7 @@ nlp_text nlp_tokenizer_piece(const nlp_tokenizer *t, int32_t id) {
 
 /* Three arrays that double together; the old ones stay in the arena until it is reset. */
 bool token_push(token_list *list, uint32_t id, size_t start, size_t end) {
+    if (id + 1 == list->dropped) return true;
     if (list->n == list->capacity) {
         size_t capacity = list->capacity ? 2 * list->capacity : 64;
         int32_t *ids = NLP_PUSH(list->arena, int32_t, capacity);
@@ -436,7 +437,9 @@ nlp_status nlp_tokenizer_encode(const nlp_tokenizer *t, const nlp_text *text, co
                                 nlp_encoding *encoding, nlp_error *err) {
     static const nlp_encode_options defaults;
     const nlp_encode_options *o = options ? options : &defaults;
+    bool drops = t->header.flags & NLP_TEXT_DROP_UNKNOWN;
     token_list lists[2] = {{.arena = arena}, {.arena = arena}};
+    lists[0].dropped = lists[1].dropped = drops ? t->header.unknown_id + 1 : 0;
     bert_word *scratch = NLP_PUSH(arena, bert_word, 1);
     NLP_TRY(nlp_arena_status(arena, err));
     if (pair && !t->header.n_pair)

@@ -32,7 +32,8 @@ enum { /* BertNormalizer and the WordPiece decoder */
        NLP_TEXT_CHINESE = 2,
        NLP_TEXT_STRIP_ACCENTS = 4,
        NLP_TEXT_LOWER = 8,
-       NLP_TEXT_CLEANUP = 16
+       NLP_TEXT_CLEANUP = 16,
+       NLP_TEXT_DROP_UNKNOWN = 32 /* of every model: unknown tokens are left out (model2vec) */
 };
 enum {                                /* of the extension */
        NLP_BPE_BYTES = 1,             /* symbols are bytes; else characters */

@@ -38,7 +38,8 @@ typedef struct token_list {
     uint32_t *start, *end;
     size_t n, capacity;
     size_t n_unknown;
-    size_t limit; /* stop once n is over it; 0: never */
+    uint32_t dropped; /* id + 1 that is never kept; 0: none */
+    size_t limit;     /* stop once n is over it; 0: never */
 } token_list;
 
 /* false when out of memory */

@@ -7,7 +7,8 @@
 #include <string.h>
 
 static void encode(const nlp_tokenizer *tokenizer, nlp_mem *mem) {
-    static const char sample[] = " Hello,  w\xC3\xB6rld! \xE2\x91\xA0\xE3\x80\x80<s> 12\t\xEF\xBC\xA1 ";
+    static const char sample[] =
+        " Hello,  w\xC3\xB6rld! \xE2\x91\xA0\xE3\x80\x80<s> 12\t\xEF\xBC\xA1 ";
     nlp_arena arena;
     nlp_encoding e;
     nlp_tokenizer_info info;

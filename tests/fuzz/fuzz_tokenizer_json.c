@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     nlp_error err;
     nlp_mem_init(&mem, NULL, NULL, (size_t)256 << 20);
     nlp_buf_init(&blob, &mem);
-    if (nlp_hf_tokenizer_compile(bytes, n, &blob, &err) == NLP_OK) {
+    if (nlp_hf_tokenizer_compile(bytes, n, NULL, &blob, &err) == NLP_OK) {
         nlp_status status = nlp_tokenizer_open(blob.bytes, blob.n_bytes, &mem, &tokenizer, &err);
         fuzz_require(status == NLP_OK, err.message); /* what the importer compiles can be opened */
         encode(tokenizer, &mem);

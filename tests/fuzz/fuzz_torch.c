@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     if (nlp_torch_add(&source, path, &err) == NLP_OK)
         for (size_t i = 0; i < source.n_tensors; i++) {
             const nlp_source_tensor *t = &source.tensors[i];
-            fuzz_require(t->offset <= n && t->n_bytes <= n - t->offset, "a tensor lies in its file");
+            fuzz_require(t->offset <= n && t->n_bytes <= n - t->offset,
+                         "a tensor lies in its file");
         }
     nlp_source_close(&source);
     return 0;

@@ -39,7 +39,7 @@ static nlp_status compile(source_kind kind, const uint8_t *a, size_t n_a, const 
     const nlp_spm_files spm = {
         .model = a, .model_bytes = n_a, .vocabulary = (const char *)b, .vocabulary_bytes = n_b};
     if (kind == UNCASED || kind == CASED) return nlp_vocab_txt_compile(a, n_a, &options, blob, err);
-    if (kind == JSON) return nlp_hf_tokenizer_compile(a, n_a, blob, err);
+    if (kind == JSON) return nlp_hf_tokenizer_compile(a, n_a, NULL, blob, err);
     if (kind == SPM || kind == MARIAN)
         return nlp_sentencepiece_compile(&spm, kind == SPM ? NLP_SPM_PLAIN : NLP_SPM_MARIAN, blob,
                                          err);
