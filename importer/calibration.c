@@ -90,6 +90,7 @@ static nlp_status trace_text(const probe *p, const char *text, const nlp_stop *s
     int32_t ids[MAX_IDS];
     NLP_TRY(run(p, "tokenize", text, stop, &output, err));
     size_t n = output->cells->n < MAX_IDS ? output->cells->n : MAX_IDS;
+    if (!n) return NLP_OK; /* some tokenizers give the empty text no token */
     memcpy(ids, output->cells->as.ids, n * sizeof *ids);
     return nlp_session_trace(p->session, p->model, ids, NULL, n, stop, on_point, c, err);
 }
@@ -119,6 +120,9 @@ nlp_status nlp_calibrate(const void *pack, size_t pack_bytes, nlp_arena *arena,
 static nlp_status compare(const probe *a, const probe *b, const char *text, const nlp_stop *stop,
                           double *cosine, nlp_error *err) {
     const nlp_output *x, *y;
+    *cosine = 1;
+    NLP_TRY(run(a, "tokenize", text, stop, &x, err));
+    if (!x->cells->n) return NLP_OK; /* nothing to compare */
     NLP_TRY(run(a, "embed", text, stop, &x, err));
     NLP_TRY(run(b, "embed", text, stop, &y, err));
     return nlp_vector_cosine(x->cells->as.vector, x->cells->n, y->cells->as.vector, y->cells->n,

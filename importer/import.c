@@ -53,7 +53,8 @@ static nlp_status choose(nlp_model_folder *folder, const nlp_import_options *o, 
     nlp_arena arena;
     nlp_calibration calibration;
     *chosen = f32;
-    if (o->precision && !strcmp(o->precision, "f32")) return NLP_OK;
+    bool has_products = folder->stack.spec.n_layers > 0;
+    if ((o->precision && !strcmp(o->precision, "f32")) || !has_products) return NLP_OK;
     nlp_arena_init(&arena, folder->mem);
     report_progress(o, "calibrating", 0.3);
     nlp_status status =
