@@ -264,7 +264,7 @@ static nlp_status fill_generation(nlp_model_folder *f, const json_t *own, nlp_er
     g->length_penalty = (float)json_number_value(generation_key(f, own, "length_penalty"));
     g->no_repeat_ngram =
         (uint32_t)json_integer_value(generation_key(f, own, "no_repeat_ngram_size"));
-    if (seq2seq && !g->start)
+    if (seq2seq && !g->start && !f->decoder.spec.recurrence) /* whose first input is no word */
         return nlp_fail(err, NLP_EINVAL, "config.json has no \"decoder_start_token_id\"");
     return NLP_OK;
 }

@@ -278,18 +278,16 @@ static nlp_status fill_templates(compiler *c, nlp_spm_recipe recipe, const char 
         *const start[] = {"<s>", "A", NULL}, *const starts[] = {"<s>", "A", "<s>", "B", NULL};
     const char *const spoken[] = {language ? language : "", "A", "</s>", NULL},
                       *const spoken_pair[] = {language ? language : "", "A", "B", "</s>", NULL};
-    const char *const *const single[] = {[NLP_SPM_PLAIN] = plain,
-                                         [NLP_SPM_MARIAN] = end,
-                                         [NLP_SPM_M2M100] = language ? spoken : end,
-                                         [NLP_SPM_T5] = end,
-                                         [NLP_SPM_XLMR] = roberta,
-                                         [NLP_SPM_LLAMA] = start};
-    const char *const *const pair[] = {[NLP_SPM_PLAIN] = two,
-                                       [NLP_SPM_MARIAN] = pair_end,
-                                       [NLP_SPM_M2M100] = language ? spoken_pair : pair_end,
-                                       [NLP_SPM_T5] = two_ends,
-                                       [NLP_SPM_XLMR] = roberta_pair,
-                                       [NLP_SPM_LLAMA] = starts};
+    const char *const *const single[] = {
+        [NLP_SPM_PLAIN] = plain, [NLP_SPM_END] = end,
+        [NLP_SPM_MARIAN] = end,  [NLP_SPM_M2M100] = language ? spoken : end,
+        [NLP_SPM_T5] = end,      [NLP_SPM_XLMR] = roberta,
+        [NLP_SPM_LLAMA] = start};
+    const char *const *const pair[] = {
+        [NLP_SPM_PLAIN] = two,       [NLP_SPM_END] = pair_end,
+        [NLP_SPM_MARIAN] = pair_end, [NLP_SPM_M2M100] = language ? spoken_pair : pair_end,
+        [NLP_SPM_T5] = two_ends,     [NLP_SPM_XLMR] = roberta_pair,
+        [NLP_SPM_LLAMA] = starts};
     NLP_TRY(fill_template(c, single[recipe], c->single, &c->header.n_single));
     return fill_template(c, pair[recipe], c->pair, &c->header.n_pair);
 }
@@ -336,8 +334,7 @@ static nlp_status compile(spm_model *s, const nlp_spm_files *files, nlp_spm_reci
     NLP_TRY(spm_fill(s));
     c->header.unknown_id = mapped ? compiler_find(c, "<unk>") : s->unknown;
     bool no_start = recipe == NLP_SPM_MARIAN || recipe == NLP_SPM_T5; /* there "<s>" is text */
-    for (size_t i = no_start; recipe != NLP_SPM_PLAIN && i < sizeof specials / sizeof *specials;
-         i++)
+    for (size_t i = no_start; recipe > NLP_SPM_END && i < sizeof specials / sizeof *specials; i++)
         NLP_TRY(add_special(c, specials[i]));
     c->extension.language_code = recipe == NLP_SPM_MARIAN;
     const char *language =

@@ -8,6 +8,7 @@
 /* What a family makes of the file's pieces. */
 typedef enum nlp_spm_recipe {
     NLP_SPM_PLAIN,  /* the file's ids, nothing around a text */
+    NLP_SPM_END,    /* the file's ids, A </s> */
     NLP_SPM_MARIAN, /* ids from vocab.json, A </s>, ">>xxx<<" kept whole */
     NLP_SPM_M2M100, /* ids from vocab.json, language tokens "__xx__" behind it: __xx__ A </s> */
     NLP_SPM_T5,     /* the file's ids, then <extra_id_99> ... <extra_id_0>; A </s> */
