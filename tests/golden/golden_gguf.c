@@ -1,5 +1,6 @@
 /* golden_gguf: blocks of every quantised type that nlp reads, bit for bit as ggml decodes them; the other
  * types are refused by the name of the tensor. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
