@@ -114,6 +114,8 @@ static nlp_status check_demand(const nlp_config_demand *demand, const json_t *co
 
 /* Sizes that follow from others. */
 static nlp_status complete(nlp_arch_spec *s, nlp_error *err) {
+    if (!s->n_positions)
+        return nlp_fail(err, NLP_EINVAL, "config.json: a model of 0 positions is not possible");
     if (!s->n_kv_heads) s->n_kv_heads = s->n_heads;
     if (!s->n_heads || (!s->head_dim && s->hidden_size % s->n_heads))
         return nlp_fail(err, NLP_EINVAL,

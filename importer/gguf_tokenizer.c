@@ -96,7 +96,7 @@ static nlp_status read_merges(const reader *r) {
     if (!merges || !merges->is_array || merges->type != NLP_GGUF_STRING)
         return nlp_fail(c->err, NLP_EINVAL, "GGUF: there are no " KEY("merges"));
     NLP_TRY(compiler_index(c, &index));
-    compiler_find_bytes(c, &index, true);
+    NLP_TRY(compiler_find_bytes(c, &index, true));
     NLP_TRY(compiler_start_merges(c, merges->n));
     while (nlp_gguf_next_text(merges, &at, &text, &n_bytes)) {
         const char *blank = n_bytes ? memchr(text, ' ', n_bytes) : NULL;

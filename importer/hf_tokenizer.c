@@ -118,7 +118,8 @@ static nlp_status finish_bpe(compiler *c, const json_t *model) {
     piece_index index;
     bool letters = c->extension.flags & NLP_BPE_BYTES;
     NLP_TRY(compiler_index(c, &index));
-    if (letters || (c->extension.flags & NLP_BPE_FALLBACK)) compiler_find_bytes(c, &index, letters);
+    if (letters || (c->extension.flags & NLP_BPE_FALLBACK))
+        NLP_TRY(compiler_find_bytes(c, &index, letters));
     return read_merges(c, json_object_get(model, "merges"), &index);
 }
 
@@ -157,8 +158,7 @@ static nlp_status finish_unigram(compiler *c) {
     piece_index index;
     if (!(c->extension.flags & NLP_BPE_FALLBACK)) return NLP_OK;
     NLP_TRY(compiler_index(c, &index));
-    compiler_find_bytes(c, &index, false);
-    return NLP_OK;
+    return compiler_find_bytes(c, &index, false);
 }
 
 /* ---- Which model ---- */

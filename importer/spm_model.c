@@ -56,7 +56,7 @@ static nlp_status fill_pieces(spm_model *s) {
     if (s->byte_fallback) {
         piece_index index;
         NLP_TRY(compiler_index(c, &index));
-        compiler_find_bytes(c, &index, false);
+        NLP_TRY(compiler_find_bytes(c, &index, false));
         c->extension.flags |= NLP_BPE_FALLBACK;
     }
     if (s->model == SPM_UNIGRAM) return fill_unigram(s);

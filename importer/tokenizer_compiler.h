@@ -82,8 +82,8 @@ nlp_status compiler_write(compiler *c, nlp_buf *blob);
 /* Room for n merges; each that is added has the next rank. */
 nlp_status compiler_start_merges(compiler *c, size_t n);
 nlp_status compiler_add_merge(compiler *c, const piece_index *index, const piece parts[2]);
-/* Pieces of the 256 bytes: letters of the byte alphabet, or "<0xNN>". */
-void compiler_find_bytes(compiler *c, const piece_index *index, bool letters);
+/* Pieces of the 256 bytes: letters of the byte alphabet, of which none may lack, or "<0xNN>". */
+nlp_status compiler_find_bytes(compiler *c, const piece_index *index, bool letters);
 
 /* ---- double_array.c ---- */
 

@@ -38,12 +38,22 @@ nlp_status compiler_add_merge(compiler *c, const piece_index *index, const piece
     return NLP_OK;
 }
 
-void compiler_find_bytes(compiler *c, const piece_index *index, bool letters) {
+/* Bytes that UTF-8 has; a text's other bytes are refused before they come here. */
+static bool is_utf8_byte(uint32_t byte) {
+    return byte != 0xC0 && byte != 0xC1 && byte < 0xF5;
+}
+
+nlp_status compiler_find_bytes(compiler *c, const piece_index *index, bool letters) {
     for (uint32_t byte = 0; byte < 256; byte++) {
         char text[8];
         size_t n = letters ? nlp_utf8_encode(nlp_byte_letter((uint8_t)byte), text)
                            : (size_t)snprintf(text, sizeof text, "<0x%02X>", byte);
         c->bytes[byte] = compiler_lookup(c, index, text, n);
+        if (letters && c->bytes[byte] == NLP_NO_ID && is_utf8_byte(byte))
+            return nlp_fail(c->err, NLP_EINVAL,
+                            "%s: the byte 0x%02X has no piece, so texts would lose it", c->file,
+                            byte);
     }
     c->has_bytes = true;
+    return NLP_OK;
 }

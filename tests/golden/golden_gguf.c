@@ -35,7 +35,9 @@ static bool is_unread(const char *type) {
 static void check_tensor(const nlp_source *blocks, const nlp_source *expected, const char *name) {
     nlp_error err = {0};
     size_t n, n_expected;
-    float *got = floats_of(blocks, name, &n, &err),
+    char in_gguf[64];
+    snprintf(in_gguf, sizeof in_gguf, "t.%s.weight", name);
+    float *got = floats_of(blocks, in_gguf, &n, &err),
           *want = floats_of(expected, name, &n_expected, NULL);
     bool good = is_unread(name)
                     ? !got && strstr(err.message, name) != NULL
