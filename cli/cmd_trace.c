@@ -69,7 +69,7 @@ static int32_t *ids_of(cli *app, nlp_model *model, cli_record *record, size_t *n
     return ids;
 }
 
-/* {"ids": [...], "gaps": [...]} of one input. */
+/* {"ids": [...], "gaps": [...], "text": "..."} of one input. */
 static int print_greedy(cli *app, nlp_model *model, const int32_t *ids, size_t n, size_t max_new) {
     nlp_error err;
     nlp_continuation c = {.ids = ids, .n_ids = n, .max_new = max_new};
@@ -85,6 +85,8 @@ static int print_greedy(cli *app, nlp_model *model, const int32_t *ids, size_t n
     }
     json_object_set_new(out, "ids", tokens);
     json_object_set_new(out, "gaps", distances);
+    if (status == CLI_DONE)
+        json_object_set_new(out, "text", json_stringn(c.text.bytes, c.text.n_bytes));
     cli_print_json(NULL, out);
     free(c.made);
     free(c.gaps);

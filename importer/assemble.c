@@ -304,6 +304,9 @@ nlp_status nlp_assemble(nlp_model_folder *folder, const nlp_assemble_options *op
     NLP_TRY(write_sections(&a));
     nlp_pack_writer_section(writer, "tokenizer", folder->tokenizer.bytes,
                             folder->tokenizer.n_bytes);
+    if (folder->decoder_tokenizer.n_bytes)
+        nlp_pack_writer_section(writer, "decoder.tokenizer", folder->decoder_tokenizer.bytes,
+                                folder->decoder_tokenizer.n_bytes);
     NLP_TRY(write_stack(&a));
     NLP_TRY(write_head(&a));
     if (folder->family->decoder) {

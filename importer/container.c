@@ -5,9 +5,9 @@
 
 #include "base/mapfile.h"
 
-static const nlp_container *const containers[] = {&nlp_container_gguf, &nlp_container_llama2c,
-                                                  &nlp_container_marian, &nlp_container_static,
-                                                  NULL};
+static const nlp_container *const containers[] = {&nlp_container_ctranslate2, &nlp_container_gguf,
+                                                  &nlp_container_llama2c,     &nlp_container_marian,
+                                                  &nlp_container_static,      NULL};
 
 const nlp_container *nlp_container_of(const char *path) {
     for (size_t i = 0; containers[i]; i++)

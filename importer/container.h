@@ -17,8 +17,8 @@ typedef struct nlp_container {
 
 const nlp_container *nlp_container_of(const char *path); /* NULL: a folder of transformers */
 
-extern const nlp_container nlp_container_gguf, nlp_container_llama2c, nlp_container_marian,
-    nlp_container_static;
+extern const nlp_container nlp_container_ctranslate2, nlp_container_gguf, nlp_container_llama2c,
+    nlp_container_marian, nlp_container_static;
 
 /* The first n bytes of a file; false where it has fewer or is none. *n_bytes: all that it has. */
 bool nlp_container_peek(const char *path, void *out, size_t n, uint64_t *n_bytes);

@@ -200,7 +200,7 @@ static nlp_status read_config(nlp_model_folder *f, const json_t *config, nlp_err
 /* A causal model has an output; a bare one, or one inside an embedder, has none. */
 static bool writes(const nlp_model_folder *f) {
     static const char *const endings[] = {"ForCausalLM", "LMHeadModel", "ForConditionalGeneration",
-                                          "MTModel"};
+                                          "MTModel", "OpenNMTModel"};
     const char *name = architecture_of(f->config);
     uint32_t kind = f->stack.spec.kind;
     if (!*name) return kind == NLP_KIND_DECODER || kind == NLP_KIND_SEQ2SEQ;
@@ -314,6 +314,7 @@ nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *
     nlp_arena_init(&f->arena, mem);
     nlp_source_init(&f->source, mem);
     nlp_buf_init(&f->tokenizer, mem);
+    nlp_buf_init(&f->decoder_tokenizer, mem);
     NLP_TRY(container ? container->read(f, err) : read_folder(f, err));
     return interpret(f, pooling, err);
 }
@@ -323,5 +324,6 @@ void nlp_model_folder_close(nlp_model_folder *f) {
     json_decref(f->tokenizer_config);
     nlp_source_close(&f->source);
     nlp_buf_deinit(&f->tokenizer);
+    nlp_buf_deinit(&f->decoder_tokenizer);
     nlp_arena_deinit(&f->arena);
 }

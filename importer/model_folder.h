@@ -21,6 +21,7 @@ typedef struct nlp_model_folder {
     bool tied;                       /* tie_word_embeddings */
     nlp_source source;
     nlp_buf tokenizer;
+    nlp_buf decoder_tokenizer; /* of a seq2seq whose two languages have two; else empty */
     nlp_pooling_spec pipeline; /* struct_size 0: the folder has none */
     const char *dense_folder[NLP_MAX_STAGES];
     nlp_head_spec head; /* struct_size 0: none */

@@ -174,7 +174,7 @@ nlp_status nlp_sentence_transformers_read(nlp_model_folder *f, const char *pooli
     if (f->pipeline.struct_size && !f->pipeline.dims)
         f->pipeline.dims =
             f->stack.spec.hidden_size * (uint32_t)__builtin_popcount(f->pipeline.pooling);
-    if (!f->pipeline.struct_size && !f->head.struct_size)
+    if (!f->pipeline.struct_size && !f->head.struct_size && f->stack.spec.kind == NLP_KIND_ENCODER)
         nlp_model_folder_note(
             f,
             "pooling: mean of all tokens, normalised (the folder does not say; --pooling chooses)\n");

@@ -40,7 +40,8 @@ struct nlp_model {
     nlp_pack pack;
     nlp_arena arena; /* binding, labels, info texts */
     nlp_model *base; /* of a task pack; holds a reference */
-    nlp_tokenizer *tokenizer;
+    nlp_tokenizer *tokenizer,
+        *decoder_tokenizer;     /* the second: of a seq2seq with two vocabularies */
     nlp_stack *stack, *decoder; /* decoder: of a seq2seq */
     nlp_generation_spec generation;
     nlp_pooler pooler;

@@ -16,6 +16,7 @@ static void model_free(nlp_model *m) {
     nlp_engine *engine = m->engine;
     if (m->base) m->base->n_references--;
     nlp_tokenizer_close(m->tokenizer);
+    nlp_tokenizer_close(m->decoder_tokenizer);
     nlp_arena_deinit(&m->arena);
     nlp_store_unmap(&m->mapping);
     free_text(engine, m->path);
@@ -96,22 +97,33 @@ static nlp_status bind_writer(nlp_model *m, nlp_error *err) {
     return NLP_OK;
 }
 
+/* A vocabulary must not be larger than the table of words behind it. */
+static nlp_status open_tokenizer(nlp_model *m, const char *section, uint32_t vocabulary,
+                                 nlp_tokenizer **tokenizer, nlp_error *err) {
+    nlp_span blob = nlp_pack_section_find(&m->pack, section);
+    nlp_tokenizer_info info;
+    NLP_TRY(nlp_tokenizer_open(blob.bytes, blob.n_bytes, &m->engine->mem, tokenizer, err));
+    nlp_tokenizer_get_info(*tokenizer, &info);
+    if (info.vocabulary <= vocabulary) return NLP_OK;
+    return nlp_fail(err, NLP_ECORRUPT, "the %s has %u pieces, the model %u", section,
+                    info.vocabulary, vocabulary);
+}
+
 /* Everything that a full pack says is checked against everything else here; running looks at
  * none of it again. */
 static nlp_status bind_full(nlp_model *m, nlp_error *err) {
-    nlp_span blob = nlp_pack_section_find(&m->pack, "tokenizer");
-    nlp_tokenizer_info info;
     NLP_TRY(nlp_stack_bind(&m->pack, "", &m->arena, &m->stack, err));
-    NLP_TRY(nlp_tokenizer_open(blob.bytes, blob.n_bytes, &m->engine->mem, &m->tokenizer, err));
-    nlp_tokenizer_get_info(m->tokenizer, &info);
-    if (info.vocabulary > m->stack->spec.vocabulary)
-        return nlp_fail(err, NLP_ECORRUPT, "the tokenizer has %u pieces, the model %u",
-                        info.vocabulary, m->stack->spec.vocabulary);
+    NLP_TRY(open_tokenizer(m, "tokenizer", m->stack->spec.vocabulary, &m->tokenizer, err));
     NLP_TRY(nlp_pooler_bind(&m->pack, m->stack->spec.hidden_size, &m->pooler, err));
     NLP_TRY(nlp_head_bind(&m->pack, m->stack->spec.hidden_size, &m->head, err));
     m->task = (nlp_task_model){
         .tokenizer = m->tokenizer, .stack = m->stack, .pooler = &m->pooler, .pack = &m->pack};
-    return bind_writer(m, err);
+    NLP_TRY(bind_writer(m, err));
+    if (m->decoder && nlp_pack_section_find(&m->pack, "decoder.tokenizer").n_bytes)
+        NLP_TRY(open_tokenizer(m, "decoder.tokenizer", m->decoder->spec.vocabulary,
+                               &m->decoder_tokenizer, err));
+    m->task.written = m->decoder_tokenizer ? m->decoder_tokenizer : m->tokenizer;
+    return NLP_OK;
 }
 
 static nlp_status bind_task(nlp_model *m, nlp_error *err) {

@@ -307,7 +307,9 @@ nlp_status nlp_session_continue(nlp_session *s, nlp_model *model, nlp_continuati
     nlp_status status = nlp_greedy_run(writer, c->ids, c->n_ids, &greedy, err);
     nlp_fp_restore(saved);
     c->n_made = greedy.n;
-    return status;
+    if (status != NLP_OK) return status;
+    return nlp_tokenizer_decode(model->task.written, c->made, c->n_made, true, &s->arena, &c->text,
+                                err);
 }
 
 /* ---- Fitting ---- */

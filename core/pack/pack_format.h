@@ -15,6 +15,7 @@
  *   "tensors"    nlp_pack_tensor table, sorted by name
  *   "weights"    what the tensor table points into
  *   "tokenizer"  compiled tokenizer (text/tokenizer_format.h)        full packs
+ *   "decoder.tokenizer"  of a seq2seq whose languages have vocabularies of their own
  *   "pipeline"   nlp_pooling_spec (model/spec.h)                     embedders
  *   "head"       nlp_head_spec (model/spec.h)                        classifiers and task packs
  *   "labels"     strings, one per class
