@@ -8,6 +8,7 @@
 #include "hf_tokenizer.h"
 #include "json.h"
 #include "sentencepiece.h"
+#include "tiktoken.h"
 
 #define CONFIG_NAME "tokenizer_config.json"
 
@@ -126,6 +127,9 @@ static nlp_status compile(const nlp_tokenizer_folder *folder, const files *f, nl
         return compile_vocab_txt(folder, &f->vocab_txt, blob, err);
     if (merges && f->vocabulary.bytes && f->merges.bytes)
         return compile_merges(folder, &f->vocabulary, &f->merges, blob, err);
+    if (folder->kind == NLP_VOCABULARY_LLAMA && f->spm.bytes &&
+        nlp_tiktoken_is((const char *)f->spm.bytes, f->spm.n_bytes))
+        return nlp_tiktoken_compile_llama3((const char *)f->spm.bytes, f->spm.n_bytes, blob, err);
     if (recipe_of(folder->kind) != NLP_SPM_PLAIN && f->spm.bytes)
         return compile_spm(folder, &f->spm, &f->vocabulary, blob, err);
     nlp_fail(err, NLP_ENOFILE,

@@ -316,7 +316,8 @@ typedef struct nlp_continuation {
     int32_t *made; /* [max_new] tokens, an end token included */
     float *gaps;   /* [max_new] distance between the two best scores of each step */
     size_t n_made;
-    nlp_text text; /* of what was made, without special tokens; the session's, until its next call */
+    nlp_text
+        text; /* of what was made, without special tokens; the session's, until its next call */
 } nlp_continuation;
 NLP_API nlp_status nlp_session_continue(nlp_session *session, nlp_model *model,
                                         nlp_continuation *continuation, const nlp_stop *stop,
