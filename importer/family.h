@@ -159,7 +159,11 @@ bool nlp_family_drops(const nlp_family *family, const char *tensor);
 nlp_source_tensor *nlp_family_tensor(const nlp_family *family, const nlp_source *source,
                                      const char *name);
 
-/* ---- config_spec.c, config_rope.c, config_layers.c ---- */
+/* ---- config_spec.c, config_switches.c, config_rope.c, config_layers.c ---- */
+
+/* NLP_EUNSUPPORTED names a key of another family that changes the result. */
+nlp_status nlp_config_switches(const nlp_family *family, const json_t *config,
+                               const char *model_type, nlp_error *err);
 
 /* Arrays come from the arena. Errors name the key of config.json. */
 nlp_status nlp_config_read(const nlp_family *family, const nlp_stack_source *stack,

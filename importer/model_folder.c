@@ -178,7 +178,7 @@ static nlp_status find_family(nlp_model_folder *f, nlp_error *err) {
     const char *model_type;
     NLP_TRY(nlp_json_text(f->config, "config.json", "model_type", "", &model_type, err));
     f->family = nlp_family_find(model_type);
-    if (f->family) return NLP_OK;
+    if (f->family) return nlp_config_switches(f->family, f->config, model_type, err);
     nlp_fail(err, NLP_EUNSUPPORTED, "config.json: nlp does not know the model_type \"%.64s\"",
              model_type);
     nlp_hint(err, "families that it knows: see docs/models.md");
