@@ -237,7 +237,7 @@ static void test_activations_at_the_ends(void) {
         }
 }
 
-/* ---- Rows to bytes, LayerNorm ---- */
+/* ---- Rows to bytes, norms ---- */
 
 enum { ROWS = 3 };
 
@@ -300,17 +300,17 @@ static void test_rows_without_a_scale(void) {
     }
 }
 
-static void reference_norm(const float *row, size_t width, double *out) {
+static void reference_norm(const float *row, size_t width, bool rms, double *out) {
     double mean = 0, square = 0;
-    for (size_t i = 0; i < width; i++) mean += (double)row[i] / (double)width;
+    for (size_t i = 0; i < width && !rms; i++) mean += (double)row[i] / (double)width;
     for (size_t i = 0; i < width; i++)
         square += ((double)row[i] - mean) * ((double)row[i] - mean) / (double)width;
     for (size_t i = 0; i < width; i++)
-        out[i] =
-            ((double)row[i] - mean) / sqrt(square + 1e-5) * (double)y[i] + (double)y[MOST - 1 - i];
+        out[i] = ((double)row[i] - mean) / sqrt(square + 1e-5) * (double)y[i] +
+                 (rms ? 0 : (double)y[MOST - 1 - i]);
 }
 
-static void check_norm(size_t width) {
+static void check_norm(size_t width, bool rms) {
     static float bias[MOST], first[MOST];
     static double exact[MOST];
     const nlp_kernels *k;
@@ -322,6 +322,7 @@ static void check_norm(size_t width) {
                                  .out = rows.at,
                                  .n_rows = ROWS,
                                  .width = width,
+                                 .rms = rms,
                                  .gain = y,
                                  .bias = bias,
                                  .eps = 1e-5f,
@@ -332,22 +333,107 @@ static void check_norm(size_t width) {
         for (size_t r = 0; r < ROWS; r++)
             check_bytes((float *)rows.at + r * width, width, NLP_GRID_SYMMETRIC,
                         (uint8_t *)q.at + r * padded(width), ((float *)scales.at)[r]);
-        guarded_end(&rows, "layer_norm"), guarded_end(&q, "layer_norm"),
-            guarded_end(&scales, "layer_norm");
+        guarded_end(&rows, "norm"), guarded_end(&q, "norm"), guarded_end(&scales, "norm");
     }
     for (size_t r = 0; r < ROWS; r++) {
-        reference_norm(x + r * width, width, exact);
+        reference_norm(x + r * width, width, rms, exact);
         for (size_t i = 0; i < width; i++)
             if (fabs((double)first[r * width + i] - exact[i]) > 3e-6)
-                nlp_test_fail(__FILE__, __LINE__, "layer_norm, width %zu: [%zu] is %g, not %g",
-                              width, i, (double)first[r * width + i], exact[i]);
+                nlp_test_fail(__FILE__, __LINE__, "norm, width %zu: [%zu] is %g, not %g", width, i,
+                              (double)first[r * width + i], exact[i]);
     }
 }
 
-static void test_layer_norm_is_near_double(void) {
+static void test_norms_are_near_double(void) {
     for (size_t w = 0; w < N_WIDTHS && widths[w] * ROWS <= MOST; w++) {
         fill(100 + w, 3);
-        check_norm(widths[w]);
+        check_norm(widths[w], false);
+        check_norm(widths[w], true);
+    }
+}
+
+/* ---- Gates, rotary positions, caps ---- */
+
+/* Runs a change of a copy of x at every level: the same bits, nothing outside; the result in out. */
+static void at_every_level(const char *name, size_t n,
+                           void (*change)(const nlp_kernels *, float *, size_t), size_t width,
+                           float *out) {
+    const nlp_kernels *k;
+    for (size_t level = 0; (k = nlp_kernels_at(level)); level++) {
+        guarded rows = guarded_copy(x, n * sizeof *x);
+        change(k, rows.at, width);
+        if (!level) memcpy(out, rows.at, n * sizeof *out);
+        if (memcmp(out, rows.at, n * sizeof *out))
+            nlp_test_fail(__FILE__, __LINE__, "%s at %s, width %zu: other bits", name, k->name,
+                          width);
+        guarded_end(&rows, name);
+    }
+}
+
+static void near(const char *name, double got, double exact, double limit) {
+    if (!(fabs(got - exact) <= limit * (1 + fabs(exact))))
+        nlp_test_fail(__FILE__, __LINE__, "%s is %g, not %g", name, got, exact);
+}
+
+static nlp_activation gate_act;
+static void change_gate(const nlp_kernels *k, float *rows, size_t width) {
+    k->gate(rows, ROWS, width, gate_act);
+}
+
+static void test_gates(void) {
+    static float out[MOST];
+    for (size_t w = 0; w < N_WIDTHS && widths[w] * 2 * ROWS <= MOST; w++)
+        for (int act = NLP_ACT_GELU_ERF; act < N_ACTS; act++) {
+            size_t width = widths[w];
+            fill(300 + w, 3);
+            gate_act = (nlp_activation)act;
+            at_every_level("gate", 2 * ROWS * width, change_gate, width, out);
+            for (size_t i = 0; i < ROWS * width; i++) {
+                size_t from = i / width * 2 * width + i % width;
+                near("gate", (double)out[i],
+                     activation(gate_act, (double)x[from]) * (double)x[from + width], 3e-6);
+            }
+        }
+}
+
+static size_t n_pairs;
+static float cosines[64], sines[64];
+static void change_rotate(const nlp_kernels *k, float *heads, size_t head_dim) {
+    k->rotate(heads, ROWS, head_dim, n_pairs, cosines, sines);
+}
+
+static void test_rotary_positions(void) {
+    static const size_t dims[][2] = {{2, 1},   {8, 4},   {16, 8},   {20, 10}, {20, 6},
+                                     {64, 32}, {96, 48}, {128, 64}, {128, 16}};
+    static float out[MOST];
+    for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
+        size_t head_dim = dims[d][0];
+        n_pairs = dims[d][1];
+        fill(400 + d, 3);
+        for (size_t i = 0; i < n_pairs; i++)
+            cosines[i] = (float)cos((double)i + 0.3), sines[i] = (float)sin((double)i + 0.3);
+        at_every_level("rotate", ROWS * head_dim, change_rotate, head_dim, out);
+        for (size_t i = 0; i < ROWS * head_dim; i++) {
+            size_t c = i % head_dim, pair = c % n_pairs, first = i - c + pair;
+            double a = (double)x[first], b = (double)x[first + n_pairs];
+            double turned = c < n_pairs ? a * (double)cosines[pair] - b * (double)sines[pair]
+                                        : b * (double)cosines[pair] + a * (double)sines[pair];
+            near("rotate", (double)out[i], c < 2 * n_pairs ? turned : (double)x[i], 3e-7);
+        }
+    }
+}
+
+static void change_cap(const nlp_kernels *k, float *rows, size_t n) {
+    k->cap(rows, n, 2.5f);
+}
+
+static void test_caps(void) {
+    static float out[MOST];
+    for (size_t w = 0; w < N_WIDTHS; w++) {
+        fill(500 + w, 20);
+        at_every_level("cap", widths[w], change_cap, widths[w], out);
+        for (size_t i = 0; i < widths[w]; i++)
+            near("cap", (double)out[i], 2.5 * tanh((double)x[i] / 2.5), 1e-6);
     }
 }
 
@@ -361,6 +447,9 @@ int main(int argc, char **argv) {
         {"activations_at_the_ends", test_activations_at_the_ends},
         {"rows_become_bytes_and_back", test_rows_become_bytes_and_back},
         {"rows_without_a_scale", test_rows_without_a_scale},
-        {"layer_norm_is_near_double", test_layer_norm_is_near_double}};
+        {"norms_are_near_double", test_norms_are_near_double},
+        {"gates", test_gates},
+        {"rotary_positions", test_rotary_positions},
+        {"caps", test_caps}};
     return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }
