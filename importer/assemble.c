@@ -256,6 +256,17 @@ static const char *tasks_of(const nlp_model_folder *f) {
     return sentiment ? "classify,sentiment" : "classify";
 }
 
+static nlp_status write_source(const assembly *a, const char *path) {
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char key[80], hex[NLP_SHA256_HEX_BYTES];
+    nlp_status status = nlp_file_sha256(path, &a->options->poll->stop, hex, a->err);
+    if (status == NLP_ENOFILE) return NLP_OK;
+    NLP_TRY(status);
+    snprintf(key, sizeof key, "sha256 of %.60s", name);
+    nlp_pack_writer_pair(a->writer, "meta", key, hex);
+    return NLP_OK;
+}
+
 /* Where the weights come from, file by file. */
 static nlp_status write_sources(const assembly *a) {
     static const char *const names[] = {"config.json",
@@ -267,14 +278,13 @@ static nlp_status write_sources(const assembly *a) {
                                         "modules.json",
                                         "sentence_bert_config.json",
                                         "config_sentence_transformers.json"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char path[4096], key[80], hex[NLP_SHA256_HEX_BYTES];
+    const nlp_source *source = &a->folder->source;
+    for (int i = 0; a->folder->is_file && i < source->n_files; i++)
+        NLP_TRY(write_source(a, source->paths[i]));
+    for (size_t i = 0; !a->folder->is_file && i < sizeof names / sizeof *names; i++) {
+        char path[4096];
         snprintf(path, sizeof path, "%s/%s", a->folder->path, names[i]);
-        nlp_status status = nlp_file_sha256(path, &a->options->poll->stop, hex, a->err);
-        if (status == NLP_ENOFILE) continue;
-        NLP_TRY(status);
-        snprintf(key, sizeof key, "sha256 of %s", names[i]);
-        nlp_pack_writer_pair(a->writer, "meta", key, hex);
+        NLP_TRY(write_source(a, path));
     }
     return NLP_OK;
 }

@@ -4,19 +4,10 @@
 #include <string.h>
 
 #include "base/mapfile.h"
-#include "model/binding.h"
+#include "describe.h"
 #include "nlp_import.h"
-#include "nn/pooling.h"
-#include "text/tokenizer.h"
 
-typedef struct teller {
-    void (*fact)(void *context, const char *group, const char *key, const char *value);
-    void *context;
-} teller;
-
-static void tell(const teller *t, const char *group, const char *key, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-static void tell(const teller *t, const char *group, const char *key, const char *format, ...) {
+void tell(const teller *t, const char *group, const char *key, const char *format, ...) {
     char value[1024];
     va_list arguments;
     va_start(arguments, format);
@@ -61,43 +52,12 @@ static void tell_pairs(const teller *t, const nlp_pack *pack, const char *sectio
     }
 }
 
-static void tell_spec(const teller *t, const nlp_pack *pack) {
-    nlp_arch_spec s;
-    nlp_pooler pooler;
-    if (nlp_spec_read(pack, "spec", &s, NULL) != NLP_OK) return;
-    tell(t, "spec", "vocabulary", "%u", s.vocabulary);
-    tell(t, "spec", "hidden size", "%u", s.hidden_size);
-    tell(t, "spec", "layers", "%u of %u heads", s.n_layers, s.n_heads);
-    tell(t, "spec", "ffn size", "%u", s.ffn_size);
-    tell(t, "spec", "positions", "%u, tokens of a text %u", s.n_positions, s.max_tokens);
-    tell(t, "spec", "norm", "LayerNorm after each block, eps %g", (double)s.norm_eps);
-    if (nlp_pooler_bind(pack, s.hidden_size, &pooler, NULL) == NLP_OK && pooler.spec.struct_size)
-        tell(t, "spec", "pooling", "kinds %#x, %u stages, %u numbers", pooler.spec.pooling,
-             pooler.spec.n_stages, pooler.spec.dims);
-}
-
-static void tell_tokenizer(const teller *t, const nlp_pack *pack) {
-    nlp_mem mem;
-    nlp_tokenizer *tokenizer;
-    nlp_tokenizer_info info;
-    nlp_span blob = nlp_pack_section_find(pack, "tokenizer");
-    nlp_mem_init(&mem, NULL, NULL, 0);
-    if (!blob.n_bytes ||
-        nlp_tokenizer_open(blob.bytes, blob.n_bytes, &mem, &tokenizer, NULL) != NLP_OK)
-        return;
-    nlp_tokenizer_get_info(tokenizer, &info);
-    tell(t, "tokenizer", "model", "%s of %u pieces", info.model, info.vocabulary);
-    tell(t, "tokenizer", "special tokens",
-         "%u for a text, %u for a pair; unknown %d, pad %d, mask %d", info.n_special_single,
-         info.n_special_pair, info.unknown_id, info.pad_id, info.mask_id);
-    nlp_tokenizer_close(tokenizer);
-}
-
 static void tell_all(const teller *t, const nlp_pack *pack) {
     tell_header(t, pack);
     tell_pairs(t, pack, "meta", "meta");
-    tell_spec(t, pack);
-    tell_tokenizer(t, pack);
+    describe_model(t, pack);
+    describe_tokenizer(t, pack, "tokenizer");
+    describe_tokenizer(t, pack, "decoder.tokenizer");
     tell_pairs(t, pack, "prompts", "prompt");
     for (uint32_t i = 0; i < nlp_pack_strings_count(pack, "labels"); i++) {
         nlp_span label = nlp_pack_string(pack, "labels", i);

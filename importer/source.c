@@ -25,8 +25,8 @@ nlp_status nlp_source_add_file(nlp_source *s, const char *path, uint64_t *n_byte
     if (s->n_files == NLP_SOURCE_MAX_FILES)
         return nlp_fail(err, NLP_ELIMIT, "more than %d files of weights", NLP_SOURCE_MAX_FILES);
     NLP_TRY(nlp_file_open(path, &s->fds[s->n_files], n_bytes, err));
-    s->n_files++;
-    return NLP_OK;
+    s->paths[s->n_files++] = nlp_arena_text(&s->arena, path, strlen(path));
+    return nlp_arena_status(&s->arena, err);
 }
 
 nlp_source_tensor *nlp_source_push(nlp_source *s) {

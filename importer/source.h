@@ -56,6 +56,7 @@ typedef struct nlp_source {
     nlp_mem *mem;
     nlp_arena arena; /* names and tensors */
     int fds[NLP_SOURCE_MAX_FILES];
+    const char *paths[NLP_SOURCE_MAX_FILES]; /* from the arena */
     int n_files;
     nlp_source_tensor *tensors;
     size_t n_tensors, capacity;
