@@ -52,13 +52,8 @@ static nlp_status adapt(const json_t *config, nlp_stack_config *c, nlp_error *er
 }
 
 static const nlp_config_rule rules[] = {
-    RULE(vocabulary, U32, NLP_NEEDED, "vocab_size"),
-    RULE(hidden_size, U32, NLP_NEEDED, "hidden_size"),
+    COMMON_SIZES,
     RULE(embedding_width, U32, 0, "embedding_size"),
-    RULE(n_layers, U32, NLP_NEEDED, "num_hidden_layers"),
-    RULE(n_heads, U32, NLP_NEEDED, "num_attention_heads"),
-    RULE(ffn_size, U32, NLP_NEEDED, "intermediate_size"),
-    RULE(n_positions, U32, NLP_NEEDED, "max_position_embeddings"),
     RULE(n_types, U32, 0, "type_vocab_size"),
     RULE(norm_eps, F32, 1e-7, "layer_norm_eps"),
     RULE(activation, ACTIVATION, NLP_ACT_GELU_ERF, "hidden_act"),
@@ -71,29 +66,21 @@ static const nlp_config_demand demands[] = {
 static const nlp_role_source roles[] = {
     {"embedding.word", {"embeddings.word_embeddings"}, 0, NULL, NULL},
     {"embedding.position", {"embeddings.position_embeddings"}, 0, NULL, NULL},
-    {"embedding.type", {"embeddings.token_type_embeddings"}, 0, NULL, NULL},
+    BERT_TYPES,
     {"embedding.project", {"embeddings.embed_proj"}, NLP_FORM_NO_BIAS, NULL, NULL},
     {"embedding.norm", {"embeddings.LayerNorm"}, 0, NULL, NULL},
     {"convolution", {"encoder.conv.conv"}, NLP_FORM_NEIGHBOURS, NULL, NULL},
     {"convolution.norm", {"encoder.conv.LayerNorm"}, 0, NULL, NULL},
-    {"attention.qkv",
-     {"attention.self.query_proj", "attention.self.key_proj", "attention.self.value_proj"},
-     0,
-     NULL,
-     NULL},
-    {"attention.out", {"attention.output.dense"}, 0, NULL, NULL},
-    {"attention.norm", {"attention.output.LayerNorm"}, 0, NULL, NULL},
-    {"ffn.up", {"intermediate.dense"}, 0, NULL, NULL},
-    {"ffn.down", {"output.dense"}, 0, NULL, NULL},
-    {"ffn.norm", {"output.LayerNorm"}, 0, NULL, NULL},
+    BERT_ATTENTION("attention.self.query_proj", "attention.self.key_proj",
+                   "attention.self.value_proj"),
+    BERT_FFN,
     {0},
 };
 
 static const nlp_head_source heads[] = {
     {"ForSequenceClassification", NLP_HEAD_SEQUENCE, "classifier", "pooler.dense", NULL,
      NLP_ACT_GELU_ERF, NLP_HEAD_AT_FIRST, NULL},
-    {"ForTokenClassification", NLP_HEAD_TOKENS, "classifier", NULL, NULL, 0, 0, NULL},
-    {"ForQuestionAnswering", NLP_HEAD_SPAN, "qa_outputs", NULL, NULL, 0, 0, NULL},
+    TOKEN_HEADS,
     {0},
 };
 

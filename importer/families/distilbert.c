@@ -14,9 +14,7 @@ static const nlp_config_rule rules[] = {
 };
 
 static const nlp_role_source roles[] = {
-    {"embedding.word", {"embeddings.word_embeddings"}, 0, NULL, NULL},
-    {"embedding.position", {"embeddings.position_embeddings"}, 0, NULL, NULL},
-    {"embedding.norm", {"embeddings.LayerNorm"}, 0, NULL, NULL},
+    BERT_EMBEDDINGS,
     {"attention.qkv", {"attention.q_lin", "attention.k_lin", "attention.v_lin"}, 0, NULL, NULL},
     {"attention.out", {"attention.out_lin"}, 0, NULL, NULL},
     {"attention.norm", {"sa_layer_norm"}, 0, NULL, NULL},
@@ -29,8 +27,7 @@ static const nlp_role_source roles[] = {
 static const nlp_head_source heads[] = {
     {"ForSequenceClassification", NLP_HEAD_SEQUENCE, "classifier", "pre_classifier", NULL,
      NLP_ACT_RELU, NLP_HEAD_AT_FIRST, NULL},
-    {"ForTokenClassification", NLP_HEAD_TOKENS, "classifier", NULL, NULL, 0, 0, NULL},
-    {"ForQuestionAnswering", NLP_HEAD_SPAN, "qa_outputs", NULL, NULL, 0, 0, NULL},
+    TOKEN_HEADS,
     {"ForMaskedLM", NLP_HEAD_WORDS, "vocab_projector", "vocab_transform", "vocab_layer_norm",
      NLP_ACT_OF_CONFIG, 0, "vocab_projector.bias"},
     {0},

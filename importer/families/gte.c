@@ -3,12 +3,7 @@
 #include "families.h"
 
 static const nlp_config_rule rules[] = {
-    RULE(vocabulary, U32, NLP_NEEDED, "vocab_size"),
-    RULE(hidden_size, U32, NLP_NEEDED, "hidden_size"),
-    RULE(n_layers, U32, NLP_NEEDED, "num_hidden_layers"),
-    RULE(n_heads, U32, NLP_NEEDED, "num_attention_heads"),
-    RULE(ffn_size, U32, NLP_NEEDED, "intermediate_size"),
-    RULE(n_positions, U32, NLP_NEEDED, "max_position_embeddings"),
+    COMMON_SIZES,
     RULE(n_types, U32, 0, "type_vocab_size"),
     RULE(norm_eps, F32, 1e-12, "layer_norm_eps"),
     RULE(activation, ACTIVATION, NLP_ACT_GELU_ERF, "hidden_act"),
@@ -23,7 +18,7 @@ static const nlp_config_demand demands[] = {{"position_embedding_type", "rope"},
 
 static const nlp_role_source roles[] = {
     {"embedding.word", {"embeddings.word_embeddings"}, 0, NULL, NULL},
-    {"embedding.type", {"embeddings.token_type_embeddings"}, 0, NULL, NULL},
+    BERT_TYPES,
     {"embedding.norm", {"embeddings.LayerNorm"}, 0, NULL, NULL},
     {"attention.qkv", {"attention.qkv_proj"}, 0, NULL, NULL},
     {"attention.out", {"attention.o_proj"}, 0, NULL, NULL},
@@ -37,8 +32,7 @@ static const nlp_role_source roles[] = {
 static const nlp_head_source heads[] = {
     {"ForSequenceClassification", NLP_HEAD_SEQUENCE, "classifier", "pooler.dense", NULL,
      NLP_ACT_TANH, NLP_HEAD_AT_FIRST, NULL},
-    {"ForTokenClassification", NLP_HEAD_TOKENS, "classifier", NULL, NULL, 0, 0, NULL},
-    {"ForQuestionAnswering", NLP_HEAD_SPAN, "qa_outputs", NULL, NULL, 0, 0, NULL},
+    TOKEN_HEADS,
     {0},
 };
 

@@ -3,12 +3,7 @@
 #include "families.h"
 
 static const nlp_config_rule rules[] = {
-    RULE(vocabulary, U32, NLP_NEEDED, "vocab_size"),
-    RULE(hidden_size, U32, NLP_NEEDED, "hidden_size"),
-    RULE(n_layers, U32, NLP_NEEDED, "num_hidden_layers"),
-    RULE(n_heads, U32, NLP_NEEDED, "num_attention_heads"),
-    RULE(ffn_size, U32, NLP_NEEDED, "intermediate_size"),
-    RULE(n_positions, U32, NLP_NEEDED, "max_position_embeddings"),
+    COMMON_SIZES,
     RULE(n_types, U32, 1, "type_vocab_size"),
     RULE(norm_eps, F32, 1e-5, "layer_norm_eps"),
     RULE(activation, ACTIVATION, NLP_ACT_GELU_ERF, "hidden_act"),
@@ -17,7 +12,7 @@ static const nlp_config_rule rules[] = {
 
 static const nlp_role_source roles[] = {
     {"embedding.word", {"embeddings.word_embeddings"}, 0, NULL, NULL},
-    {"embedding.type", {"embeddings.token_type_embeddings"}, 0, NULL, NULL},
+    BERT_TYPES,
     {"embedding.norm", {"emb_ln"}, 0, NULL, NULL},
     {"attention.qkv", {"mixer.Wqkv"}, 0, NULL, NULL},
     {"attention.out", {"mixer.out_proj"}, 0, NULL, NULL},

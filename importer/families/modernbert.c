@@ -3,12 +3,7 @@
 #include "families.h"
 
 static const nlp_config_rule rules[] = {
-    RULE(vocabulary, U32, NLP_NEEDED, "vocab_size"),
-    RULE(hidden_size, U32, NLP_NEEDED, "hidden_size"),
-    RULE(n_layers, U32, NLP_NEEDED, "num_hidden_layers"),
-    RULE(n_heads, U32, NLP_NEEDED, "num_attention_heads"),
-    RULE(ffn_size, U32, NLP_NEEDED, "intermediate_size"),
-    RULE(n_positions, U32, NLP_NEEDED, "max_position_embeddings"),
+    COMMON_SIZES,
     RULE(norm_eps, F32, 1e-5, "norm_eps"),
     RULE(activation, ACTIVATION, NLP_ACT_GELU_ERF, "hidden_activation"),
     END_OF_RULES,

@@ -22,7 +22,7 @@ static const nlp_config_demand demands[] = {
 
 static const nlp_role_source roles[] = {
     {"embedding.word", {"embeddings.word_embeddings"}, 0, NULL, NULL},
-    {"embedding.type", {"embeddings.token_type_embeddings"}, 0, NULL, NULL},
+    BERT_TYPES,
     {"embedding.norm", {"emb_ln"}, 0, NULL, NULL},
     {"attention.qkv", {"attn.Wqkv"}, NLP_FORM_NO_BIAS, NULL, NULL},
     {"attention.out", {"attn.out_proj"}, NLP_FORM_NO_BIAS, NULL, NULL},

@@ -3,14 +3,9 @@
 #include "families.h"
 
 static const nlp_config_rule rules[] = {
-    RULE(vocabulary, U32, NLP_NEEDED, "vocab_size"),
-    RULE(hidden_size, U32, NLP_NEEDED, "hidden_size"),
-    RULE(n_layers, U32, NLP_NEEDED, "num_hidden_layers"),
-    RULE(n_heads, U32, NLP_NEEDED, "num_attention_heads"),
+    COMMON_SIZES,
     RULE(n_kv_heads, U32, 0, "num_key_value_heads"),
     RULE(head_dim, U32, 0, "head_dim"),
-    RULE(ffn_size, U32, NLP_NEEDED, "intermediate_size"),
-    RULE(n_positions, U32, NLP_NEEDED, "max_position_embeddings"),
     RULE(norm_eps, F32, 1e-5, "rms_norm_eps"),
     RULE(activation, ACTIVATION, NLP_ACT_SILU, "hidden_act"),
     END_OF_RULES,

@@ -42,7 +42,7 @@ static double score(const problem *p, const float *q, size_t position, size_t ke
     double sum = 0;
     for (size_t c = 0; c < p->width; c++) sum += (double)q[c] * (double)k[c] * (double)p->scale;
     if (p->rules.biased) sum += (double)bias_of(key, position);
-    return p->rules.cap ? (double)p->rules.cap * tanh(sum / (double)p->rules.cap) : sum;
+    return p->rules.cap > 0 ? (double)p->rules.cap * tanh(sum / (double)p->rules.cap) : sum;
 }
 
 static void attend(problem *p, size_t query, double *weights) {
