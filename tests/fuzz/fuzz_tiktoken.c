@@ -1,0 +1,24 @@
+/* fuzz_tiktoken: any bytes as a file of ranks give a status; what compiles can be opened. */
+#include "fuzz.h"
+#include "text/tokenizer.h"
+#include "text/tokenizer_format.h"
+#include "tiktoken.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
+    nlp_mem mem;
+    nlp_buf blob;
+    nlp_tokenizer *tokenizer = NULL;
+    nlp_error err;
+    const nlp_tiktoken ranks = {
+        .text = (const char *)bytes, .n_bytes = n, .pattern = NLP_PATTERN_GPT2};
+    nlp_mem_init(&mem, NULL, NULL, (size_t)256 << 20);
+    nlp_buf_init(&blob, &mem);
+    nlp_tiktoken_is((const char *)bytes, n);
+    if (nlp_tiktoken_compile(&ranks, &blob, &err) == NLP_OK)
+        fuzz_require(nlp_tokenizer_open(blob.bytes, blob.n_bytes, &mem, &tokenizer, &err) == NLP_OK,
+                     err.message);
+    nlp_tokenizer_close(tokenizer);
+    nlp_buf_deinit(&blob);
+    fuzz_require(mem.used_bytes == 0, "all memory is given back");
+    return 0;
+}
