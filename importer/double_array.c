@@ -16,9 +16,9 @@ typedef struct builder {
     nlp_arena *arena;
     nlp_error *err;
     nlp_trie_unit *units;
-    uint32_t *next_free; /* of a free unit; the others hold 0 */
-    bool *used;
-    uint32_t n_units, capacity, first_free;
+    /* free units in a ring through unit 0, which is never free; of a used unit next_free is 0 */
+    uint32_t *next_free, *last_free;
+    uint32_t n_units, capacity;
 } builder;
 
 static int compare_keys(const void *a, const void *b, void *context) {
@@ -28,46 +28,64 @@ static int compare_keys(const void *a, const void *b, void *context) {
     return order ? order : x->n_bytes < y->n_bytes ? -1 : x->n_bytes > y->n_bytes;
 }
 
-/* Units up to `n` exist; new ones are free. */
-static nlp_status grow(builder *b, uint32_t n) {
-    if (n <= b->n_units) return NLP_OK;
-    if (n > b->capacity) {
-        uint32_t capacity = n < 1u << 26 ? 2 * n + 1024 : 0;
-        nlp_trie_unit *units = NLP_PUSH_ZERO(b->arena, nlp_trie_unit, capacity);
-        bool *used = NLP_PUSH_ZERO(b->arena, bool, capacity);
-        if (!capacity)
-            return nlp_fail(b->err, NLP_ELIMIT, "the vocabulary is too large for a trie");
-        NLP_TRY(nlp_arena_status(b->arena, b->err));
-        if (b->n_units) {
-            memcpy(units, b->units, b->n_units * sizeof *units);
-            memcpy(used, b->used, b->n_units * sizeof *used);
-        }
-        b->units = units, b->used = used, b->capacity = capacity;
+static nlp_status reserve(builder *b, uint32_t n) {
+    uint32_t capacity = n < 1u << 26 ? 2 * n + 1024 : 0;
+    nlp_trie_unit *units = NLP_PUSH_ZERO(b->arena, nlp_trie_unit, capacity);
+    uint32_t *next = NLP_PUSH_ZERO(b->arena, uint32_t, capacity),
+             *last = NLP_PUSH_ZERO(b->arena, uint32_t, capacity);
+    if (!capacity) return nlp_fail(b->err, NLP_ELIMIT, "the vocabulary is too large for a trie");
+    NLP_TRY(nlp_arena_status(b->arena, b->err));
+    if (b->n_units) {
+        memcpy(units, b->units, b->n_units * sizeof *units);
+        memcpy(next, b->next_free, b->n_units * sizeof *next);
+        memcpy(last, b->last_free, b->n_units * sizeof *last);
     }
-    b->n_units = n;
+    b->units = units, b->next_free = next, b->last_free = last, b->capacity = capacity;
     return NLP_OK;
+}
+
+/* Units up to `n` exist; new ones are free, behind the others in the ring. */
+static nlp_status grow(builder *b, uint32_t n) {
+    if (n > b->capacity) NLP_TRY(reserve(b, n));
+    for (uint32_t unit = b->n_units ? b->n_units : 1; unit < n; unit++) {
+        uint32_t last = b->last_free[0];
+        b->next_free[last] = unit, b->last_free[unit] = last;
+        b->next_free[unit] = 0, b->last_free[0] = unit;
+    }
+    if (n > b->n_units) b->n_units = n;
+    return NLP_OK;
+}
+
+static bool is_used(const builder *b, uint32_t unit) {
+    return !b->next_free[unit] && b->last_free[0] != unit;
+}
+
+static void take(builder *b, uint32_t unit) {
+    uint32_t next = b->next_free[unit], last = b->last_free[unit];
+    b->next_free[last] = next, b->last_free[next] = last;
+    b->next_free[unit] = 0;
 }
 
 static bool fits(const builder *b, uint32_t base, const uint8_t *labels, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
-        if (base + labels[i] < b->n_units && b->used[base + labels[i]]) return false;
+        if (base + labels[i] < b->n_units && is_used(b, base + labels[i])) return false;
     return true;
 }
 
-/* The first base from the first free unit on; a search that finds nothing near gives up and appends,
- * which costs room and saves time. */
+/* The first base along the free units; a search that finds nothing near gives up and appends, which
+ * costs room and saves time: a full vocabulary has some hundred thousand states. */
 static nlp_status find_base(builder *b, const uint8_t *labels, uint32_t n, uint32_t *base) {
-    enum { TRIES = 1 << 10 };
-    while (b->first_free < b->n_units && b->used[b->first_free]) b->first_free++;
-    uint32_t at = b->first_free > labels[0] ? b->first_free - labels[0] : 1;
-    for (uint32_t tries = 0; tries < TRIES && at < b->n_units; at++) {
-        if (b->used[at + labels[0] < b->n_units ? at + labels[0] : at]) continue;
+    enum { TRIES = 128 };
+    uint32_t unit = b->next_free[0];
+    *base = b->n_units;
+    for (uint32_t tries = 0; unit && tries < TRIES; unit = b->next_free[unit]) {
+        if (unit <= labels[0]) continue;
         tries++;
-        if (fits(b, at, labels, n)) break;
+        if (!fits(b, unit - labels[0], labels, n)) continue;
+        *base = unit - labels[0];
+        break;
     }
-    if (at >= b->n_units || !fits(b, at, labels, n)) at = b->n_units;
-    *base = at;
-    return grow(b, at + 256);
+    return grow(b, *base + 256);
 }
 
 static uint8_t byte_at(const builder *b, uint32_t i, uint32_t depth) {
@@ -95,7 +113,7 @@ static nlp_status expand(builder *b, range r, range *stack, size_t *n_stack) {
     b->units[r.unit].base = base;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t unit = base + labels[i];
-        b->used[unit] = true;
+        take(b, unit);
         b->units[unit].check = r.unit + 1;
         stack[(*n_stack)++] = (range){starts[i], starts[i + 1], r.depth + 1, unit};
     }
@@ -113,9 +131,8 @@ nlp_status double_array_build(const piece *keys, uint32_t n, nlp_arena *arena,
     for (uint32_t i = 0; i < n; i++)
         if (keys[i].n_bytes) order[n_keys++] = i;
     qsort_r(order, n_keys, sizeof *order, compare_keys, (void *)(uintptr_t)keys);
-    builder b = {.keys = keys, .order = order, .arena = arena, .err = err, .first_free = 1};
+    builder b = {.keys = keys, .order = order, .arena = arena, .err = err};
     NLP_TRY(grow(&b, 256));
-    b.used[0] = true;
     if (n_keys) stack[n_stack++] = (range){0, n_keys, 0, 0};
     while (n_stack) {
         range r = stack[--n_stack];
