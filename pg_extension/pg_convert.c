@@ -51,6 +51,7 @@ Datum nlp_pg_datum(const nlp_value *value, bool *is_null) {
         return nlp_pg_real_array(value->as.vector, value->n);
     case NLP_TYPE_IDS:
         return int_array(value->as.ids, value->n);
+    case NLP_TYPE_TEXTS: /* only an operand */
     case NLP_TYPE_NULL:
         break;
     }

@@ -55,6 +55,7 @@ void nlp_sqlite_result(sqlite3_context *context, const nlp_value *value) {
     case NLP_TYPE_IDS:
         result_ids(context, value);
         break;
+    case NLP_TYPE_TEXTS: /* only an operand */
     case NLP_TYPE_NULL:
         sqlite3_result_null(context);
         break;
