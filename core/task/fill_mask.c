@@ -77,16 +77,17 @@ static nlp_status put_candidate(nlp_task_call *call, const masked *one, uint32_t
                                 nlp_value *cells, nlp_error *err) {
     const nlp_tokenizer *tokenizer = call->model->tokenizer;
     int32_t *ids = NLP_PUSH(call->scratch, int32_t, one->e.n);
+    size_t n = 0;
     nlp_text sequence;
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    memcpy(ids, one->e.ids, one->e.n * sizeof *ids);
-    ids[place] = (int32_t)id;
-    NLP_TRY(nlp_tokenizer_decode(tokenizer, ids, one->e.n, one->window.n_places == 1, call->arena,
-                                 &sequence, err));
+    for (size_t i = 0; i < one->e.n; i++)
+        if (one->e.sequence[i] >= 0) ids[n++] = i == place ? (int32_t)id : one->e.ids[i];
+    bool other_masks = one->window.n_places > 1; /* are special tokens too */
+    NLP_TRY(nlp_tokenizer_decode(tokenizer, ids, n, !other_masks, call->arena, &sequence, err));
     cells[0] = nlp_value_text(nlp_tokenizer_piece(tokenizer, (int32_t)id));
     cells[2] = nlp_value_text(sequence);
     cells[3] = nlp_value_integer(id);
-    return nlp_poll_work(call->poll, (uint64_t)one->e.n << 6, err);
+    return nlp_poll_work(call->poll, (uint64_t)n << 6, err);
 }
 
 static nlp_status fill_masks(nlp_task_call *call, const masked *one, nlp_output *output,
