@@ -155,6 +155,8 @@ static void set_option(nlp_task_options *o, const char *key, const nlp_value *va
         o->max_answer_tokens = whole;
     else if (!strcmp(key, "multi_label"))
         o->multi_label = value->as.boolean;
+    else if (!strcmp(key, "sigmoid"))
+        o->sigmoid = value->as.boolean;
     else if (text_field(o, key))
         *text_field(o, key) = (nlp_text){value->as.text, value->n};
 }

@@ -41,6 +41,13 @@ static const char qwen_instruction[] =
         {"yes", NLP_TYPE_TEXT, NULL, 0, 0, "yes", "the token of a decoder that says yes"},         \
         {"no", NLP_TYPE_TEXT, NULL, 0, 0, "no", "the token of a decoder that says no"},            \
         {"raw", NLP_TYPE_BOOLEAN, NULL, 0, 0, "false", "scores before sigmoid"},                   \
+        {"sigmoid",                                                                                \
+         NLP_TYPE_BOOLEAN,                                                                         \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         0,                                                                                        \
+         "false",                                                                                  \
+         "scores from 0 to 1, also of a model whose files say raw ones"},                          \
         NLP_OPTION_CUT_OR_ERROR, NLP_OPTION_ON_ERROR, NLP_OPTION_MAX_TOKENS
 static const nlp_option_spec score_options[] = {RERANK_OPTIONS};
 static const nlp_option_spec rank_options[] = {NLP_OPTION_K(1000000, "10"), RERANK_OPTIONS};
@@ -61,6 +68,9 @@ static nlp_status score_pairs(nlp_task_call *call, judging *j, nlp_error *err) {
     pass.pairs = j->documents;
     NLP_TRY(nlp_task_scores(&pass, j->queries, j->n, &rows, j->outputs, err));
     for (size_t i = 0; i < j->n; i++) j->scores[i] = rows[2 * i], j->margins[i] = rows[2 * i + 1];
+    if (!call->options->sigmoid || call->options->raw) return NLP_OK;
+    memcpy(j->scores, j->margins, j->n * sizeof *j->scores);
+    call->kernels->activate(j->scores, j->n, NLP_ACT_SIGMOID);
     return NLP_OK;
 }
 

@@ -47,7 +47,7 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     nlp_text pair;       /* bytes NULL: none */
     nlp_aggregation aggregation;
     uint32_t k, max_answer_tokens; /* default: what the task's table says */
-    bool multi_label;
+    bool multi_label, sigmoid;
     nlp_text hypothesis, prompt, instruction, yes, no; /* bytes NULL: the task's own */
 } nlp_task_options;
 
