@@ -126,10 +126,11 @@ static size_t read_options(FunctionCallInfo fcinfo, const call_site *site, nlp_o
             options[n++] = (nlp_option){site->option_keys[i],
                                         tunable(PG_GETARG_DATUM(i), site->option_types[i])};
     const char *set = nlp_pg_on_overflow();
+    nlp_option overflow = {"on_overflow",
+                           {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(set), .as.text = set}};
     if (site->model_at < 0 && *set && !has_key(options, n, "on_overflow") &&
-        takes(site->task, "on_overflow"))
-        options[n++] = (nlp_option){
-            "on_overflow", {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(set), .as.text = set}};
+        nlp_options_check(site->task, &overflow, 1, NULL) == NLP_OK)
+        options[n++] = overflow;
     return n;
 }
 

@@ -263,14 +263,12 @@ static nlp_status default_model(nlp_connection *c, const nlp_task_spec *task, nl
 /* Only a call that leaves the model to the settings also takes on_overflow from them. */
 static void add_setting(nlp_arguments *a, const nlp_task_spec *task, const char *key) {
     const char *value = nlp_sqlite_setting(key);
-    bool known = false;
-    for (uint32_t i = 0; i < task->n_options; i++)
-        known = known || !strcmp(task->options[i].key, key);
-    for (size_t i = 0; i < a->n_options; i++) known = known && strcmp(a->options[i].key, key);
-    if (!*value || !known) return;
-    a->options[a->n_options++] = (nlp_option){
+    nlp_option option = {
         .key = key,
         .value = {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(value), .as.text = value}};
+    bool wanted = *value && nlp_options_check(task, &option, 1, NULL) == NLP_OK;
+    for (size_t i = 0; i < a->n_options; i++) wanted = wanted && strcmp(a->options[i].key, key);
+    if (wanted) a->options[a->n_options++] = option;
 }
 
 /* A number behind the operands. */

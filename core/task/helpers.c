@@ -27,9 +27,8 @@ uint32_t nlp_task_token_limit(const nlp_task_call *call) {
 nlp_status nlp_task_over_limit(const nlp_task_call *call, size_t needs, nlp_error *err) {
     nlp_fail(err, NLP_ELIMIT, "a text needs %zu tokens, the limit is %u", needs,
              nlp_task_token_limit(call));
-    nlp_hint(
-        err,
-        "use on_overflow 'truncate' or 'chunk', or cut the text (nlp_would_truncate finds such texts)");
+    nlp_hint(err, "on_overflow 'truncate' cuts it, 'chunk' (where a task has it) uses all of it; "
+                  "nlp_would_truncate finds such texts");
     return NLP_ELIMIT;
 }
 
