@@ -115,6 +115,11 @@ def check_heads():
         one("SELECT nlp_config('answer_model', 'qa')")
         check("a setting names the model", one("SELECT nlp_answer('When?', 'No date is given.')") == "n.")
         one("SELECT nlp_config('answer_model', '')")
+        one("SELECT nlp_config('on_overflow', 'chunk')")
+        one("SELECT nlp_config('fill_mask_model', 'mlm')")
+        check("a setting that a task does not have is not for it", len(rows_of("SELECT * FROM nlp_fill_mask('the [MASK].')")) == 5)
+        one("SELECT nlp_config('on_overflow', '')")
+        one("SELECT nlp_config('fill_mask_model', '')")
         one("SELECT nlp_config('model_path', ?)", before)
 
 

@@ -578,6 +578,23 @@ static void test_a_prompt_keeps_what_stands_behind_the_document(void) {
     close_bench(&b);
 }
 
+/* Cut at its end, a document is the one that just fits. */
+static void test_a_cut_document_is_its_beginning(void) {
+    bench b = open_pack("qwen3-reranker");
+    char text[1024] = "";
+    double fits = NAN;
+    for (int i = 0; i < 400; i++) {
+        strcat(text, "xq");
+        CHECK_STATUS(run(&b, "rerank_score", "a dog", text, yes_no(), 3), NLP_OK, &b.err);
+        if (!b.result->outputs->truncated && b.result->outputs->n_tokens == 192)
+            fits = b.result->outputs->cells->as.real;
+        else if (b.result->outputs->truncated && !isnan(fits))
+            CHECK(b.result->outputs->cells->as.real == fits);
+    }
+    CHECK(!isnan(fits));
+    close_bench(&b);
+}
+
 static void test_rerankers_refuse(void) {
     bench b = open_pack("qwen3-reranker");
     nlp_option options[3];
@@ -696,6 +713,7 @@ int main(int argc, char **argv) {
         {"a_ranking_has_the_scores_of_its_pairs", test_a_ranking_has_the_scores_of_its_pairs},
         {"a_prompt_keeps_what_stands_behind_the_document",
          test_a_prompt_keeps_what_stands_behind_the_document},
+        {"a_cut_document_is_its_beginning", test_a_cut_document_is_its_beginning},
         {"rerankers_refuse", test_rerankers_refuse},
         {"blanks_in_texts_stay", test_blanks_in_texts_stay},
         {"models_of_another_kind_are_refused", test_models_of_another_kind_are_refused},

@@ -111,6 +111,9 @@ SELECT count(*) FROM nlp_fill_mask('The [MASK] of [MASK].', 'mlm', k => 2);
 SET nlp.fill_mask_model = 'mlm';
 SELECT count(*) FROM nlp_fill_mask('Paris is the [MASK] of France.', 4);
 SELECT count(*) FROM nlp_fill_mask('Paris is the [MASK] of France.', options => '{"k": 6}');
+SET nlp.on_overflow = 'chunk'; -- which this task does not have
+SELECT count(*) FROM nlp_fill_mask('Paris is the [MASK] of France.');
+RESET nlp.on_overflow;
 SELECT count(*) FROM nlp_fill_mask(NULL, 'mlm');
 
 -- nlp_rerank_score, nlp_rerank
@@ -119,6 +122,7 @@ SELECT nlp_rerank_score(query => 'a dog', document => 'an animal', model => 'yes
 SELECT count(*), min(ord), max(ord), min(document) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form', ''], 'yesno', '{"yes": "y", "no": "n"}');
 SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], 'yesno', '{"yes": "y", "no": "n"}', 1);
 SELECT count(*) FROM nlp_rerank(query => 'a dog', documents => '{}', model => 'yesno', options => '{"yes": "y", "no": "n"}', k => 1);
+SELECT round(nlp_rerank_score('a dog', 'an animal', 'pairs')::numeric, 4) = round((1 / (1 + exp(-nlp_rerank_score('a dog', 'an animal', 'pairs', '{"raw": true}'))))::numeric, 4);
 SET nlp.rerank_model = 'yesno';
 SELECT nlp_rerank_score('a dog', 'an animal', options => '{"yes": "y", "no": "n"}') BETWEEN 0 AND 1;
 SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], 1, '{"yes": "y", "no": "n"}');
