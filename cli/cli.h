@@ -24,7 +24,8 @@ typedef struct cli_command {
     const char *name, *arguments, *help;
     const char *task; /* its options are accepted and its default model is used; NULL: none */
     int (*run)(cli *app);
-    const cli_flag *flags; /* ended by a NULL name; NULL: none */
+    const cli_flag *flags;  /* ended by a NULL name; NULL: none */
+    const char *other_task; /* whose options are accepted too; NULL: none */
 } cli_command;
 
 struct cli {
@@ -105,6 +106,10 @@ size_t cli_input_next(cli_input *input, cli_record *records, size_t max, size_t 
  * none. */
 nlp_text cli_record_text(cli_record *record, const char *key);
 
+/* The operand of type NLP_TYPE_TEXTS: an array of texts under `key`, else `list` with commas between
+ * (NULL: none). Allocated; NULL, and record->problem, where there is no good one. */
+char *cli_record_list(cli_record *record, const char *key, const char *list, size_t *n_bytes);
+
 /* ---- cli_output.c: one line an input ---- */
 json_t *cli_json_vector(const float *vector, size_t n);
 json_t *cli_json_text(const char *bytes, size_t n_bytes);
@@ -125,10 +130,15 @@ typedef struct cli_job {
     const char *columns; /* header of plain output */
     /* Called for each input that worked, in order. */
     void (*emit)(cli *app, const cli_record *record, const nlp_output *output);
+    const char *list; /* the list of inputs that bring none, commas between; NULL: none */
+    /* what is run for a JSON line that has its second key; NULL: this job */
+    const struct cli_job *with_list;
 } cli_job;
 /* Reads all inputs of the command and runs the task over them; an input that fails is reported, the
  * rest goes on. */
 int cli_run_job(cli *app, const cli_job *job);
+/* The same over the task's model: the command's, or the task's default. */
+int cli_run_task(cli *app, const char *task_name, cli_job job);
 /* One request with the command's options; the result lives in the session. */
 nlp_status cli_run(cli *app, const nlp_task_spec *task, nlp_model *model, const nlp_text *texts,
                    size_t n_inputs, const nlp_result **result, nlp_error *err);
@@ -139,6 +149,10 @@ int cmd_tokens(cli *app);
 int cmd_sentiment(cli *app);
 int cmd_classify(cli *app);
 int cmd_similarity(cli *app);
+int cmd_entities(cli *app);
+int cmd_answer(cli *app);
+int cmd_fill_mask(cli *app);
+int cmd_rerank(cli *app);
 int cmd_trace(cli *app);
 int cmd_fit(cli *app);
 int cmd_import(cli *app);

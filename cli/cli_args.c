@@ -25,11 +25,11 @@ void cli_print_commands(FILE *out) {
           out);
 }
 
-/* Options of the command beside its flags: of its task, or of fitting. */
-static const nlp_option_spec *option_specs(const cli *app, size_t *n) {
-    if (app->command->run == cmd_fit) return nlp_fit_options_spec(n);
-    const nlp_task_spec *task =
-        app->command->task ? nlp_task_find(app->engine, app->command->task) : NULL;
+/* Options of the command beside its flags: of its task (or the other one), or of fitting. */
+static const nlp_option_spec *option_specs(const cli *app, bool other, size_t *n) {
+    if (app->command->run == cmd_fit && !other) return nlp_fit_options_spec(n);
+    const char *name = other ? app->command->other_task : app->command->task;
+    const nlp_task_spec *task = name ? nlp_task_find(app->engine, name) : NULL;
     *n = task ? task->n_options : 0;
     return task ? task->options : NULL;
 }
@@ -49,16 +49,30 @@ static const char *value_name_of(const nlp_option_spec *spec) {
     return spec->type == NLP_TYPE_TEXT ? "TEXT" : "NUMBER";
 }
 
+static const nlp_option_spec *find_key(const cli *app, const char *key, bool other) {
+    size_t n_specs;
+    const nlp_option_spec *specs = option_specs(app, other, &n_specs);
+    for (size_t i = 0; i < n_specs; i++)
+        if (!strcmp(specs[i].key, key)) return &specs[i];
+    return NULL;
+}
+
+static void print_options(const cli *app, bool other) {
+    size_t n_specs;
+    const nlp_option_spec *specs = option_specs(app, other, &n_specs);
+    for (size_t i = 0; i < n_specs; i++)
+        if (!other || !find_key(app, specs[i].key, false))
+            print_option(specs[i].key, value_name_of(&specs[i]), specs[i].help);
+}
+
 void cli_print_help(const cli *app) {
     const cli_command *command = app->command;
     printf("Usage: nlp %s [options] %s\n\n%s\n\nOptions:\n", command->name, command->arguments,
            command->help);
     for (const cli_flag *flag = command->flags; flag && flag->name; flag++)
         print_option(flag->name, flag->value_name, flag->help);
-    size_t n_specs;
-    const nlp_option_spec *specs = option_specs(app, &n_specs);
-    for (size_t i = 0; i < n_specs; i++)
-        print_option(specs[i].key, value_name_of(&specs[i]), specs[i].help);
+    print_options(app, false);
+    print_options(app, true);
     for (const cli_flag *flag = common_flags; flag->name; flag++)
         print_option(flag->name, flag->value_name, flag->help);
 }
@@ -167,13 +181,11 @@ static const cli_flag *find_flag(const cli_flag *flags, const char *name) {
 
 static const nlp_option_spec *find_spec(const cli *app, const char *name) {
     char key[64];
-    size_t n = 0, n_specs;
+    size_t n = 0;
     for (; name[n] && n + 1 < sizeof key; n++) key[n] = name[n] == '-' ? '_' : name[n];
     key[n] = 0;
-    const nlp_option_spec *specs = option_specs(app, &n_specs);
-    for (size_t i = 0; i < n_specs; i++)
-        if (!strcmp(specs[i].key, key)) return &specs[i];
-    return NULL;
+    const nlp_option_spec *spec = find_key(app, key, false);
+    return spec ? spec : find_key(app, key, true);
 }
 
 /* One "--name"; value is what stands behind '=' or in the next argument. *used says that the value

@@ -9,7 +9,8 @@ enum { BATCH_RECORDS = 1024, BYTES_PER_TOKEN = 4 };
 
 typedef struct batch {
     cli_record records[BATCH_RECORDS];
-    nlp_text texts[2 * BATCH_RECORDS];
+    nlp_text texts[2 * BATCH_RECORDS], packed[BATCH_RECORDS];
+    char *lists[BATCH_RECORDS]; /* of operands that are lists; owned */
     size_t n;
     bool failed; /* an input of any batch failed */
 } batch;
@@ -27,22 +28,66 @@ nlp_status cli_run(cli *app, const nlp_task_spec *task, nlp_model *model, const 
     return nlp_session_run(app->session, &request, result, err);
 }
 
-/* The operands of one record: members of its object, or its line, cut at a tab where there are two.
- */
-static void read_operands(cli_record *record, const cli_job *job, nlp_text *texts) {
-    uint32_t n = job->task->n_operands;
-    for (uint32_t i = 0; i < n; i++) texts[i] = cli_record_text(record, job->keys[i]);
-    if (record->object || n < 2 || record->problem.code != NLP_OK) return;
+static void free_lists(batch *b) {
+    for (size_t i = 0; i < b->n; i++) {
+        free(b->lists[i]);
+        b->lists[i] = NULL;
+    }
+}
+
+static void line_problem(cli_record *record, const char *message) {
+    record->problem.code = NLP_EINVAL;
+    snprintf(record->problem.message, sizeof record->problem.message, "%s", message);
+}
+
+static bool wants_list(const cli_job *job) {
+    return job->task->n_operands == 2 && job->task->operands[1].type == NLP_TYPE_TEXTS;
+}
+
+/* What stands behind the first tab of a plain line: one text, or several with tabs between. */
+static void split_line(cli_record *record, const cli_job *job, char **list, nlp_text *texts) {
     const char *tab = memchr(record->line, '\t', record->n_bytes);
     if (!tab) {
-        record->problem.code = NLP_EINVAL;
-        snprintf(record->problem.message, sizeof record->problem.message,
-                 "the line has no tab between its two texts");
+        line_problem(record, "the line has no tab between its texts");
         return;
     }
-    size_t n_first = (size_t)(tab - record->line);
+    size_t n_first = (size_t)(tab - record->line), n_rest = record->n_bytes - n_first - 1;
     texts[0] = (nlp_text){record->line, n_first};
-    texts[1] = (nlp_text){tab + 1, record->n_bytes - n_first - 1};
+    texts[1] = (nlp_text){tab + 1, n_rest};
+    if (!wants_list(job)) return;
+    if (!(*list = malloc(n_rest + 1))) {
+        line_problem(record, "out of memory");
+        return;
+    }
+    for (size_t i = 0; i < n_rest; i++) (*list)[i] = tab[1 + i] == '\t' ? 0 : tab[1 + i];
+    (*list)[n_rest] = 0;
+    texts[1] = (nlp_text){*list, n_rest + 1};
+}
+
+/* The operands of one record: members of its object, or its line, cut at a tab where there are two.
+ */
+static void read_operands(cli_record *record, const cli_job *job, char **list, nlp_text *texts) {
+    uint32_t n = job->task->n_operands;
+    if (n == 2 && !record->object && !job->list && record->problem.code == NLP_OK) {
+        split_line(record, job, list, texts);
+        return;
+    }
+    texts[0] = cli_record_text(record, job->keys[0]);
+    if (n < 2) return;
+    if (!wants_list(job)) {
+        texts[1] = cli_record_text(record, job->keys[1]);
+        return;
+    }
+    texts[1] = (nlp_text){0};
+    *list = cli_record_list(record, job->keys[1], job->list, &texts[1].n_bytes);
+    texts[1].bytes = *list;
+}
+
+/* The job of one record: a JSON line may bring the list that makes it another one. */
+static const cli_job *job_of(const cli_job *job, const cli_record *record) {
+    bool other = job->with_list && record->object &&
+                 json_object_get(record->object, job->with_list->keys[1]);
+    return other ? job->with_list : job;
 }
 
 /* Members of a JSON line that are options of this one input: {"text": ..., "pair": ...}. */
@@ -87,23 +132,39 @@ static void emit_output(cli *app, batch *b, const cli_job *job, const cli_record
     emit_failure(app, b, record, &err);
 }
 
+/* The model of a job that few records ask for is opened when one does. */
+static nlp_status run_record(cli *app, const cli_job *job, const nlp_text *texts,
+                             const nlp_result **result, nlp_error *err) {
+    if (job->model) return cli_run(app, job->task, job->model, texts, 1, result, err);
+    nlp_model *model = cli_open_model(app, app->model_name, job->task);
+    *err = (nlp_error){.code = NLP_ENOMODEL, .message = "the model can't be opened"};
+    nlp_status status = model ? cli_run(app, job->task, model, texts, 1, result, err) : err->code;
+    nlp_model_close(model);
+    return status;
+}
+
 /* One by one, after the batch as a whole has failed. NLP_ECANCELED ends it. */
-static nlp_status run_singly(cli *app, batch *b, const cli_job *job) {
-    uint32_t n_operands = job->task->n_operands;
+static nlp_status run_singly(cli *app, batch *b, const cli_job *jobs) {
     for (size_t i = 0; i < b->n; i++) {
         const nlp_result *result;
+        const cli_job *job = job_of(jobs, &b->records[i]);
         nlp_error err = b->records[i].problem;
         nlp_status status = err.code;
         size_t n_own = add_record_options(app, job->task, &b->records[i]);
-        if (status == NLP_OK)
-            status =
-                cli_run(app, job->task, job->model, b->texts + i * n_operands, 1, &result, &err);
+        if (status == NLP_OK) status = run_record(app, job, b->texts + 2 * i, &result, &err);
         if (status != NLP_OK && status != NLP_ECANCELED) emit_failure(app, b, &b->records[i], &err);
         if (status == NLP_OK) emit_output(app, b, job, &b->records[i], result->outputs);
         app->n_options -= n_own; /* behind the output: --logits asks again with them */
         if (status == NLP_ECANCELED) return status;
     }
     return NLP_OK;
+}
+
+/* Two places a record become the task's operands. */
+static const nlp_text *pack_operands(batch *b, uint32_t n_operands) {
+    if (n_operands == 2) return b->texts;
+    for (size_t i = 0; i < b->n; i++) b->packed[i] = b->texts[2 * i];
+    return b->packed;
 }
 
 /* A failing line is run again alone, so that it costs only itself. */
@@ -114,17 +175,37 @@ static nlp_status run_batch(cli *app, batch *b, const cli_job *job) {
     const nlp_result *result;
     nlp_error err;
     for (size_t i = 0; i < b->n; i++) {
-        read_operands(&b->records[i], job, b->texts + i * job->task->n_operands);
-        size_t n_own = add_record_options(app, job->task, &b->records[i]);
+        const cli_job *own = job_of(job, &b->records[i]);
+        read_operands(&b->records[i], own, &b->lists[i], b->texts + 2 * i);
+        size_t n_own = add_record_options(app, own->task, &b->records[i]);
         app->n_options -= n_own;
-        all_good = all_good && !n_own && b->records[i].problem.code == NLP_OK;
+        all_good = all_good && !n_own && own == job && b->records[i].problem.code == NLP_OK;
     }
     if (!all_good) return run_singly(app, b, job);
-    nlp_status status = cli_run(app, job->task, job->model, b->texts, b->n, &result, &err);
+    const nlp_text *texts = pack_operands(b, job->task->n_operands);
+    nlp_status status = cli_run(app, job->task, job->model, texts, b->n, &result, &err);
     if (status == NLP_ECANCELED) return status;
     if (status != NLP_OK) return run_singly(app, b, job);
     for (size_t i = 0; i < b->n; i++) emit_output(app, b, job, &b->records[i], &result->outputs[i]);
     return NLP_OK;
+}
+
+int cli_run_task(cli *app, const char *task_name, cli_job job) {
+    job.task = nlp_task_find(app->engine, task_name);
+    job.model = cli_open_model(app, app->model_name, job.task);
+    if (!job.model) return CLI_ENVIRONMENT;
+    if (!job.keys[0]) job.keys[0] = "text";
+    int status = cli_run_job(app, &job);
+    nlp_model_close(job.model);
+    return status;
+}
+
+/* Options of the other job may be for the lines that will ask for it. */
+static bool options_fit(const cli *app, const cli_job *job, nlp_error *err) {
+    nlp_error other;
+    return nlp_options_check(job->task, app->options, app->n_options, err) == NLP_OK ||
+           (job->with_list && nlp_options_check(job->with_list->task, app->options, app->n_options,
+                                                &other) == NLP_OK);
 }
 
 /* Lines are collected until a batch is worth it, and answered in their order. */
@@ -133,7 +214,7 @@ int cli_run_job(cli *app, const cli_job *job) {
     cli_input *input;
     cli_progress progress;
     size_t n_done = 0;
-    if (nlp_options_check(job->task, app->options, app->n_options, &err) != NLP_OK) {
+    if (!options_fit(app, job, &err)) {
         cli_report(&err);
         return CLI_USAGE;
     }
@@ -145,6 +226,7 @@ int cli_run_job(cli *app, const cli_job *job) {
     while (status == NLP_OK && (b->n = cli_input_next(input, b->records, BATCH_RECORDS,
                                                       app->batch_tokens * BYTES_PER_TOKEN)) > 0) {
         status = run_batch(app, b, job);
+        free_lists(b);
         fflush(stdout);
         n_done += b->n;
     }

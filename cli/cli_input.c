@@ -124,3 +124,43 @@ nlp_text cli_record_text(cli_record *record, const char *key) {
     set_problem(record, NLP_EINVAL, message);
     return (nlp_text){0};
 }
+
+static char *no_list(cli_record *record, const char *key) {
+    char message[96];
+    snprintf(message, sizeof message, "there is no list of texts \"%s\"", key);
+    set_problem(record, NLP_EINVAL, message);
+    return NULL;
+}
+
+/* Texts of an array behind each other, each ended by a byte 0; NULL where one is no text. */
+static char *join_array(const json_t *array, size_t *n_bytes) {
+    size_t i, room = 1;
+    const json_t *member;
+    json_array_foreach(array, i, member) room += json_string_length(member) + 1;
+    char *out = malloc(room);
+    *n_bytes = 0;
+    if (out) json_array_foreach(array, i, member) {
+            size_t n = json_string_length(member);
+            if (!json_is_string(member) || strlen(json_string_value(member)) != n) {
+                free(out);
+                return NULL;
+            }
+            memcpy(out + *n_bytes, json_string_value(member), n + 1);
+            *n_bytes += n + 1;
+        }
+    return out;
+}
+
+char *cli_record_list(cli_record *record, const char *key, const char *list, size_t *n_bytes) {
+    if (record->problem.code != NLP_OK) return NULL;
+    const json_t *member = record->object ? json_object_get(record->object, key) : NULL;
+    if (member || !list) {
+        char *out = json_is_array(member) ? join_array(member, n_bytes) : NULL;
+        return out ? out : no_list(record, key);
+    }
+    *n_bytes = strlen(list) + 1;
+    char *out = malloc(*n_bytes);
+    if (out)
+        for (size_t i = 0; i < *n_bytes; i++) out[i] = list[i] == ',' ? 0 : list[i];
+    return out ? out : no_list(record, key);
+}

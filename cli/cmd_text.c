@@ -5,16 +5,6 @@
 
 #include "cli.h"
 
-static int run_text_task(cli *app, const char *task_name, cli_job job) {
-    job.task = nlp_task_find(app->engine, task_name);
-    job.model = cli_open_model(app, app->model_name, job.task);
-    if (!job.model) return CLI_ENVIRONMENT;
-    if (!job.keys[0]) job.keys[0] = "text";
-    int status = cli_run_job(app, &job);
-    nlp_model_close(job.model);
-    return status;
-}
-
 /* ---- embed ---- */
 
 static void emit_embedding(cli *app, const cli_record *record, const nlp_output *output) {
@@ -31,7 +21,7 @@ static void emit_embedding(cli *app, const cli_record *record, const nlp_output 
 }
 
 int cmd_embed(cli *app) {
-    return run_text_task(app, "embed", (cli_job){.emit = emit_embedding});
+    return cli_run_task(app, "embed", (cli_job){.emit = emit_embedding});
 }
 
 /* ---- similarity ---- */
@@ -44,7 +34,7 @@ static void emit_similarity(cli *app, const cli_record *record, const nlp_output
 }
 
 int cmd_similarity(cli *app) {
-    return run_text_task(
+    return cli_run_task(
         app, "similarity",
         (cli_job){.keys = {"a", "b"}, .columns = "cosine", .emit = emit_similarity});
 }
@@ -66,8 +56,8 @@ static void emit_sentiment(cli *app, const cli_record *record, const nlp_output 
 }
 
 int cmd_sentiment(cli *app) {
-    return run_text_task(app, "sentiment",
-                         (cli_job){.columns = "label\tscore\ttext", .emit = emit_sentiment});
+    return cli_run_task(app, "sentiment",
+                        (cli_job){.columns = "label\tscore\ttext", .emit = emit_sentiment});
 }
 
 /* ---- classify ---- */
@@ -119,9 +109,27 @@ static void emit_scores(cli *app, const cli_record *record, const nlp_output *ou
     cli_print_json(record, line);
 }
 
+static void emit_labels(cli *app, const cli_record *record, const nlp_output *output) {
+    if (app->json)
+        cli_print_json(record, json_pack("{s:o, s:o}", "label",
+                                         cli_json_text(output->cells->as.text, output->cells->n),
+                                         "scores", json_scores(output)));
+    else
+        emit_scores(app, record, output);
+}
+
+/* Labels of the caller's make it another task: for all inputs by --labels, for one by its "labels". */
 int cmd_classify(cli *app) {
-    return run_text_task(app, "classify_scores",
-                         (cli_job){.columns = "label\tscore\ttext", .emit = emit_scores});
+    const char *labels = cli_flag_value(app, "labels"), *columns = "label\tscore\ttext";
+    cli_job zero_shot = {.task = nlp_task_find(app->engine, "zero_shot_scores"),
+                         .keys = {"text", "labels"},
+                         .columns = columns,
+                         .emit = emit_labels,
+                         .list = labels};
+    if (labels) return cli_run_task(app, "zero_shot_scores", zero_shot);
+    return cli_run_task(
+        app, "classify_scores",
+        (cli_job){.columns = columns, .emit = emit_scores, .with_list = &zero_shot});
 }
 
 /* ---- tokens ---- */
@@ -224,6 +232,6 @@ int cmd_tokens(cli *app) {
     if (cli_flag_value(app, "no-special") && app->n_options < CLI_MAX_OPTIONS)
         app->options[app->n_options++] =
             (nlp_option){"special_tokens", {.type = NLP_TYPE_BOOLEAN, .as.boolean = false}};
-    return run_text_task(app, "tokens",
-                         (cli_job){.columns = "id\ttoken\tstart\tend", .emit = emit_tokens});
+    return cli_run_task(app, "tokens",
+                        (cli_job){.columns = "id\ttoken\tstart\tend", .emit = emit_tokens});
 }

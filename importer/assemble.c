@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "assembly.h"
 #include "nn/pooling.h"
@@ -249,11 +250,20 @@ static void write_meta_lines(nlp_pack_writer *writer, const char *meta, nlp_aren
     }
 }
 
+static bool has_entailment(const nlp_model_folder *f) {
+    for (uint32_t i = 0; f->labels && i < f->head.n_labels; i++)
+        if (!strncasecmp(f->labels[i], "entail", 6)) return true;
+    return false;
+}
+
 static const char *tasks_of(const nlp_model_folder *f) {
-    bool sentiment =
-        f->head.struct_size && f->head.polarity[0] && f->head.n_labels <= NLP_MAX_POLARITIES;
-    if (!f->head.struct_size) return "embed,similarity";
-    return sentiment ? "classify,sentiment" : "classify";
+    static const char *const of_tokens[] = {"entities", "answer", "fill_mask"};
+    const nlp_head_spec *head = &f->head;
+    if (!head->struct_size) return "embed,similarity";
+    if (head->head >= NLP_HEAD_TOKENS) return of_tokens[head->head - NLP_HEAD_TOKENS];
+    if (head->polarity[0] && head->n_labels <= NLP_MAX_POLARITIES) return "classify,sentiment";
+    if (head->n_labels == 1) return "classify,rerank";
+    return has_entailment(f) ? "classify,zero_shot" : "classify";
 }
 
 static nlp_status write_source(const assembly *a, const char *path) {

@@ -119,6 +119,26 @@ static const nlp_head_source *find_head(const nlp_model_folder *f, const char *a
     return NULL;
 }
 
+/* What a cross encoder's library puts behind its one score, by the name of a class; "" where it does
+ * not say. */
+static const char *pair_activation(const json_t *config) {
+    const json_t *own = json_object_get(config, "sentence_transformers");
+    const char *name = json_string_value(json_object_get(own, "activation_fn"));
+    if (!name)
+        name = json_string_value(json_object_get(config, "sbert_ce_default_activation_function"));
+    return name ? name : "";
+}
+
+static nlp_status read_pair_score(nlp_model_folder *f, const json_t *config, nlp_error *err) {
+    const char *activation = pair_activation(config);
+    if (f->head.n_labels != 1 || !*activation || ends_with(activation, ".Sigmoid")) return NLP_OK;
+    if (!ends_with(activation, ".Identity"))
+        return nlp_fail(err, NLP_EUNSUPPORTED, "the activation %.80s of its score is not known",
+                        activation);
+    f->head.score = NLP_SCORE_NONE;
+    return NLP_OK;
+}
+
 static nlp_status read_score(nlp_model_folder *f, const json_t *config, nlp_error *err) {
     const char *problem_type;
     NLP_TRY(nlp_json_text(config, "config.json", "problem_type", "", &problem_type, err));
@@ -126,7 +146,7 @@ static nlp_status read_score(nlp_model_folder *f, const json_t *config, nlp_erro
     if (f->head.head == NLP_HEAD_TOKENS) f->head.score = NLP_SCORE_SOFTMAX;
     if (!strcmp(problem_type, "regression")) f->head.score = NLP_SCORE_NONE;
     if (!strcmp(problem_type, "multi_label_classification")) f->head.score = NLP_SCORE_SIGMOID;
-    return NLP_OK;
+    return read_pair_score(f, config, err);
 }
 
 static uint32_t head_position(const nlp_head_source *s, const json_t *config) {

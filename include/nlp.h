@@ -104,7 +104,10 @@ typedef enum nlp_type {
     NLP_TYPE_INTEGER = 3, /* as.integer */
     NLP_TYPE_BOOLEAN = 4, /* as.boolean */
     NLP_TYPE_VECTOR = 5,  /* as.vector, n float32 */
-    NLP_TYPE_IDS = 6      /* as.ids, n token ids */
+    NLP_TYPE_IDS = 6,     /* as.ids, n token ids */
+    /* only of operands: a list of texts in one nlp_text, each ended by a byte 0 (n_bytes 0: an empty
+     * list); a text that has such a byte can't be in it */
+    NLP_TYPE_TEXTS = 7
 } nlp_type;
 
 typedef struct nlp_value {
@@ -151,9 +154,14 @@ typedef struct nlp_task_spec {
     bool returns_rows; /* any number of rows per input */
     /* the setting that names its model, without prefix: "embed_model" is nlp.embed_model */
     const char *model_setting;
-    const char *default_model; /* the starter model where the setting is empty */
+    const char
+        *default_model; /* the starter model where the setting is empty; NULL: there is none */
     const nlp_option_spec *options;
     uint32_t n_options;
+    /* columns that SQL shows, the first ones; 0: all. Those behind are for programs */
+    uint32_t n_shown_columns;
+    /* the option that a number behind the operands sets in SQL: "k"; NULL: none */
+    const char *tunable;
 } nlp_task_spec;
 
 /* ---- Engine ---- */
@@ -208,6 +216,11 @@ NLP_API void nlp_engine_set_weight_cache(nlp_engine *engine, nlp_weight_cache we
 NLP_API size_t nlp_task_count(const nlp_engine *engine);
 NLP_API const nlp_task_spec *nlp_task_at(const nlp_engine *engine, size_t index);
 NLP_API const nlp_task_spec *nlp_task_find(const nlp_engine *engine, const char *name);
+/* The model of a call that names none: `set`, the value of the task's setting, unless it is NULL or
+ * "", else its starter. NLP_ENOMODEL where there is neither, with the setting and the import to type.
+ * Any thread. */
+NLP_API nlp_status nlp_task_default_model(const nlp_task_spec *task, const char *set,
+                                          const char **name, nlp_error *err);
 
 /* ---- Models ---- */
 /* Finds NAME.nlp in the model path (name: [a-z0-9_.-]{1,63}, optionally '@' and >= 8 hex digits of
@@ -273,7 +286,7 @@ typedef struct nlp_output {
     nlp_status status; /* not NLP_OK only with on_error 'null': cells are NULL values then */
     uint32_t n_rows;
     const nlp_value *cells; /* [n_rows][task->n_columns] */
-    double score;           /* sentiment: -1 .. 1; classify: of its label; NaN for other tasks */
+    double score;           /* sentiment: -1 .. 1; of a label or an answer; NaN for other tasks */
     uint32_t n_tokens;      /* of the input, special tokens included, after truncation */
     bool truncated;
 } nlp_output;

@@ -15,6 +15,25 @@ nlp_text nlp_pg_text(Datum datum) {
     return (nlp_text){utf8, utf8 == VARDATA_ANY(t) ? (size_t)n : strlen(utf8)};
 }
 
+nlp_text nlp_pg_text_list(Datum datum) {
+    ArrayType *array = DatumGetArrayTypeP(datum);
+    Datum *elements;
+    bool *nulls;
+    int n;
+    StringInfoData list;
+    if (ARR_NDIM(array) > 1 || array_contains_nulls(array))
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("a list of texts is an array of one dimension without NULLs")));
+    deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+    initStringInfo(&list);
+    for (int i = 0; i < n; i++) {
+        nlp_text t = nlp_pg_text(elements[i]);
+        appendBinaryStringInfo(&list, t.bytes, (int)t.n_bytes);
+        appendStringInfoChar(&list, 0);
+    }
+    return (nlp_text){list.data, (size_t)list.len};
+}
+
 Datum nlp_pg_text_datum(const char *bytes, size_t n) {
     char *server = pg_any_to_server(bytes, (int)n, PG_UTF8);
     return PointerGetDatum(
@@ -51,6 +70,7 @@ Datum nlp_pg_datum(const nlp_value *value, bool *is_null) {
         return nlp_pg_real_array(value->as.vector, value->n);
     case NLP_TYPE_IDS:
         return int_array(value->as.ids, value->n);
+    case NLP_TYPE_TEXTS: /* only an operand */
     case NLP_TYPE_NULL:
         break;
     }

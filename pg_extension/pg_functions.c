@@ -106,22 +106,31 @@ static Jsonb *options_argument(FunctionCallInfo fcinfo, const call_site *site) {
         DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(datum))));
 }
 
-/* Options, then tunable arguments, then the setting, which only a call without a model takes:
+static bool has_key(const nlp_option *options, size_t n, const char *key) {
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(options[i].key, key)) return true;
+    return false;
+}
+
+/* Options, then tunable arguments (whose defaults can't be told from what was given: a key of the
+ * options wins), then the setting, which only a call without a model takes:
  * what names its model depends on its arguments alone. */
 static size_t read_options(FunctionCallInfo fcinfo, const call_site *site, nlp_option *options) {
     size_t n = 0;
     if (site->options_at >= 0)
         n = nlp_pg_options(options_argument(fcinfo, site), options, NLP_PG_MAX_OPTIONS);
+    size_t n_given = n;
     for (int i = 0; i < site->n_arguments; i++)
-        if (site->option_keys[i] && !PG_ARGISNULL(i))
+        if (site->option_keys[i] && !PG_ARGISNULL(i) &&
+            !has_key(options, n_given, site->option_keys[i]))
             options[n++] = (nlp_option){site->option_keys[i],
                                         tunable(PG_GETARG_DATUM(i), site->option_types[i])};
-    bool given = false;
-    for (size_t i = 0; i < n; i++) given = given || !strcmp(options[i].key, "on_overflow");
     const char *set = nlp_pg_on_overflow();
-    if (site->model_at < 0 && *set && !given && takes(site->task, "on_overflow"))
-        options[n++] = (nlp_option){
-            "on_overflow", {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(set), .as.text = set}};
+    nlp_option overflow = {"on_overflow",
+                           {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(set), .as.text = set}};
+    if (site->model_at < 0 && *set && !has_key(options, n, "on_overflow") &&
+        nlp_options_check(site->task, &overflow, 1, NULL) == NLP_OK)
+        options[n++] = overflow;
     return n;
 }
 
@@ -195,6 +204,8 @@ static operands read_operands(FunctionCallInfo fcinfo, const nlp_task_spec *task
     for (uint32_t i = 0; i < task->n_operands; i++) {
         if (task->operands[i].type == NLP_TYPE_IDS)
             read_ids(PG_GETARG_DATUM(i), &o.ids);
+        else if (task->operands[i].type == NLP_TYPE_TEXTS)
+            o.texts[i] = nlp_pg_text_list(PG_GETARG_DATUM(i));
         else
             o.texts[i] = nlp_pg_text(PG_GETARG_DATUM(i));
     }
@@ -282,9 +293,12 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
 #define SCALAR_TASKS(X) \
     X(embed) X(embed_query) X(similarity) \
     X(sentiment) X(sentiment_score) X(classify) X(confidence) \
-    X(token_count) X(tokenize) X(detokenize) X(would_truncate)
+    X(token_count) X(tokenize) X(detokenize) X(would_truncate) \
+    X(answer) X(zero_shot) X(rerank_score)
+#define ROW_TASKS(X) \
+    X(classify_scores) X(tokens) \
+    X(entities) X(answer_span) X(fill_mask) X(zero_shot_scores) X(rerank)
 /* clang-format on */
-#define ROW_TASKS(X) X(classify_scores) X(tokens)
 
 #define SCALAR_FUNCTION(name)                                                                      \
     PG_FUNCTION_INFO_V1(nlp_pg_##name);                                                            \

@@ -18,11 +18,11 @@ enum { NLP_PG_MAX_OPTIONS = 32, NLP_PG_MAX_ARGUMENTS = 8 };
 
 /* ---- pg_state.c: settings, the backend's engine and session ---- */
 void nlp_pg_settings_init(void);
-nlp_engine *nlp_pg_engine(void);   /* opened on first use; throws */
-nlp_session *nlp_pg_session(void); /* one a backend; throws */
-nlp_stop nlp_pg_stop(void);        /* only reads InterruptPending */
-const char *nlp_pg_default_model(const nlp_task_spec *task);
-const char *nlp_pg_on_overflow(void); /* "" where it is not set */
+nlp_engine *nlp_pg_engine(void);                             /* opened on first use; throws */
+nlp_session *nlp_pg_session(void);                           /* one a backend; throws */
+nlp_stop nlp_pg_stop(void);                                  /* only reads InterruptPending */
+const char *nlp_pg_default_model(const nlp_task_spec *task); /* throws where there is none */
+const char *nlp_pg_on_overflow(void);                        /* "" where it is not set */
 bool nlp_pg_equal_bits(
     void); /* false for a backend whose bits differ: refused where the model is named */
 
@@ -34,6 +34,8 @@ void nlp_pg_check(nlp_status status, const nlp_error *err);
 /* ---- pg_convert.c ---- */
 /* UTF-8; detoasted and converted into the current memory context */
 nlp_text nlp_pg_text(Datum datum);
+/* A text[] as an operand of type NLP_TYPE_TEXTS; throws for what is no list of texts. */
+nlp_text nlp_pg_text_list(Datum datum);
 Datum nlp_pg_datum(const nlp_value *value, bool *is_null);
 Datum nlp_pg_text_datum(const char *bytes, size_t n);
 size_t nlp_pg_options(Jsonb *jsonb, nlp_option *options,

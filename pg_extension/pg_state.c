@@ -7,8 +7,22 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-static char *model_path, *embed_model, *sentiment_model, *classify_model, *on_overflow, *backend,
-    *allowed_models;
+static char *model_path, *on_overflow, *backend, *allowed_models;
+/* nlp.<task>_model, by the names that the task table has for them */
+static struct {
+    const char *key, *name, *help;
+    char *value;
+} model_settings[] = {
+    {"embed_model", "nlp.embed_model", "Model of nlp_embed where none is named.", NULL},
+    {"sentiment_model", "nlp.sentiment_model", "Model of nlp_sentiment where none is named.", NULL},
+    {"classify_model", "nlp.classify_model", "Model of nlp_classify where none is named.", NULL},
+    {"zero_shot_model", "nlp.zero_shot_model",
+     "Model of nlp_classify with labels where none is named.", NULL},
+    {"entities_model", "nlp.entities_model", "Model of nlp_entities where none is named.", NULL},
+    {"answer_model", "nlp.answer_model", "Model of nlp_answer where none is named.", NULL},
+    {"fill_mask_model", "nlp.fill_mask_model", "Model of nlp_fill_mask where none is named.", NULL},
+    {"rerank_model", "nlp.rerank_model", "Model of nlp_rerank where none is named.", NULL},
+};
 static int threads, max_threads, max_memory_mb, weight_cache;
 
 static nlp_engine *engine;
@@ -49,12 +63,9 @@ void nlp_pg_settings_init(void) {
      * setting */
     text_setting("nlp.model_path", "Folders of model packs, ':' between them.", &model_path,
                  NLP_INSTALLED_MODELS, PGC_SIGHUP, NULL, assign_model_path);
-    text_setting("nlp.embed_model", "Model of nlp_embed where none is named.", &embed_model, "",
-                 PGC_USERSET, NULL, NULL);
-    text_setting("nlp.sentiment_model", "Model of nlp_sentiment where none is named.",
-                 &sentiment_model, "", PGC_USERSET, NULL, NULL);
-    text_setting("nlp.classify_model", "Model of nlp_classify where none is named.",
-                 &classify_model, "", PGC_USERSET, NULL, NULL);
+    for (size_t i = 0; i < lengthof(model_settings); i++)
+        text_setting(model_settings[i].name, model_settings[i].help, &model_settings[i].value, "",
+                     PGC_USERSET, NULL, NULL);
     text_setting("nlp.on_overflow",
                  "What a text over the token limit gets: truncate, error or chunk.", &on_overflow,
                  "", PGC_USERSET, check_on_overflow, NULL);
@@ -115,12 +126,13 @@ nlp_stop nlp_pg_stop(void) {
 }
 
 const char *nlp_pg_default_model(const nlp_task_spec *task) {
-    const char *set = "";
-    if (task->model_setting && !strcmp(task->model_setting, "embed_model")) set = embed_model;
-    if (task->model_setting && !strcmp(task->model_setting, "sentiment_model"))
-        set = sentiment_model;
-    if (task->model_setting && !strcmp(task->model_setting, "classify_model")) set = classify_model;
-    return *set ? set : task->default_model;
+    const char *name, *set = "";
+    nlp_error err;
+    for (size_t i = 0; i < lengthof(model_settings); i++)
+        if (task->model_setting && !strcmp(task->model_setting, model_settings[i].key))
+            set = model_settings[i].value;
+    nlp_pg_check(nlp_task_default_model(task, set, &name, &err), &err);
+    return name;
 }
 
 const char *nlp_pg_on_overflow(void) {

@@ -62,6 +62,52 @@ CREATE FUNCTION nlp_confidence(text text, options jsonb DEFAULT '{}') RETURNS re
 CREATE FUNCTION nlp_confidence(text text, model text, options jsonb DEFAULT '{}') RETURNS real
     AS 'MODULE_PATHNAME', 'nlp_pg_confidence' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
 
+/* ---- Labels of one's own ---- */
+CREATE FUNCTION nlp_classify(text text, labels text[], options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_classify(text text, labels text[], model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_zero_shot(text text, labels text[], options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_zero_shot(text text, labels text[], model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_classify_scores(text text, labels text[], options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_scores' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+CREATE FUNCTION nlp_classify_scores(text text, labels text[], model text, options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_scores' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+CREATE FUNCTION nlp_zero_shot_scores(text text, labels text[], options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_scores' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+CREATE FUNCTION nlp_zero_shot_scores(text text, labels text[], model text, options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_scores' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+
+/* ---- What a text holds ---- */
+CREATE FUNCTION nlp_entities(text text, options jsonb DEFAULT '{}', OUT entity text, OUT label text, OUT score real, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_entities' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 ROWS 10;
+CREATE FUNCTION nlp_entities(text text, model text, options jsonb DEFAULT '{}', OUT entity text, OUT label text, OUT score real, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_entities' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 ROWS 10;
+CREATE FUNCTION nlp_answer(question text, context text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_answer' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_answer(question text, context text, model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_answer' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_answer_span(question text, context text, options jsonb DEFAULT '{}', OUT answer text, OUT score real, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_answer_span' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 ROWS 1;
+CREATE FUNCTION nlp_answer_span(question text, context text, model text, options jsonb DEFAULT '{}', OUT answer text, OUT score real, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_answer_span' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 ROWS 1;
+CREATE FUNCTION nlp_fill_mask(text text, k int DEFAULT 5, options jsonb DEFAULT '{}', OUT token text, OUT score real, OUT sequence text) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_fill_mask' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 ROWS 5;
+CREATE FUNCTION nlp_fill_mask(text text, model text, options jsonb DEFAULT '{}', k int DEFAULT 5, OUT token text, OUT score real, OUT sequence text) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_fill_mask' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 ROWS 5;
+
+/* ---- Which document answers a query ---- */
+CREATE FUNCTION nlp_rerank_score(query text, document text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_rerank_score' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_rerank_score(query text, document text, model text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_rerank_score' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_rerank(query text, documents text[], k int DEFAULT 10, options jsonb DEFAULT '{}', OUT ord int, OUT score real, OUT document text) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_rerank' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+CREATE FUNCTION nlp_rerank(query text, documents text[], model text, options jsonb DEFAULT '{}', k int DEFAULT 10, OUT ord int, OUT score real, OUT document text) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_rerank' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
+
 /* ---- Tokens ---- */
 CREATE FUNCTION nlp_token_count(text text, options jsonb DEFAULT '{}') RETURNS int
     AS 'MODULE_PATHNAME', 'nlp_pg_token_count' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;

@@ -63,6 +63,66 @@ nlp_text nlp_sqlite_text(sqlite3_value *value) {
     return (nlp_text){bytes ? bytes : "", (size_t)sqlite3_value_bytes(value)};
 }
 
+static nlp_status no_array(const nlp_task_spec *task, const char *operand, nlp_error *err) {
+    snprintf(err->message, sizeof err->message, "nlp_%s takes %s as a JSON array of texts",
+             task->name, operand);
+    err->hint[0] = 0;
+    return err->code = NLP_EINVAL;
+}
+
+/* Texts of a JSON array behind each other, each ended by a byte 0, which none may hold. SQLITE_DONE
+ * where all are good. */
+static int join_array(sqlite3_stmt *row, char *list, size_t *n_bytes) {
+    int rc;
+    *n_bytes = 0;
+    while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
+        const char *type = (const char *)sqlite3_column_text(row, 0);
+        const char *text = (const char *)sqlite3_column_text(row, 1);
+        size_t n = (size_t)sqlite3_column_bytes(row, 1);
+        if (!type || strcmp(type, "text") || !text || strlen(text) != n) return SQLITE_MISMATCH;
+        memcpy(list + *n_bytes, text, n + 1);
+        *n_bytes += n + 1;
+    }
+    return rc;
+}
+
+/* No text is longer than its JSON with the quotes, so the array's length is room enough. */
+static nlp_status read_list(nlp_connection *c, const nlp_task_spec *task, uint32_t operand,
+                            sqlite3_value *value, nlp_texts *texts, nlp_error *err) {
+    const char *json = (const char *)sqlite3_value_text(value),
+               *name = task->operands[operand].name;
+    sqlite3_stmt *row;
+    if (!json) return fail(err, NLP_ENOMEM, "out of memory");
+    if (json[strspn(json, " \t\r\n")] != '[') return no_array(task, name, err);
+    texts->list = sqlite3_malloc64(strlen(json) + 1);
+    if (!texts->list) return fail(err, NLP_ENOMEM, "out of memory");
+    if (sqlite3_prepare_v2(c->db, "SELECT type, atom FROM json_each(?1)", -1, &row, NULL) !=
+        SQLITE_OK)
+        return fail(err, NLP_EUNSUPPORTED,
+                    "this SQLite was built without JSON functions, which lists need");
+    sqlite3_bind_value(row, 1, value);
+    int rc = join_array(row, texts->list, &texts->texts[operand].n_bytes);
+    sqlite3_finalize(row);
+    texts->texts[operand].bytes = texts->list;
+    if (rc == SQLITE_DONE) return NLP_OK;
+    if (rc == SQLITE_INTERRUPT) return fail(err, NLP_ECANCELED, "interrupted");
+    return no_array(task, name, err);
+}
+
+nlp_status nlp_sqlite_texts(nlp_connection *c, const nlp_task_spec *task, sqlite3_value **argv,
+                            nlp_texts *texts, nlp_error *err) {
+    memset(texts, 0, sizeof *texts);
+    for (uint32_t i = 0; i < task->n_operands; i++)
+        texts->is_null = texts->is_null || sqlite3_value_type(argv[i]) == SQLITE_NULL;
+    for (uint32_t i = 0; i < task->n_operands && !texts->is_null; i++) {
+        texts->texts[i] = nlp_sqlite_text(argv[i]);
+        if (task->operands[i].type != NLP_TYPE_TEXTS) continue;
+        nlp_status status = read_list(c, task, i, argv[i], texts, err);
+        if (status != NLP_OK) return status;
+    }
+    return NLP_OK;
+}
+
 /* ---- Models ---- */
 
 /* A head that nlp_fit left in this database. */
@@ -193,28 +253,47 @@ nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_opt
 
 /* ---- Arguments behind the operands ---- */
 
-static const char *default_model(const nlp_task_spec *task) {
-    const char *set = task->model_setting ? nlp_sqlite_setting(task->model_setting) : "";
-    return *set ? set : task->default_model;
+static nlp_status default_model(nlp_connection *c, const nlp_task_spec *task, nlp_model **model,
+                                nlp_error *err) {
+    const char *name, *set = task->model_setting ? nlp_sqlite_setting(task->model_setting) : "";
+    nlp_status status = nlp_task_default_model(task, set, &name, err);
+    return status == NLP_OK ? nlp_sqlite_model(c, name, model, err) : status;
 }
 
 /* Only a call that leaves the model to the settings also takes on_overflow from them. */
 static void add_setting(nlp_arguments *a, const nlp_task_spec *task, const char *key) {
     const char *value = nlp_sqlite_setting(key);
-    bool known = false;
-    for (uint32_t i = 0; i < task->n_options; i++)
-        known = known || !strcmp(task->options[i].key, key);
-    for (size_t i = 0; i < a->n_options; i++) known = known && strcmp(a->options[i].key, key);
-    if (!*value || !known) return;
-    a->options[a->n_options++] = (nlp_option){
+    nlp_option option = {
         .key = key,
         .value = {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(value), .as.text = value}};
+    bool wanted = *value && nlp_options_check(task, &option, 1, NULL) == NLP_OK;
+    for (size_t i = 0; i < a->n_options; i++) wanted = wanted && strcmp(a->options[i].key, key);
+    if (wanted) a->options[a->n_options++] = option;
+}
+
+/* A number behind the operands. */
+static nlp_status add_tunable(const nlp_task_spec *task, sqlite3_value *value, nlp_option *tunable,
+                              nlp_error *err) {
+    int type = sqlite3_value_type(value);
+    if (!task->tunable || (type != SQLITE_INTEGER && type != SQLITE_FLOAT))
+        return fail(
+            err, NLP_EINVAL,
+            "behind the operands stand the name of a model and options as JSON, both texts");
+    if (tunable->key) return fail(err, NLP_EINVAL, "behind the operands stand two numbers");
+    *tunable = (nlp_option){.key = task->tunable};
+    if (type == SQLITE_INTEGER)
+        tunable->value =
+            (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = sqlite3_value_int64(value)};
+    else
+        tunable->value = (nlp_value){.type = NLP_TYPE_REAL, .as.real = sqlite3_value_double(value)};
+    return NLP_OK;
 }
 
 /* One function a name in SQLite, so what a text is follows from how it begins. */
 nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, int argc,
                                 sqlite3_value **argv, nlp_arguments *a, nlp_error *err) {
     const char *name = NULL;
+    nlp_option tunable = {0};
     memset(a, 0, sizeof *a);
     for (int i = 0; i < argc; i++) {
         const nlp_option *options;
@@ -223,9 +302,8 @@ nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, in
         if (type == SQLITE_NULL) {
             a->is_null = true;
         } else if (type != SQLITE_TEXT) {
-            return fail(
-                err, NLP_EINVAL,
-                "behind the operands stand the name of a model and options as JSON, both texts");
+            nlp_status status = add_tunable(task, argv[i], &tunable, err);
+            if (status != NLP_OK) return status;
         } else if (!text) {
             return fail(err, NLP_ENOMEM, "out of memory");
         } else if (*text == '{') {
@@ -240,6 +318,8 @@ nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, in
         }
     }
     if (a->is_null) return NLP_OK;
+    if (tunable.key) a->options[a->n_options++] = tunable;
     if (!name) add_setting(a, task, "on_overflow");
-    return nlp_sqlite_model(c, name ? name : default_model(task), &a->model, err);
+    return name ? nlp_sqlite_model(c, name, &a->model, err)
+                : default_model(c, task, &a->model, err);
 }

@@ -55,6 +55,7 @@ void nlp_sqlite_result(sqlite3_context *context, const nlp_value *value) {
     case NLP_TYPE_IDS:
         result_ids(context, value);
         break;
+    case NLP_TYPE_TEXTS: /* only an operand */
     case NLP_TYPE_NULL:
         sqlite3_result_null(context);
         break;
@@ -65,10 +66,9 @@ void nlp_sqlite_result(sqlite3_context *context, const nlp_value *value) {
 
 /* Operands of one call: texts, or ids given as a JSON array. */
 typedef struct operands {
-    nlp_text texts[2];
+    nlp_texts texts;
     nlp_value ids;
     int32_t *id_storage;
-    bool is_null;
 } operands;
 
 /* By hand and not by json_each: a call a token row would cost more than the task. */
@@ -91,14 +91,17 @@ static bool parse_ids(const char *json, operands *o) {
     return true;
 }
 
-static bool read_operands(const nlp_task_spec *task, sqlite3_value **argv, operands *o) {
+static nlp_status read_operands(nlp_connection *c, const nlp_task_spec *task, sqlite3_value **argv,
+                                operands *o, nlp_error *err) {
     memset(o, 0, sizeof *o);
-    for (uint32_t i = 0; i < task->n_operands; i++) {
-        o->is_null = o->is_null || sqlite3_value_type(argv[i]) == SQLITE_NULL;
-        o->texts[i] = nlp_sqlite_text(argv[i]);
-    }
-    if (o->is_null || task->operands[0].type != NLP_TYPE_IDS) return true;
-    return parse_ids(o->texts[0].bytes, o);
+    nlp_status status = nlp_sqlite_texts(c, task, argv, &o->texts, err);
+    bool wants_ids = task->operands[0].type == NLP_TYPE_IDS;
+    if (status != NLP_OK || o->texts.is_null || !wants_ids || parse_ids(o->texts.texts[0].bytes, o))
+        return status;
+    snprintf(err->message, sizeof err->message, "nlp_%s takes a JSON array of token ids",
+             task->name);
+    err->hint[0] = 0;
+    return err->code = NLP_EINVAL;
 }
 
 static nlp_status run_task(nlp_connection *c, const nlp_task_spec *task, const operands *o,
@@ -106,13 +109,24 @@ static nlp_status run_task(nlp_connection *c, const nlp_task_spec *task, const o
     nlp_request request = {.struct_size = sizeof request,
                            .task = task,
                            .model = a->model,
-                           .texts = o->texts,
+                           .texts = o->texts.texts,
                            .ids = &o->ids,
                            .n_inputs = 1,
                            .options = a->options,
                            .n_options = a->n_options,
                            .stop = nlp_sqlite_stop(c)};
     return nlp_session_run(c->session, &request, result, err);
+}
+
+static nlp_status answer_call(sqlite3_context *context, const task_function *f, int argc,
+                              sqlite3_value **argv, const operands *o, nlp_arguments *a,
+                              nlp_error *err) {
+    const nlp_result *result;
+    nlp_status status = nlp_sqlite_arguments(f->c, f->task, argc, argv, a, err);
+    if (status != NLP_OK || a->is_null) return status;
+    status = run_task(f->c, f->task, o, a, &result, err);
+    if (status == NLP_OK) nlp_sqlite_result(context, result->outputs->cells);
+    return status;
 }
 
 /* One function for every scalar task: what differs stands in the task's table. */
@@ -122,28 +136,19 @@ static void call_task(sqlite3_context *context, int argc, sqlite3_value **argv) 
     operands o;
     nlp_arguments a = {0};
     nlp_error err = {.code = NLP_EINVAL};
-    const nlp_result *result;
-    if (argc < n_operands || argc > n_operands + 2) {
+    if (argc < n_operands || argc > n_operands + 2 + (f->task->tunable != NULL)) {
         snprintf(err.message, sizeof err.message,
                  "nlp_%s takes %d operand%s, then a model and options", f->task->name, n_operands,
                  n_operands > 1 ? "s" : "");
         nlp_sqlite_error(context, &err);
         return;
     }
-    bool good = read_operands(f->task, argv, &o);
-    snprintf(err.message, sizeof err.message, "nlp_%s takes a JSON array of token ids",
-             f->task->name);
-    nlp_status status = good ? NLP_OK : NLP_EINVAL;
-    if (good && !o.is_null) {
-        status =
-            nlp_sqlite_arguments(f->c, f->task, argc - n_operands, argv + n_operands, &a, &err);
-        if (status == NLP_OK && !a.is_null) {
-            status = run_task(f->c, f->task, &o, &a, &result, &err);
-            if (status == NLP_OK) nlp_sqlite_result(context, result->outputs->cells);
-        }
-    }
+    nlp_status status = read_operands(f->c, f->task, argv, &o, &err);
+    if (status == NLP_OK && !o.texts.is_null)
+        status = answer_call(context, f, argc - n_operands, argv + n_operands, &o, &a, &err);
     if (status != NLP_OK) nlp_sqlite_error(context, &err);
     sqlite3_free(o.id_storage);
+    sqlite3_free(o.texts.list);
     nlp_model_close(a.model);
     nlp_sqlite_idle(f->c);
 }

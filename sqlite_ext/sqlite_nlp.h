@@ -41,12 +41,12 @@ void nlp_sqlite_idle(nlp_connection *c);
 void nlp_sqlite_error(sqlite3_context *context, const nlp_error *err);
 char *nlp_sqlite_message(const nlp_error *err); /* for a table's zErrMsg; sqlite3_malloc */
 
-/* What stands behind the operands: a text that begins with '{' is options, another text the model.
- */
+/* What stands behind the operands: a text that begins with '{' is options, another text the model, a
+ * number the task's tunable. */
 typedef struct nlp_arguments {
     nlp_model *model; /* close it */
     bool is_null;     /* the model was given as NULL: the answer is NULL */
-    nlp_option options[NLP_MAX_OPTIONS + 1];
+    nlp_option options[NLP_MAX_OPTIONS + 2];
     size_t n_options;
 } nlp_arguments;
 nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, int argc,
@@ -54,6 +54,15 @@ nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, in
 /* A model by name: of the model path, else of the table nlp_packs of this database. */
 nlp_status nlp_sqlite_model(nlp_connection *c, const char *name, nlp_model **model, nlp_error *err);
 nlp_text nlp_sqlite_text(sqlite3_value *value); /* bytes NULL for NULL */
+
+/* Operands that are texts or lists of them (JSON arrays). */
+typedef struct nlp_texts {
+    nlp_text texts[2];
+    char *list; /* sqlite3_free it; NULL: none */
+    bool is_null;
+} nlp_texts;
+nlp_status nlp_sqlite_texts(nlp_connection *c, const nlp_task_spec *task, sqlite3_value **argv,
+                            nlp_texts *texts, nlp_error *err);
 /* Options of a JSON text, kept by the connection until the next one. */
 nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_option **options,
                               size_t *n, nlp_error *err);

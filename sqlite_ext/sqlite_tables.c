@@ -261,34 +261,43 @@ static nlp_status copy_output(const nlp_task_spec *task, const nlp_output *outpu
                               nlp_error *err) {
     for (uint32_t r = 0; r < output->n_rows; r++) {
         nlp_value *row = nlp_rows_add(rows);
-        for (uint32_t i = 0; row && i < task->n_columns; i++)
-            if (!nlp_value_copy(&row[i], &output->cells[r * task->n_columns + i])) row = NULL;
+        for (int i = 0; row && i < rows->n_columns; i++)
+            if (!nlp_value_copy(&row[i], &output->cells[r * task->n_columns + (uint32_t)i]))
+                row = NULL;
         if (!row) return out_of_memory(err);
     }
     return NLP_OK;
 }
 
-/* All rows of a text at once; the state only says that they were made. */
+static nlp_status run_task(nlp_connection *c, const nlp_task_spec *task, const nlp_texts *texts,
+                           const nlp_arguments *a, nlp_rows *rows, nlp_error *err) {
+    const nlp_result *result;
+    nlp_request request = {.struct_size = sizeof request,
+                           .task = task,
+                           .model = a->model,
+                           .texts = texts->texts,
+                           .n_inputs = 1,
+                           .options = a->options,
+                           .n_options = a->n_options,
+                           .stop = nlp_sqlite_stop(c)};
+    nlp_status status = nlp_session_run(c->session, &request, &result, err);
+    return status == NLP_OK ? copy_output(task, result->outputs, rows, err) : status;
+}
+
+/* All rows of an input at once; the state only says that they were made. */
 static nlp_status fill_task(nlp_connection *c, const nlp_table_kind *kind, int argc,
                             sqlite3_value **argv, void **state, nlp_rows *rows, nlp_error *err) {
     nlp_arguments a = {0};
-    const nlp_result *result;
-    nlp_text text = nlp_sqlite_text(argv[0]);
-    if (*state || !text.bytes) return NLP_OK;
+    nlp_texts texts;
+    int n = (int)kind->task->n_operands;
+    if (*state) return NLP_OK;
     if (!(*state = sqlite3_malloc(1))) return out_of_memory(err);
-    nlp_status status = nlp_sqlite_arguments(c, kind->task, argc - 1, argv + 1, &a, err);
-    if (status == NLP_OK && !a.is_null) {
-        nlp_request request = {.struct_size = sizeof request,
-                               .task = kind->task,
-                               .model = a.model,
-                               .texts = &text,
-                               .n_inputs = 1,
-                               .options = a.options,
-                               .n_options = a.n_options,
-                               .stop = nlp_sqlite_stop(c)};
-        status = nlp_session_run(c->session, &request, &result, err);
-        if (status == NLP_OK) status = copy_output(kind->task, result->outputs, rows, err);
-    }
+    nlp_status status = nlp_sqlite_texts(c, kind->task, argv, &texts, err);
+    if (status == NLP_OK && !texts.is_null)
+        status = nlp_sqlite_arguments(c, kind->task, argc - n, argv + n, &a, err);
+    if (status == NLP_OK && !texts.is_null && !a.is_null)
+        status = run_task(c, kind->task, &texts, &a, rows, err);
+    sqlite3_free(texts.list);
     nlp_model_close(a.model);
     return status;
 }
@@ -297,17 +306,21 @@ static nlp_status fill_task(nlp_connection *c, const nlp_table_kind *kind, int a
  * task table does. */
 static int add_task_table(nlp_connection *c, const nlp_task_spec *task) {
     sqlite3_str *columns = sqlite3_str_new(c->db);
-    for (uint32_t i = 0; i < task->n_columns; i++)
+    uint32_t n_shown = task->n_shown_columns ? task->n_shown_columns : task->n_columns;
+    for (uint32_t i = 0; i < n_shown; i++)
         sqlite3_str_appendf(columns, "%s, ", task->columns[i].name);
-    sqlite3_str_appendall(columns, "text HIDDEN, model HIDDEN, options HIDDEN");
+    for (uint32_t i = 0; i < task->n_operands; i++)
+        sqlite3_str_appendf(columns, "%s HIDDEN, ", task->operands[i].name);
+    sqlite3_str_appendall(columns, "model HIDDEN, options HIDDEN");
+    if (task->tunable) sqlite3_str_appendf(columns, ", %s HIDDEN", task->tunable);
     nlp_table_kind *kind = sqlite3_malloc(sizeof *kind);
     char *text = sqlite3_str_finish(columns), *name = sqlite3_mprintf("nlp_%s", task->name);
     if (!kind || !text || !name) return SQLITE_NOMEM;
     *kind = (nlp_table_kind){.name = name,
                              .columns = text,
-                             .n_columns = (int)task->n_columns,
-                             .n_arguments = 3,
-                             .n_required = 1,
+                             .n_columns = (int)n_shown,
+                             .n_arguments = (int)task->n_operands + 2 + (task->tunable != NULL),
+                             .n_required = (int)task->n_operands,
                              .fill = fill_task,
                              .task = task};
     return nlp_sqlite_table(c, kind);

@@ -36,6 +36,17 @@ const nlp_task_spec *nlp_task_find(const nlp_engine *engine, const char *name) {
     return NULL;
 }
 
+nlp_status nlp_task_default_model(const nlp_task_spec *task, const char *set, const char **name,
+                                  nlp_error *err) {
+    *name = set && *set ? set : task->default_model;
+    if (*name) return NLP_OK;
+    nlp_fail(err, NLP_ENOMODEL, "nlp_%s has no starter model, and none is named", task->name);
+    nlp_hint(err,
+             "nlp import FOLDER --out NAME makes a pack of a model's files; name it, or set %s",
+             task->model_setting);
+    return NLP_ENOMODEL;
+}
+
 const nlp_task_vtable *nlp_registry_find(const nlp_engine *engine, const nlp_task_spec *spec) {
     for (size_t i = 0; i < engine->n_tasks; i++)
         if (engine->tasks[i]->spec == spec) return engine->tasks[i];

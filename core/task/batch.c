@@ -8,18 +8,21 @@
 
 /* ---- Texts to windows ---- */
 
-typedef struct windows {
-    nlp_window *items;
-    size_t n, capacity;
-    uint32_t *per_text; /* [n_texts] */
-} windows;
-
 typedef struct prompt {
     nlp_text text;
     uint32_t n_tokens;
 } prompt;
 
-static nlp_status push_window(nlp_task_call *call, windows *w, nlp_window window, nlp_error *err) {
+/* What turning texts into windows works with. */
+typedef struct tokenizing {
+    const nlp_text *texts;
+    nlp_windows w;
+    uint32_t *per_text; /* [n_texts] windows */
+    prompt prompt;
+} tokenizing;
+
+nlp_status nlp_windows_push(nlp_task_call *call, nlp_windows *w, nlp_window window,
+                            nlp_error *err) {
     if (w->n == w->capacity) {
         size_t capacity = w->capacity ? 2 * w->capacity : 64;
         nlp_window *items = NLP_PUSH(call->scratch, nlp_window, capacity);
@@ -27,14 +30,14 @@ static nlp_status push_window(nlp_task_call *call, windows *w, nlp_window window
         if (w->n) memcpy(items, w->items, w->n * sizeof *items);
         w->items = items, w->capacity = capacity;
     }
-    w->per_text[window.text]++;
     w->items[w->n++] = window;
     return NLP_OK;
 }
 
-static uint32_t token_limit(const nlp_task_call *call) {
-    uint32_t limit = call->model->stack->spec.max_tokens, wanted = call->options->max_tokens;
-    return wanted && wanted < limit ? wanted : limit;
+static nlp_status push_window(nlp_task_call *call, tokenizing *t, nlp_window window,
+                              nlp_error *err) {
+    t->per_text[window.text]++;
+    return nlp_windows_push(call, &t->w, window, err);
 }
 
 /* The model's prompt for the input type; "document" is also called "passage" and "corpus". */
@@ -99,18 +102,10 @@ static nlp_status prepare(nlp_task_call *call, const prompt *p, nlp_text *text, 
     return lowers ? lower(call, text, err) : NLP_OK;
 }
 
-static nlp_status over_limit(size_t needs, uint32_t limit, nlp_error *err) {
-    nlp_fail(err, NLP_ELIMIT, "a text needs %zu tokens, the limit is %u", needs, limit);
-    nlp_hint(
-        err,
-        "use on_overflow 'truncate' or 'chunk', or cut the text (nlp_would_truncate finds such texts)");
-    return NLP_ELIMIT;
-}
-
 /* Windows of `limit` tokens that overlap by an eighth, each with the text's first and last special
  * token. */
 static nlp_status cut_windows(nlp_task_call *call, size_t text, const nlp_encoding *e,
-                              uint32_t limit, windows *w, nlp_error *err) {
+                              uint32_t limit, tokenizing *t, nlp_error *err) {
     size_t body = e->n - 2, room = limit - 2, step = room - room / 8;
     for (size_t first = 0; first == 0 || first + room / 8 < body; first += step) {
         size_t n = body - first < room ? body - first : room;
@@ -120,65 +115,40 @@ static nlp_status cut_windows(nlp_task_call *call, size_t text, const nlp_encodi
         memcpy(ids + 1, e->ids + 1 + first, n * sizeof *ids);
         ids[n + 1] = e->ids[e->n - 1];
         NLP_TRY(push_window(
-            call, w, (nlp_window){.text = text, .ids = ids, .n_tokens = (uint32_t)n + 2}, err));
+            call, t, (nlp_window){.text = text, .ids = ids, .n_tokens = (uint32_t)n + 2}, err));
     }
     return NLP_OK;
 }
 
+static const nlp_text *pair_of(const nlp_task_call *call, size_t index) {
+    if (call->pairs) return &call->pairs[index];
+    return call->options->pair.bytes ? &call->options->pair : NULL;
+}
+
 /* One text becomes one window, or several with on_overflow "chunk". A truncated text needs no
- * more tokens than fit, so the tokenizer may stop early. */
-static nlp_status add_text(nlp_task_call *call, const prompt *p, size_t index, nlp_text text,
-                           windows *w, nlp_output *output, nlp_error *err) {
+ * more tokens than fit, so the tokenizer may stop early. With on_error "null" a bad text leaves none. */
+static nlp_status add_text(nlp_task_call *call, void *job, size_t index, nlp_output *output,
+                           nlp_error *err) {
+    tokenizing *t = job;
+    nlp_text text = t->texts[index];
     nlp_encoding e;
-    uint32_t limit = token_limit(call);
-    bool pair = call->options->pair.bytes != NULL,
-         chunk = call->options->on_overflow == NLP_OVERFLOW_CHUNK && !pair;
-    nlp_encode_options options = {.max_tokens = chunk ? 0 : limit,
-                                  .stop_when_full =
-                                      call->options->on_overflow == NLP_OVERFLOW_TRUNCATE && !pair};
-    NLP_TRY(prepare(call, p, &text, err));
-    NLP_TRY(nlp_tokenizer_encode(call->model->tokenizer, &text, pair ? &call->options->pair : NULL,
-                                 &options, call->scratch, call->poll, &e, err));
-    if (e.truncated && call->options->on_overflow == NLP_OVERFLOW_ERROR)
-        return over_limit(e.n_full, limit, err);
-    output->n_tokens = (uint32_t)e.n;
-    output->truncated = e.truncated;
-    call->counters->tokens += e.n;
-    call->counters->unknown_tokens += e.n_unknown;
-    call->counters->truncated += e.truncated;
-    if (e.n > limit) return cut_windows(call, index, &e, limit, w, err);
+    uint32_t limit = nlp_task_token_limit(call);
+    NLP_TRY(prepare(call, &t->prompt, &text, err));
+    const nlp_text *pair = pair_of(call, index);
+    bool chunk = call->options->on_overflow == NLP_OVERFLOW_CHUNK && !pair;
+    NLP_TRY(nlp_task_tokens_of(call, &text, pair, chunk, &e, output, err));
+    if (e.n > limit) return cut_windows(call, index, &e, limit, t, err);
     if (!e.n && call->model->stack->spec.kind == NLP_KIND_STATIC) return NLP_OK; /* a zero vector */
     if (!e.n)
         return nlp_fail(err, NLP_EUNSUPPORTED,
                         "the model's tokenizer gives an empty text no token at all");
-    return push_window(call, w,
+    return push_window(call, t,
                        (nlp_window){.text = index,
                                     .ids = e.ids,
                                     .type_ids = e.type_ids,
                                     .n_tokens = (uint32_t)e.n,
-                                    .n_prompt_tokens = p->n_tokens},
+                                    .n_prompt_tokens = t->prompt.n_tokens},
                        err);
-}
-
-/* With on_error "null" a bad text costs itself only; cancel and memory end the call whatever was
- * asked. */
-static nlp_status make_windows(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
-                               windows *w, nlp_output *outputs, nlp_error *err) {
-    prompt p;
-    *w = (windows){.per_text = NLP_PUSH_ZERO(call->scratch, uint32_t, n_texts)};
-    NLP_TRY(nlp_arena_status(call->scratch, err));
-    NLP_TRY(read_prompt(call, &p, err));
-    for (size_t i = 0; i < n_texts; i++) {
-        size_t before = w->n;
-        outputs[i].status = add_text(call, &p, i, texts[i], w, &outputs[i], err);
-        if (outputs[i].status == NLP_OK) continue;
-        bool fatal = outputs[i].status == NLP_ECANCELED || outputs[i].status == NLP_ENOMEM;
-        if (fatal || !call->options->on_error_null) return outputs[i].status;
-        w->n = before;
-        w->per_text[i] = 0;
-        nlp_error_clear(err);
-    }
-    return NLP_OK;
 }
 
 /* ---- Units ---- */
@@ -189,11 +159,9 @@ typedef struct unit_range {
 
 typedef struct pass {
     nlp_task_call *call;
-    const windows *w;
-    const unit_range *units;
+    const nlp_windows *w;
+    unit_range *units;
     nlp_readout_fn readout;
-    uint32_t width;
-    float *rows;      /* [w->n][width] */
     uint8_t *scratch; /* [threads][scratch_bytes] */
     size_t model_bytes, scratch_bytes;
     size_t longest_unit, most_windows;
@@ -201,7 +169,7 @@ typedef struct pass {
 } pass;
 
 /* Whole windows, until a unit has NLP_UNIT_TOKENS. */
-static size_t cut_units(const windows *w, unit_range *units) {
+static size_t cut_units(const nlp_windows *w, unit_range *units) {
     size_t n_units = 0;
     for (size_t i = 0; i < w->n; i++) {
         unit_range *u = &units[n_units ? n_units - 1 : 0];
@@ -227,6 +195,19 @@ static uint32_t threads_of(const nlp_task_call *call, size_t n_units) {
     return call->threads < n_units ? call->threads : (uint32_t)n_units;
 }
 
+/* Parts of a readout's scratch: of heads and poolers, then of outputs. */
+static size_t head_bytes(const nlp_task_model *m) {
+    size_t n = nlp_readout_scratch_floats(m->pooler, m->head, m->stack->spec.hidden_size);
+    return rounded(2 * n * sizeof(float));
+}
+
+static size_t output_bytes(const nlp_task_model *m) {
+    const nlp_arch_spec *spec = &m->stack->spec;
+    if (!spec->n_outputs) return 0;
+    return rounded(spec->hidden_size * sizeof(float)) + rounded(spec->n_outputs * sizeof(float)) +
+           rounded(nlp_output_scratch(m->stack, 1));
+}
+
 /* Scratch of one thread: the encoder's, ids, types, lengths, and the readout's. */
 static nlp_status plan_pass(pass *p, size_t n_units, nlp_error *err) {
     size_t longest_text = 0;
@@ -239,11 +220,9 @@ static nlp_status plan_pass(pass *p, size_t n_units, nlp_error *err) {
     NLP_TRY(nlp_transformer_plan(m->stack, p->longest_unit, longest_text, longest_text,
                                  &p->model_bytes, err));
     p->model_bytes = rounded(p->model_bytes);
-    size_t readout =
-        nlp_readout_scratch_floats(m->pooler, m->head, m->stack->spec.hidden_size) * sizeof(float);
     p->scratch_bytes = p->model_bytes + rounded(p->longest_unit * sizeof(int32_t)) +
                        rounded(p->longest_unit) + rounded(p->most_windows * sizeof(uint32_t)) +
-                       rounded(2 * readout);
+                       head_bytes(m) + output_bytes(m);
     uint32_t threads = threads_of(p->call, n_units);
     p->scratch = nlp_arena_push(p->call->scratch, threads, p->scratch_bytes);
     p->errors = NLP_PUSH_ZERO(p->call->scratch, nlp_error, threads);
@@ -290,8 +269,7 @@ static nlp_status run_unit(void *context, uint32_t part, uint32_t thread) {
                             NULL, poll, &hidden, &p->errors[thread]);
     for (size_t i = 0; i < u->n && status == NLP_OK; i++) {
         const nlp_window *w = &p->w->items[u->first + i];
-        status = p->readout(p->call, w, hidden, p->rows + (u->first + i) * p->width,
-                            readout_scratch, &p->errors[thread]);
+        status = p->readout(p->call, w, hidden, readout_scratch, &p->errors[thread]);
         hidden += (size_t)w->n_tokens * p->call->model->stack->spec.hidden_size;
     }
     nlp_fp_restore(saved);
@@ -309,45 +287,73 @@ static nlp_status run_pass(pass *p, size_t n_units, nlp_error *err) {
     return status;
 }
 
+nlp_status nlp_task_run(nlp_task_call *call, const nlp_windows *w, nlp_readout_fn readout,
+                        nlp_error *err) {
+    pass p = {.call = call,
+              .w = w,
+              .units = NLP_PUSH(call->scratch, unit_range, w->n + 1),
+              .readout = readout};
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    size_t n_units = cut_units(w, p.units);
+    if (!n_units) return NLP_OK;
+    NLP_TRY(plan_pass(&p, n_units, err));
+    return run_pass(&p, n_units, err);
+}
+
+nlp_status nlp_task_read_places(const nlp_task_call *call, const nlp_window *window,
+                                const float *hidden, float *scratch, nlp_error *err) {
+    const nlp_head *head = call->model->head;
+    size_t width = call->model->stack->spec.hidden_size;
+    for (uint32_t i = 0; i < window->n_places; i++)
+        NLP_TRY(nlp_head_run(head, call->kernels, hidden + window->places[i] * width,
+                             window->out + (size_t)i * head->spec.n_labels, scratch, err));
+    return NLP_OK;
+}
+
+/* The row is copied, since outputs may scale it in place. */
+nlp_status nlp_task_outputs(const nlp_task_call *call, const float *row, float *scratch,
+                            const float **logits, nlp_error *err) {
+    const nlp_stack *stack = call->model->stack;
+    size_t row_bytes = stack->spec.hidden_size * sizeof(float);
+    uint8_t *at = (uint8_t *)scratch + head_bytes(call->model);
+    float *copy = (float *)(void *)at, *out = (float *)(void *)(at += rounded(row_bytes));
+    at += rounded(stack->spec.n_outputs * sizeof(float));
+    memcpy(copy, row, row_bytes);
+    *logits = out;
+    return nlp_output_run(stack, call->kernels, copy, 1, out, at, NULL, err);
+}
+
 /* ---- Rows of texts ---- */
 
 /* A text of several windows gets their mean, in order. */
-static void merge_windows(const pass *p, float *rows) {
-    for (size_t i = 0; i < p->w->n; i++)
-        p->call->kernels->add(rows + p->w->items[i].text * p->width, p->rows + i * p->width,
-                              p->width);
-    for (size_t i = 0; i < p->w->n; i += p->w->per_text[p->w->items[i].text]) {
-        size_t text = p->w->items[i].text;
-        if (p->w->per_text[text] > 1)
-            p->call->kernels->scale(rows + text * p->width, p->width,
-                                    1.0f / (float)p->w->per_text[text]);
+static void merge_windows(const nlp_task_call *call, const tokenizing *t, size_t width,
+                          float *rows) {
+    for (size_t i = 0; i < t->w.n; i++)
+        call->kernels->add(rows + t->w.items[i].text * width, t->w.items[i].out, width);
+    for (size_t i = 0; i < t->w.n; i += t->per_text[t->w.items[i].text]) {
+        size_t text = t->w.items[i].text;
+        if (t->per_text[text] > 1)
+            call->kernels->scale(rows + text * width, width, 1.0f / (float)t->per_text[text]);
     }
 }
 
-/* The batch pass that all encoder tasks share: texts in, one row of numbers a text out. */
+/* The batch pass that encoder tasks share: texts in, one row of numbers a text out. */
 nlp_status nlp_task_encode(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                            nlp_readout_fn readout, uint32_t width, float **rows,
                            nlp_output *outputs, nlp_error *err) {
-    windows w;
-    NLP_TRY(make_windows(call, texts, n_texts, &w, outputs, err));
-    unit_range *units = NLP_PUSH(call->scratch, unit_range, w.n + 1);
+    tokenizing t = {.texts = texts, .per_text = NLP_PUSH_ZERO(call->scratch, uint32_t, n_texts)};
     size_t row_bytes;
     if (nlp_mul_overflows(width, sizeof(float), &row_bytes))
         return nlp_fail(err, NLP_ELIMIT, "a row is too wide");
-    float *window_rows = nlp_arena_push(call->scratch, w.n, row_bytes);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    NLP_TRY(read_prompt(call, &t.prompt, err));
+    NLP_TRY(nlp_task_each(call, n_texts, add_text, &t, outputs, err));
+    float *window_rows = nlp_arena_push(call->scratch, t.w.n, row_bytes);
     *rows = nlp_arena_push_zero(call->scratch, n_texts, row_bytes);
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    pass p = {.call = call,
-              .w = &w,
-              .units = units,
-              .readout = readout,
-              .width = width,
-              .rows = window_rows};
-    size_t n_units = cut_units(&w, units);
-    if (!n_units) return NLP_OK;
-    NLP_TRY(plan_pass(&p, n_units, err));
-    NLP_TRY(run_pass(&p, n_units, err));
-    merge_windows(&p, *rows);
+    for (size_t i = 0; i < t.w.n; i++) t.w.items[i].out = window_rows + i * width;
+    NLP_TRY(nlp_task_run(call, &t.w, readout, err));
+    merge_windows(call, &t, width, *rows);
     return nlp_task_check_finite(call, *rows, n_texts * width, err);
 }
 
@@ -358,24 +364,4 @@ nlp_status nlp_task_check_finite(const nlp_task_call *call, const float *rows, s
             return nlp_fail(err, NLP_ECORRUPT, "model %s computed a number that is not finite",
                             call->model->name);
     return NLP_OK;
-}
-
-/* ---- Small helpers of tasks ---- */
-
-nlp_value *nlp_task_row(nlp_task_call *call, nlp_output *output, uint32_t n_rows,
-                        uint32_t n_columns) {
-    nlp_value *cells = NLP_PUSH_ZERO(call->arena, nlp_value, (size_t)n_rows * n_columns);
-    output->cells = cells;
-    output->n_rows = cells ? n_rows : 0;
-    return cells;
-}
-
-nlp_value nlp_value_text(nlp_text text) {
-    return (nlp_value){.type = NLP_TYPE_TEXT, .n = (uint32_t)text.n_bytes, .as.text = text.bytes};
-}
-nlp_value nlp_value_real(double real) {
-    return (nlp_value){.type = NLP_TYPE_REAL, .as.real = (double)(float)real};
-}
-nlp_value nlp_value_integer(int64_t integer) {
-    return (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = integer};
 }

@@ -42,8 +42,9 @@ static nlp_status read_decoder(const nlp_task_call *call, const nlp_window *wind
 
 /* Of one text: its row of class scores. */
 static nlp_status read_out(const nlp_task_call *call, const nlp_window *window, const float *hidden,
-                           float *out, float *scratch, nlp_error *err) {
+                           float *scratch, nlp_error *err) {
     const nlp_task_model *m = call->model;
+    float *out = window->out;
     uint32_t hidden_size = m->stack->spec.hidden_size;
     const float *row = hidden;
     float *rest = scratch + nlp_readout_scratch_floats(m->pooler, m->head, hidden_size);

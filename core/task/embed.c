@@ -24,11 +24,11 @@ static nlp_pool_options pool_options(const nlp_task_call *call) {
 }
 
 static nlp_status pool_window(const nlp_task_call *call, const nlp_window *window,
-                              const float *hidden, float *out, float *scratch, nlp_error *err) {
+                              const float *hidden, float *scratch, nlp_error *err) {
     nlp_pool_options options = pool_options(call);
     options.n_prompt_tokens = window->n_prompt_tokens;
     return nlp_pool_text(call->model->pooler, call->kernels, call->model->stack->spec.hidden_size,
-                         hidden, window->n_tokens, &options, out, scratch, err);
+                         hidden, window->n_tokens, &options, window->out, scratch, err);
 }
 
 /* Shared with fitting, which wants the vectors and no cells. */

@@ -1,6 +1,7 @@
 /* options.c: from keys and values to one struct. Every message lists what would have been right. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "nn/pooling.h"
@@ -94,6 +95,28 @@ static uint32_t pooling_named(const nlp_value *value) {
     return text_is(value, "last") ? NLP_POOL_LAST : NLP_POOL_MEAN;
 }
 
+static nlp_aggregation aggregation_named(const nlp_value *value) {
+    static const struct {
+        const char *name;
+        nlp_aggregation aggregation;
+    } named[] = {{"first", NLP_AGGREGATE_FIRST},
+                 {"average", NLP_AGGREGATE_AVERAGE},
+                 {"max", NLP_AGGREGATE_MAX},
+                 {"none", NLP_AGGREGATE_NONE}};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if (text_is(value, named[i].name)) return named[i].aggregation;
+    return NLP_AGGREGATE_SIMPLE;
+}
+
+/* Options that are texts of the caller. */
+static nlp_text *text_field(nlp_task_options *o, const char *key) {
+    if (!strcmp(key, "hypothesis")) return &o->hypothesis;
+    if (!strcmp(key, "prompt")) return &o->prompt;
+    if (!strcmp(key, "instruction")) return &o->instruction;
+    if (!strcmp(key, "yes")) return &o->yes;
+    return !strcmp(key, "no") ? &o->no : NULL;
+}
+
 /* The value was checked before; here it only finds its field. */
 static void set_option(nlp_task_options *o, const char *key, const nlp_value *value) {
     uint32_t whole = (uint32_t)(value->type == NLP_TYPE_BOOLEAN || value->type == NLP_TYPE_TEXT
@@ -124,6 +147,31 @@ static void set_option(nlp_task_options *o, const char *key, const nlp_value *va
     else if (!strcmp(key, "pair"))
         o->pair =
             (nlp_text){value->n ? value->as.text : NULL, value->n}; /* as the reference: no pair */
+    else if (!strcmp(key, "aggregation"))
+        o->aggregation = aggregation_named(value);
+    else if (!strcmp(key, "k"))
+        o->k = whole;
+    else if (!strcmp(key, "max_answer_tokens"))
+        o->max_answer_tokens = whole;
+    else if (!strcmp(key, "multi_label"))
+        o->multi_label = value->as.boolean;
+    else if (!strcmp(key, "sigmoid"))
+        o->sigmoid = value->as.boolean;
+    else if (text_field(o, key))
+        *text_field(o, key) = (nlp_text){value->as.text, value->n};
+}
+
+/* Defaults of the task's table are texts; no real number has one. */
+static void set_default(nlp_task_options *o, const nlp_option_spec *spec) {
+    const char *text = spec->default_value;
+    nlp_value value = {
+        .type = NLP_TYPE_TEXT, .n = text ? (uint32_t)strlen(text) : 0, .as.text = text};
+    if (!text) return;
+    if (spec->type == NLP_TYPE_BOOLEAN)
+        value = (nlp_value){.type = NLP_TYPE_BOOLEAN, .as.boolean = *text == 't'};
+    if (spec->type == NLP_TYPE_INTEGER)
+        value = (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = strtol(text, NULL, 10)};
+    set_option(o, spec->key, &value);
 }
 
 nlp_status nlp_task_options_read(const nlp_task_spec *task, const nlp_option *given, size_t n_given,
@@ -131,6 +179,7 @@ nlp_status nlp_task_options_read(const nlp_task_spec *task, const nlp_option *gi
     char of[64];
     *options = (nlp_task_options){.normalize = true, .special_tokens = true, .threshold = NAN};
     snprintf(of, sizeof of, "nlp_%s", task->name);
+    for (uint32_t i = 0; i < task->n_options; i++) set_default(options, &task->options[i]);
     for (size_t i = 0; i < n_given; i++) {
         const nlp_option_spec *spec;
         NLP_TRY(nlp_option_check(of, task->options, task->n_options, &given[i], &spec, err));

@@ -28,8 +28,16 @@ typedef enum nlp_overflow {
     NLP_OVERFLOW_CHUNK
 } nlp_overflow;
 
+typedef enum nlp_aggregation { /* of tokens to entities */
+                               NLP_AGGREGATE_SIMPLE,
+                               NLP_AGGREGATE_FIRST,
+                               NLP_AGGREGATE_AVERAGE,
+                               NLP_AGGREGATE_MAX,
+                               NLP_AGGREGATE_NONE
+} nlp_aggregation;
+
 typedef struct nlp_task_options { /* of one call; zero is the default but where said */
-    nlp_overflow on_overflow;
+    nlp_overflow on_overflow;     /* default: what the task's table says */
     bool on_error_null;
     bool normalize; /* default true */
     uint32_t pooling, dimensions, max_tokens;
@@ -38,6 +46,10 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     bool raw;
     bool special_tokens; /* default true */
     nlp_text pair;       /* bytes NULL: none */
+    nlp_aggregation aggregation;
+    uint32_t k, max_answer_tokens; /* default: what the task's table says */
+    bool multi_label, sigmoid;
+    nlp_text hypothesis, prompt, instruction, yes, no; /* bytes NULL: the task's own */
 } nlp_task_options;
 
 struct nlp_task_call {
@@ -50,6 +62,10 @@ struct nlp_task_call {
     uint32_t threads;
     nlp_poll *poll;
     nlp_counters *counters;
+    /* second texts of nlp_task_encode's [n_texts]; NULL: options->pair for all of them, or none */
+    const nlp_text *pairs;
+    bool keeps_pairs; /* what is too long is cut from the first text only */
+    const void *job;  /* the running task's own, for its readout */
 };
 
 /* ---- options.c: the one table of options; a task lists those it takes ---- */
@@ -91,6 +107,20 @@ struct nlp_task_call {
     }
 #define NLP_OPTION_PAIR                                                                            \
     { "pair", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "second text of a model for pairs" }
+#define NLP_OPTION_K(most, default_)                                                               \
+    { "k", NLP_TYPE_INTEGER, NULL, 1, most, default_, "how many of the best" }
+/* For tasks that can't make one answer of several windows. */
+#define NLP_OPTION_CUT_OR_ERROR                                                                    \
+    {                                                                                              \
+        "on_overflow", NLP_TYPE_TEXT, "truncate|error", 0, 0, "truncate",                          \
+            "what a text over the token limit gets"                                                \
+    }
+/* For tasks that find places in a text: all of it is looked through. */
+#define NLP_OPTION_WINDOWS                                                                         \
+    {                                                                                              \
+        "on_overflow", NLP_TYPE_TEXT, "truncate|error|chunk", 0, 0, "chunk",                       \
+            "what a text over the token limit gets; chunk: overlapping windows"                    \
+    }
 #define NLP_OPTION_SPECIAL                                                                         \
     {                                                                                              \
         "special_tokens", NLP_TYPE_BOOLEAN, NULL, 0, 0, "true",                                    \
@@ -106,25 +136,46 @@ nlp_status nlp_option_check(const char *of, const nlp_option_spec *specs, size_t
                             const nlp_option *option, const nlp_option_spec **spec, nlp_error *err);
 
 /* ---- batch.c: texts through the encoder ---- */
-/* Part of a text that fits the model: all of it, or one of several overlapping windows (on_overflow
- * 'chunk'). */
+/* A run of tokens that fits the model: a text, or one of several overlapping parts of it. What a
+ * task lets nlp_task_run read is said in `places`; nlp_task_encode reads the window as a whole. */
 typedef struct nlp_window {
     size_t text;
     const int32_t *ids;
-    const uint8_t *type_ids;
+    const uint8_t *type_ids; /* or NULL: zeros */
     uint32_t n_tokens, n_prompt_tokens;
+    const uint32_t *places; /* [n_places] numbers of tokens */
+    uint32_t n_places;
+    float *out; /* what the readout writes */
 } nlp_window;
 
-/* From the hidden states of one window to its row of numbers. Runs on any thread; scratch is
- * nlp_readout_scratch_floats long. */
-typedef nlp_status (*nlp_readout_fn)(const nlp_task_call *call, const nlp_window *window,
-                                     const float *hidden, float *out, float *scratch,
-                                     nlp_error *err);
+typedef struct nlp_windows { /* growing in the call's scratch; {0} is empty */
+    nlp_window *items;
+    size_t n, capacity;
+} nlp_windows;
+nlp_status nlp_windows_push(nlp_task_call *call, nlp_windows *windows, nlp_window window,
+                            nlp_error *err);
 
-/* Tokenises texts, runs them in units of whole windows on all threads and leaves one row [width] a
- * text in *rows: the readout of its window, or the mean over its windows. outputs [n_texts] get
- * status, n_tokens and truncated; a text that failed (on_error 'null') has a row of zeros. Bits of
- * a row do not depend on the other texts or on threads. */
+/* From the hidden states of one window to its numbers. Runs on any thread; scratch is twice
+ * nlp_readout_scratch_floats long, and behind that lies what nlp_task_outputs needs. */
+typedef nlp_status (*nlp_readout_fn)(const nlp_task_call *call, const nlp_window *window,
+                                     const float *hidden, float *scratch, nlp_error *err);
+
+/* Runs windows in units of whole ones on all threads. Bits of a window do not depend on the others
+ * or on threads. */
+nlp_status nlp_task_run(nlp_task_call *call, const nlp_windows *windows, nlp_readout_fn readout,
+                        nlp_error *err);
+/* The readout of heads that stand on every token: out [n_places, n_labels] of logits. */
+nlp_status nlp_task_read_places(const nlp_task_call *call, const nlp_window *window,
+                                const float *hidden, float *scratch, nlp_error *err);
+
+/* Scores of the vocabulary behind one row of hidden states: [n_outputs] inside a readout's scratch.
+ * Only where the model's stack has outputs. */
+nlp_status nlp_task_outputs(const nlp_task_call *call, const float *row, float *scratch,
+                            const float **logits, nlp_error *err);
+
+/* Tokenises texts, runs them and leaves one row [width] a text in *rows: the readout of its window,
+ * or the mean over its windows (on_overflow 'chunk'). outputs [n_texts] get status, n_tokens and
+ * truncated; a text that failed (on_error 'null') has a row of zeros. */
 nlp_status nlp_task_encode(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                            nlp_readout_fn readout, uint32_t width, float **rows,
                            nlp_output *outputs, nlp_error *err);
@@ -141,6 +192,52 @@ nlp_status nlp_task_embed(nlp_task_call *call, const nlp_text *texts, size_t n_t
 nlp_status nlp_task_scores(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                            float **scores, nlp_output *outputs, nlp_error *err);
 
+/* ---- helpers.c ---- */
+/* One input's part of a task, which may fail: its status goes to outputs[i].status, and ends the
+ * call unless on_error is 'null'. Cancel and memory end it always. */
+typedef nlp_status (*nlp_each_fn)(nlp_task_call *call, void *job, size_t i, nlp_output *output,
+                                  nlp_error *err);
+nlp_status nlp_task_each(nlp_task_call *call, size_t n, nlp_each_fn each, void *job,
+                         nlp_output *outputs, nlp_error *err);
+/* The model's limit, or a lower one that the options name; special tokens included. */
+uint32_t nlp_task_token_limit(const nlp_task_call *call);
+/* NLP_ELIMIT with both numbers. */
+nlp_status nlp_task_over_limit(const nlp_task_call *call, size_t needs, nlp_error *err);
+/* Ids of a text or pair (NULL: none), in the call's scratch: with `whole` all of them, else at most
+ * the limit, or an error, as on_overflow says. Counts them. */
+nlp_status nlp_task_tokens_of(nlp_task_call *call, const nlp_text *text, const nlp_text *pair,
+                              bool whole, nlp_encoding *encoding, nlp_output *output,
+                              nlp_error *err);
+/* Into output and counters. */
+void nlp_task_count_tokens(nlp_task_call *call, const nlp_encoding *encoding, nlp_output *output);
+/* NLP_EUNSUPPORTED that says what the model is not, unless its head is of this kind. */
+nlp_status nlp_task_check_head(const nlp_task_call *call, uint32_t head, const char *what,
+                               nlp_error *err);
+
+/* Texts of an operand of type NLP_TYPE_TEXTS, in the call's scratch; NLP_EINVAL where the list is
+ * not well formed. */
+nlp_status nlp_task_list(nlp_task_call *call, const nlp_text *operand, nlp_text **texts, size_t *n,
+                         nlp_error *err);
+/* Replaces "{name}" of each of n names by its value, in one pass: what stands in a value is not
+ * looked at. In the call's scratch. */
+typedef struct nlp_blank {
+    const char *name;
+    nlp_text value;
+    size_t n_found, at; /* at: byte of the last one in the result */
+} nlp_blank;
+nlp_status nlp_task_fill_blanks(nlp_task_call *call, nlp_text pattern, nlp_blank *blanks, size_t n,
+                                nlp_text *out, nlp_error *err);
+/* order [2 n]: its first n are the numbers of scores [n], best first, equal ones in their order; logits
+ * [n] tell apart what rounds to the same score. */
+void nlp_task_sort(const float *scores, const float *logits, size_t n, uint32_t *order);
+
+/* Bytes to characters: places that mostly rise are counted in one pass over the text. */
+typedef struct nlp_ruler {
+    nlp_text text;
+    size_t at, characters;
+} nlp_ruler;
+int64_t nlp_characters_before(nlp_ruler *ruler, size_t byte);
+
 /* One row of n cells for output, all NULL values; NULL when out of memory. */
 nlp_value *nlp_task_row(nlp_task_call *call, nlp_output *output, uint32_t n_rows,
                         uint32_t n_columns);
@@ -152,6 +249,8 @@ nlp_value nlp_value_integer(int64_t integer);
 extern const nlp_task_vtable nlp_task_embed_text, nlp_task_embed_query, nlp_task_similarity,
     nlp_task_sentiment, nlp_task_sentiment_score, nlp_task_classify, nlp_task_classify_scores,
     nlp_task_confidence, nlp_task_token_count, nlp_task_tokenize, nlp_task_tokens,
-    nlp_task_detokenize, nlp_task_would_truncate;
+    nlp_task_detokenize, nlp_task_would_truncate, nlp_task_entities, nlp_task_answer,
+    nlp_task_answer_span, nlp_task_fill_mask, nlp_task_zero_shot, nlp_task_zero_shot_scores,
+    nlp_task_rerank_score, nlp_task_rerank;
 
 #endif

@@ -1,7 +1,6 @@
 /* tokens.c: what the tokenizer does: token_count, tokenize, tokens, detokenize, would_truncate. */
 #include <string.h>
 
-#include "base/utf8.h"
 #include "task/task.h"
 
 static const nlp_column one_text[] = {{"text", NLP_TYPE_TEXT}},
@@ -21,11 +20,6 @@ static const nlp_option_spec token_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPTI
                                                 NLP_OPTION_PAIR};
 static const nlp_option_spec truncate_options[] = {NLP_OPTION_ON_ERROR, NLP_OPTION_MAX_TOKENS};
 
-static uint32_t token_limit(const nlp_task_call *call) {
-    uint32_t limit = call->model->stack->spec.max_tokens, wanted = call->options->max_tokens;
-    return wanted && wanted < limit ? wanted : limit;
-}
-
 /* Ids of one text; limit 0: as many as it has. */
 static nlp_status encode(nlp_task_call *call, const nlp_text *text, uint32_t limit, nlp_encoding *e,
                          nlp_output *output, nlp_error *err) {
@@ -35,32 +29,32 @@ static nlp_status encode(nlp_task_call *call, const nlp_text *text, uint32_t lim
     NLP_TRY(nlp_tokenizer_encode(call->model->tokenizer, text, pair, &options, call->scratch,
                                  call->poll, e, err));
     if (e->truncated && call->options->on_overflow == NLP_OVERFLOW_ERROR)
-        return nlp_fail(err, NLP_ELIMIT, "a text needs %zu tokens, the limit is %u", e->n_full,
-                        limit);
-    output->n_tokens = (uint32_t)e->n;
-    output->truncated = e->truncated;
-    call->counters->tokens += e->n;
-    call->counters->unknown_tokens += e->n_unknown;
-    call->counters->truncated += e->truncated;
+        return nlp_task_over_limit(call, e->n_full, err);
+    nlp_task_count_tokens(call, e, output);
     return NLP_OK;
 }
 
 typedef nlp_status (*put_fn)(nlp_task_call *call, const nlp_text *text, const nlp_encoding *e,
                              nlp_output *output, nlp_error *err);
 
+typedef struct token_job {
+    const nlp_text *texts;
+    uint32_t limit;
+    put_fn put;
+} token_job;
+
+static nlp_status run_one(nlp_task_call *call, void *context, size_t i, nlp_output *output,
+                          nlp_error *err) {
+    const token_job *job = context;
+    nlp_encoding e;
+    NLP_TRY(encode(call, &job->texts[i], job->limit, &e, output, err));
+    return job->put(call, &job->texts[i], &e, output, err);
+}
+
 static nlp_status run_each(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                            uint32_t limit, put_fn put, nlp_error *err) {
-    for (size_t i = 0; i < request->n_inputs; i++) {
-        nlp_encoding e;
-        outputs[i].status = encode(call, &request->texts[i], limit, &e, &outputs[i], err);
-        if (outputs[i].status == NLP_OK)
-            outputs[i].status = put(call, &request->texts[i], &e, &outputs[i], err);
-        bool fatal = outputs[i].status == NLP_ECANCELED || outputs[i].status == NLP_ENOMEM;
-        if (outputs[i].status != NLP_OK && (fatal || !call->options->on_error_null))
-            return outputs[i].status;
-        NLP_TRY(nlp_poll_work(call->poll, 1 << 12, err));
-    }
-    return NLP_OK;
+    token_job job = {request->texts, limit, put};
+    return nlp_task_each(call, request->n_inputs, run_one, &job, outputs, err);
 }
 
 static nlp_status put_count(nlp_task_call *call, const nlp_text *text, const nlp_encoding *e,
@@ -87,21 +81,9 @@ static nlp_status put_truncated(nlp_task_call *call, const nlp_text *text, const
     (void)text;
     nlp_value *cell = nlp_task_row(call, output, 1, 1);
     if (cell)
-        *cell = (nlp_value){.type = NLP_TYPE_BOOLEAN, .as.boolean = e->n_full > token_limit(call)};
+        *cell = (nlp_value){.type = NLP_TYPE_BOOLEAN,
+                            .as.boolean = e->n_full > nlp_task_token_limit(call)};
     return nlp_arena_status(call->arena, err);
-}
-
-/* Byte offsets rise from token to token, so characters are counted in one pass over the text. */
-typedef struct ruler {
-    const char *text;
-    size_t n_bytes, at, characters;
-} ruler;
-
-static int64_t characters_before(ruler *r, size_t byte) {
-    if (byte < r->at) r->at = r->characters = 0;
-    r->characters += nlp_utf8_length(r->text + r->at, byte - r->at);
-    r->at = byte;
-    return (int64_t)r->characters;
 }
 
 /* Places in characters from 1, the end included, as SQL's substring counts. */
@@ -109,16 +91,15 @@ static nlp_status put_tokens(nlp_task_call *call, const nlp_text *text, const nl
                              nlp_output *output, nlp_error *err) {
     nlp_value *cells = nlp_task_row(call, output, (uint32_t)e->n, 5);
     NLP_TRY(nlp_arena_status(call->arena, err));
-    ruler rulers[2] = {{text->bytes, text->n_bytes, 0, 0},
-                       {call->options->pair.bytes, call->options->pair.n_bytes, 0, 0}};
+    nlp_ruler rulers[2] = {{.text = *text}, {.text = call->options->pair}};
     for (size_t i = 0; i < e->n; i++, cells += 5) {
         cells[0] = nlp_value_integer((int64_t)i + 1);
         cells[1] = nlp_value_integer(e->ids[i]);
         cells[2] = nlp_value_text(nlp_tokenizer_piece(call->model->tokenizer, e->ids[i]));
         if (e->sequence[i] < 0) continue;
-        ruler *r = &rulers[e->sequence[i]];
-        cells[3] = nlp_value_integer(characters_before(r, e->start[i]) + 1);
-        cells[4] = nlp_value_integer(characters_before(r, e->end[i]));
+        nlp_ruler *r = &rulers[e->sequence[i]];
+        cells[3] = nlp_value_integer(nlp_characters_before(r, e->start[i]) + 1);
+        cells[4] = nlp_value_integer(nlp_characters_before(r, e->end[i]));
     }
     return NLP_OK;
 }
@@ -129,11 +110,11 @@ static nlp_status run_count(nlp_task_call *call, const nlp_request *request, nlp
 }
 static nlp_status run_tokenize(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                                nlp_error *err) {
-    return run_each(call, request, outputs, token_limit(call), put_ids, err);
+    return run_each(call, request, outputs, nlp_task_token_limit(call), put_ids, err);
 }
 static nlp_status run_tokens(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                              nlp_error *err) {
-    return run_each(call, request, outputs, token_limit(call), put_tokens, err);
+    return run_each(call, request, outputs, nlp_task_token_limit(call), put_tokens, err);
 }
 static nlp_status run_would_truncate(nlp_task_call *call, const nlp_request *request,
                                      nlp_output *outputs, nlp_error *err) {

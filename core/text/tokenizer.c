@@ -418,8 +418,12 @@ static nlp_status assemble(const nlp_tokenizer *t, bool is_pair, const nlp_encod
         return nlp_fail(err, NLP_EINVAL, "max_tokens is %u, special tokens alone are %zu",
                         o->max_tokens, n_special);
     e->truncated = o->max_tokens && e->n_full > o->max_tokens;
-    if (e->truncated && is_pair) truncate_pair(o->max_tokens - n_special, &n[0], &n[1]);
-    if (e->truncated && !is_pair) n[0] = o->max_tokens - n_special;
+    bool only_first = !is_pair || o->truncation == NLP_TRUNCATE_FIRST;
+    if (e->truncated && !only_first) truncate_pair(o->max_tokens - n_special, &n[0], &n[1]);
+    if (e->truncated && only_first && n_special + n[1] > o->max_tokens)
+        return nlp_fail(err, NLP_ELIMIT, "the second text alone needs %zu tokens, the limit is %u",
+                        n_special + n[1], o->max_tokens);
+    if (e->truncated && only_first) n[0] = o->max_tokens - n_special - n[1];
     size_t total = n[0] + n[1] + n_special;
     e->ids = NLP_PUSH(arena, int32_t, total);
     e->start = NLP_PUSH(arena, uint32_t, total);

@@ -24,9 +24,12 @@ typedef struct nlp_tokenizer_info {
 } nlp_tokenizer_info;
 void nlp_tokenizer_get_info(const nlp_tokenizer *tokenizer, nlp_tokenizer_info *info);
 
+/* Which text of a pair gives way: the longer one, token by token, or the first only. */
+typedef enum nlp_truncation { NLP_TRUNCATE_LONGEST, NLP_TRUNCATE_FIRST } nlp_truncation;
+
 typedef struct nlp_encode_options {
-    /* special tokens included; 0: no limit. Longest-first truncation of a pair */
-    uint32_t max_tokens;
+    uint32_t max_tokens; /* special tokens included; 0: no limit */
+    nlp_truncation truncation;
     bool no_special_tokens;
     bool stop_when_full; /* need not count past max_tokens: n_full is then a lower bound above it */
 } nlp_encode_options;

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     if (nlp_model_folder_open(&folder, &mem, path, NULL, &err) == NLP_OK)
         for (size_t i = 0; i < folder.source.n_tensors; i++) {
             const nlp_source_tensor *t = &folder.source.tensors[i];
-            fuzz_require(t->offset <= n && t->n_bytes <= n - t->offset, "a tensor lies in its file");
+            fuzz_require(t->offset <= n && t->n_bytes <= n - t->offset,
+                         "a tensor lies in its file");
         }
     nlp_model_folder_close(&folder);
     fuzz_require(mem.used_bytes == 0, "all memory is given back");

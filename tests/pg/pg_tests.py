@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from harness import ROOT, check, finish, run  # noqa: E402
+from harness import ROOT, check, finish, json_lines, run, task_packs  # noqa: E402
 
 BUILD, BIN, SOCKET, MODELS = sys.argv[1:5]
 NLP = os.path.join(BUILD, "nlp")
@@ -38,6 +38,7 @@ def fails(name, sql, state, *words, **options):
 
 def setup():
     psql("CREATE DATABASE test", "postgres")
+    task_packs(NLP, MODELS)
     check("CREATE EXTENSION", value("CREATE EXTENSION nlp") == "", value("SELECT nlp_version()"))
 
 
@@ -71,6 +72,26 @@ def check_same_bits():
     sql = value("SELECT nlp_embed('the same bits')").strip("{}").split(",")
     import struct
     check("PostgreSQL = command line, to the bit", [struct.pack("<f", float(x)) for x in sql] == [struct.pack("<f", x) for x in cli])
+
+
+def check_heads():
+    """Rows of the tasks over heads are those of the command line."""
+    text = "Marie Curie worked in Paris for many years. " * 6
+    cli = json_lines(NLP, ["entities", "-m", "ner"], [{"text": text}], {"NLP_MODEL_PATH": MODELS})[0]["entities"]
+    rows = value(f"SELECT label, start_pos - 1, end_pos, entity FROM nlp_entities('{text}', 'ner')").splitlines()
+    check("nlp_entities of a long text = command line", cli and rows == [f"{e['label']}|{e['start']}|{e['end']}|{e['text']}" for e in cli], rows[:3])
+    is_true("a place in characters cuts the entity out of the text", "bool_and(substr(t, start_pos, end_pos - start_pos + 1) = entity) FROM (SELECT 'Zürich, IBM: São Paulo' t) s, nlp_entities(t, 'ner')")
+    check("a setting names the model", value("SET nlp.answer_model = 'qa'; SELECT nlp_answer('When?', 'No date is given.') = nlp_answer('When?', 'No date is given.', 'qa')") == "t")
+    fails("a task without a starter model", "SELECT nlp_answer('Who?', 'He.')", "42704", "nlp_answer", "nlp import", "answer_model")
+    fails("a model of another kind", "SELECT * FROM nlp_entities('x', 'qa')", "0A000", "qa is no model for entities")
+    fails("no mask", "SELECT * FROM nlp_fill_mask('x', 'mlm')", "22023", "[MASK]")
+    fails("no labels", "SELECT nlp_classify('x', '{}'::text[], 'nli')", "22023", "empty")
+    fails("a label that is NULL", "SELECT nlp_classify('x', ARRAY['a', NULL], 'nli')", "22023", "NULL")
+    fails("a hypothesis without {}", "SELECT nlp_classify('x', ARRAY['a'], 'nli', '{\"hypothesis\": \"this\"}')", "22023", "hypothesis", "{}")
+    fails("no model of inference", "SELECT nlp_classify('x', ARRAY['a'], 'sentiment')", "0A000", "entailment")
+    fails("no reranker", "SELECT nlp_rerank_score('x', 'y', 'mlm')", "0A000", "mlm is no reranker")
+    fails("k out of range", "SELECT * FROM nlp_fill_mask('a [MASK]', 'mlm', k => 0)", "22023", "\"k\"")
+    fails("an unknown option", "SELECT nlp_answer('x', 'y', 'qa', '{\"top\": 1}')", "22023", "top", "max_answer_tokens")
 
 
 def check_day_one():
@@ -197,6 +218,6 @@ def check_leaks():
 setup()
 psql("CREATE ROLE plain LOGIN", "postgres")
 psql("GRANT ALL ON SCHEMA public TO plain")
-for group in (check_overloads, check_forms, check_same_bits, check_day_one, check_bad_input, check_fit, check_cancel, check_sharing, check_leaks):
+for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_fit, check_cancel, check_sharing, check_leaks):
     group()
 finish()

@@ -6,11 +6,12 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from harness import check, finish, run  # noqa: E402
+from harness import check, finish, run, task_packs  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 LIBRARY, NLP = os.path.join(BUILD, "sqlite", "nlp"), os.path.join(BUILD, "nlp")
@@ -67,6 +68,59 @@ def check_functions():
     check("nlp_embed_each: order, NULLs, several batches", [r[0] for r in rows] == list(range(1, 154)) and rows[1][1] is None and rows[0][1] == one("SELECT nlp_embed('a')"))
     check("nlp_models", "minilm" in [r[0] for r in DB.execute("SELECT name FROM nlp_models")])
     check("nlp_version, nlp_build_info", one("SELECT nlp_version()")[0].isdigit() and "isa" in one("SELECT nlp_build_info()"))
+
+
+def rows_of(sql, *values):
+    return DB.execute(sql, values).fetchall()
+
+
+def check_heads():
+    """Tasks over heads: models come from a folder of their own in the model path."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        task_packs(NLP, folder)
+        before = one("SELECT nlp_config('model_path')")
+        one("SELECT nlp_config('model_path', ?)", f"{folder}:{before}")
+        text = "Zürich: Marie Curie worked in Paris for many years. " * 6
+        cli = json.loads(run([NLP, "entities", "-m", os.path.join(folder, "ner.nlp"), "--json"], json.dumps({"text": text}) + "\n")[1])["entities"]
+        found = rows_of("SELECT label, start_pos - 1, end_pos, score, entity FROM nlp_entities(?, 'ner')", text)
+        check("nlp_entities of a long text = command line", found and [r[:3] for r in found] == [(e["label"], e["start"], e["end"]) for e in cli], found[:3])
+        check("entities: places are those of substr", all(r[4] == text[r[1]:r[2]] for r in found))
+        check("nlp_entities: aggregation", len(rows_of("SELECT * FROM nlp_entities('IBM and Apple', 'ner', '{\"aggregation\": \"none\"}')")) > len(rows_of("SELECT * FROM nlp_entities('IBM and Apple', 'ner')")))
+        check("nlp_entities joined to a table", len(rows_of("SELECT t.value, e.entity FROM json_each('[\"IBM\", \"Apple\", null]') t, nlp_entities(t.value, 'ner') e")) == 2)
+        check("nlp_answer", one("SELECT nlp_answer('When?', 'No date is given.', 'qa')") == "n." and one("SELECT nlp_answer('When?', '', 'qa')") is None and one("SELECT nlp_answer('When?', NULL, 'qa')") is None)
+        check("nlp_answer_span", rows_of("SELECT answer, start_pos, end_pos FROM nlp_answer_span('When?', 'No date is given.', 'qa')") == [("n.", 16, 17)])
+        check("nlp_answer: no answer below a threshold", rows_of("SELECT answer, start_pos, score < 0.9 FROM nlp_answer_span('When?', 'No date is given.', 'qa', '{\"threshold\": 0.9}')") == [(None, None, 1)])
+        check("nlp_fill_mask: k as a number, as an option, by default", [len(rows_of(f"SELECT * FROM nlp_fill_mask('the [MASK].', 'mlm'{more})")) for more in (", 2", ", '{\"k\": 3}'", "")] == [2, 3, 5])
+        check("nlp_fill_mask shows three columns", [c[0] for c in DB.execute("SELECT * FROM nlp_fill_mask('the [MASK].', 'mlm')").description] == ["token", "score", "sequence"])
+        check("nlp_zero_shot", one("SELECT nlp_zero_shot('a match', '[\"sports\"]', 'nli')") == "sports" and one("SELECT nlp_zero_shot('a match', NULL, 'nli')") is None)
+        scores = rows_of("SELECT label, score FROM nlp_zero_shot_scores('a match', '[\"sports\", \"cinema\"]', 'nli')")
+        check("nlp_zero_shot_scores", abs(sum(s for _, s in scores) - 1) < 1e-6 and scores[0][1] >= scores[1][1], scores)
+        asked = "'yesno', '{\"yes\": \"y\", \"no\": \"n\"}'"
+        ranking = rows_of(f"SELECT ord, score, document FROM nlp_rerank('a dog', '[\"an animal\", \"a tax form\", \"\"]', {asked}, 2)")
+        alone = one(f"SELECT nlp_rerank_score('a dog', ?, {asked})", ranking[0][2])
+        check("nlp_rerank, nlp_rerank_score", len(ranking) == 2 and ranking[0][1] == alone and ranking[0][1] >= ranking[1][1], ranking)
+        check("an empty list has no ranking", rows_of(f"SELECT * FROM nlp_rerank('a dog', '[]', {asked})") == [])
+        for name, sql, words in (("a task without a starter model", "SELECT nlp_answer('a', 'b')", ("nlp import", "answer_model")),
+                                 ("labels that are no array", "SELECT nlp_zero_shot('x', 'sports', 'nli')", ("labels", "JSON array")),
+                                 ("labels that are no texts", "SELECT nlp_zero_shot('x', '[1]', 'nli')", ("labels", "JSON array")),
+                                 ("no labels", "SELECT nlp_zero_shot('x', '[]', 'nli')", ("empty",)),
+                                 ("two numbers", "SELECT * FROM nlp_fill_mask('[MASK]', 2, 3)", ("two numbers",)),
+                                 ("a number where none is taken", "SELECT * FROM nlp_entities('x', 'ner', 7)", ("texts",)),
+                                 ("k out of range", "SELECT * FROM nlp_fill_mask('[MASK]', 'mlm', 0)", ('"k"',)),
+                                 ("a model of another kind", "SELECT nlp_answer('a', 'b', 'mlm')", ("mlm",)),
+                                 ("an operand too few", "SELECT nlp_answer('a')", ("2 operands",))):
+            message = error(sql)
+            check(f"refused: {name}", message and all(w in message for w in words), message)
+        one("SELECT nlp_config('answer_model', 'qa')")
+        check("a setting names the model", one("SELECT nlp_answer('When?', 'No date is given.')") == "n.")
+        one("SELECT nlp_config('answer_model', '')")
+        one("SELECT nlp_config('on_overflow', 'chunk')")
+        one("SELECT nlp_config('fill_mask_model', 'mlm')")
+        check("a setting that a task does not have is not for it", len(rows_of("SELECT * FROM nlp_fill_mask('the [MASK].')")) == 5)
+        one("SELECT nlp_config('on_overflow', '')")
+        one("SELECT nlp_config('fill_mask_model', '')")
+        one("SELECT nlp_config('model_path', ?)", before)
 
 
 def check_null_and_empty():
@@ -218,6 +272,6 @@ def check_shell():
     check("one exported symbol", [s.split()[-1] for s in symbols if s] == ["sqlite3_nlp_init"], symbols)
 
 
-for group in (check_functions, check_null_and_empty, check_bad_input, check_settings, check_fit, check_interrupts, check_schemas, check_threads, check_shell):
+for group in (check_functions, check_heads, check_null_and_empty, check_bad_input, check_settings, check_fit, check_interrupts, check_schemas, check_threads, check_shell):
     group()
 finish()

@@ -66,6 +66,69 @@ SELECT nlp_detokenize(ids => '{7592}', model => 'minilm', options => '{}'), nlp_
 SELECT nlp_would_truncate('x'), nlp_would_truncate(repeat('word ', 300), 'minilm'), nlp_would_truncate('x', options => '{}');
 SELECT nlp_would_truncate(text => 'x y', model => 'minilm', options => '{"max_tokens": 3}'), nlp_would_truncate(NULL), nlp_would_truncate(NULL, 'minilm');
 
+-- Labels of one's own; packs of tiny models with random weights, so only the forms are looked at
+SELECT nlp_classify('a match', ARRAY['sports', 'cinema'], 'nli') IN ('sports', 'cinema'), nlp_classify('a match', '{sports}'::text[], 'nli');
+SELECT nlp_classify('a match', ARRAY['sports', 'cinema'], 'nli', '{"multi_label": true, "hypothesis": "It is {}"}') IN ('sports', 'cinema');
+SELECT nlp_classify(text => 'a match', labels => ARRAY['sports'], model => 'nli', options => '{}'), nlp_zero_shot('a match', '{sports}', 'nli'), nlp_zero_shot('a match', ARRAY['sports'], 'nli', '{}');
+SELECT nlp_classify('a match', 'nli') IN ('contradiction', 'neutral', 'entailment'), nlp_classify('a match', 'nli', '{}') = nlp_classify('a match', 'nli');
+SELECT nlp_classify('a match', NULL::text[], 'nli'), nlp_classify(NULL, ARRAY['sports'], 'nli'), nlp_classify('a match', ARRAY['sports'], NULL::text);
+SELECT count(*), round(sum(score)::numeric, 4) FROM nlp_classify_scores('a match', ARRAY['sports', 'cinema', 'weather'], 'nli');
+SELECT count(*), max(score) <= 1 FROM nlp_zero_shot_scores('a match', ARRAY['sports', 'cinema'], 'nli', '{"multi_label": true}');
+SELECT count(*) FROM nlp_classify_scores(text => 'a match', labels => ARRAY['sports'], model => 'nli', options => '{}');
+SET nlp.zero_shot_model = 'nli';
+SELECT nlp_classify('a match', ARRAY['sports']), nlp_classify('a match', ARRAY['sports'], options => '{"multi_label": true}'), nlp_zero_shot('a match', ARRAY['sports']);
+SELECT count(*) FROM nlp_classify_scores('a match', ARRAY['sports', 'cinema']);
+SELECT count(*) FROM nlp_zero_shot_scores('a match', ARRAY['sports', 'cinema'], options => '{}');
+
+-- nlp_entities
+SELECT * FROM nlp_entities('nothing to see here', 'ner') LIMIT 0;
+SELECT label, start_pos, end_pos, entity FROM nlp_entities('IBM and Apple opened offices', 'ner');
+SELECT label, start_pos, end_pos, entity FROM nlp_entities('IBM and Apple', 'ner', '{"aggregation": "none"}') WHERE start_pos > 4;
+SELECT count(*) FROM nlp_entities(text => 'IBM and Apple', model => 'ner', options => '{"threshold": 1}');
+SET nlp.entities_model = 'ner';
+SELECT count(*) > 0 FROM nlp_entities('IBM and Apple');
+SELECT count(*) > 0 FROM nlp_entities('IBM and Apple', options => '{"aggregation": "average"}');
+SELECT count(*) FROM nlp_entities(NULL, 'ner');
+SELECT count(*) FROM nlp_entities('', 'ner');
+
+-- nlp_answer, nlp_answer_span
+SELECT nlp_answer('Who wrote the play?', 'The play was written by William Shakespeare in 1595.', 'qa');
+SELECT * FROM nlp_answer_span('When?', 'No date is given.', 'qa', '{"threshold": 0.01}');
+SELECT answer, start_pos, end_pos FROM nlp_answer_span('When?', 'No date is given.', 'qa', '{"threshold": 0.9}');
+SELECT nlp_answer(question => 'When?', context => 'No date is given.', model => 'qa', options => '{"max_answer_tokens": 1}');
+SET nlp.answer_model = 'qa';
+SELECT nlp_answer('When?', 'No date is given.'), nlp_answer('When?', 'No date is given.', options => '{"max_answer_tokens": 2}'), nlp_answer('When?', '');
+SELECT answer FROM nlp_answer_span('When?', 'No date is given.');
+SELECT answer FROM nlp_answer_span('When?', 'No date is given.', options => '{}');
+SELECT nlp_answer(NULL, 'x'), nlp_answer('x', NULL, 'qa'), (SELECT count(*) FROM nlp_answer_span('x', NULL, 'qa'));
+
+-- nlp_fill_mask
+SELECT token, round(score::numeric, 3), sequence FROM nlp_fill_mask('Paris is the [MASK] of France.', 'mlm', '{}', 2);
+SELECT count(*) FROM nlp_fill_mask('Paris is the [MASK] of France.', 'mlm');
+SELECT count(*) FROM nlp_fill_mask('Paris is the [MASK] of France.', 'mlm', '{"k": 3}');
+SELECT count(*) FROM nlp_fill_mask('Paris is the [MASK] of France.', model => 'mlm', k => 7);
+SELECT count(*) FROM nlp_fill_mask('The [MASK] of [MASK].', 'mlm', k => 2);
+SET nlp.fill_mask_model = 'mlm';
+SELECT count(*) FROM nlp_fill_mask('Paris is the [MASK] of France.', 4);
+SELECT count(*) FROM nlp_fill_mask('Paris is the [MASK] of France.', options => '{"k": 6}');
+SET nlp.on_overflow = 'chunk'; -- which this task does not have
+SELECT count(*) FROM nlp_fill_mask('Paris is the [MASK] of France.');
+RESET nlp.on_overflow;
+SELECT count(*) FROM nlp_fill_mask(NULL, 'mlm');
+
+-- nlp_rerank_score, nlp_rerank
+SELECT nlp_rerank_score('a dog', 'an animal', 'yesno', '{"yes": "y", "no": "n"}') BETWEEN 0 AND 1;
+SELECT nlp_rerank_score(query => 'a dog', document => 'an animal', model => 'yesno', options => '{"yes": "y", "no": "n", "prompt": "{query}: {document}? "}') BETWEEN 0 AND 1;
+SELECT count(*), min(ord), max(ord), min(document) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form', ''], 'yesno', '{"yes": "y", "no": "n"}');
+SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], 'yesno', '{"yes": "y", "no": "n"}', 1);
+SELECT count(*) FROM nlp_rerank(query => 'a dog', documents => '{}', model => 'yesno', options => '{"yes": "y", "no": "n"}', k => 1);
+SELECT round(nlp_rerank_score('a dog', 'an animal', 'pairs')::numeric, 4) = round((1 / (1 + exp(-nlp_rerank_score('a dog', 'an animal', 'pairs', '{"raw": true}'))))::numeric, 4);
+SET nlp.rerank_model = 'yesno';
+SELECT nlp_rerank_score('a dog', 'an animal', options => '{"yes": "y", "no": "n"}') BETWEEN 0 AND 1;
+SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], 1, '{"yes": "y", "no": "n"}');
+SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], options => '{"yes": "y", "no": "n"}');
+SELECT nlp_rerank_score(NULL, 'x'), nlp_rerank_score('x', NULL, 'yesno'), (SELECT count(*) FROM nlp_rerank('x', NULL, 'yesno'));
+
 -- nlp_fit and the packs that it makes
 CREATE TABLE samples AS SELECT CASE i % 2 WHEN 0 THEN 'refund my order ' ELSE 'reset my password ' END || i AS body,
     CASE i % 2 WHEN 0 THEN 'money' ELSE 'access' END AS label FROM generate_series(1, 60) i;
