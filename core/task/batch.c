@@ -11,7 +11,8 @@
 typedef struct windows {
     nlp_window *items;
     size_t n, capacity;
-    uint32_t *per_text; /* [n_texts] */
+    uint32_t *per_text;   /* [n_texts] */
+    nlp_word_cache cache; /* of the texts on their way to windows */
 } windows;
 
 typedef struct prompt {
@@ -126,6 +127,7 @@ static nlp_status add_text(nlp_task_call *call, const prompt *p, size_t index, n
     bool pair = call->options->pair.bytes != NULL,
          chunk = call->options->on_overflow == NLP_OVERFLOW_CHUNK && !pair;
     nlp_encode_options options = {.max_tokens = chunk ? 0 : limit,
+                                  .cache = &w->cache,
                                   .stop_when_full =
                                       call->options->on_overflow == NLP_OVERFLOW_TRUNCATE && !pair};
     NLP_TRY(prepare(call, p, &text, err));

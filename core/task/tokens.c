@@ -27,11 +27,12 @@ static uint32_t token_limit(const nlp_task_call *call) {
 }
 
 /* Ids of one text; limit 0: as many as it has. */
-static nlp_status encode(nlp_task_call *call, const nlp_text *text, uint32_t limit, nlp_encoding *e,
-                         nlp_output *output, nlp_error *err) {
+static nlp_status encode(nlp_task_call *call, const nlp_text *text, uint32_t limit,
+                         nlp_word_cache *cache, nlp_encoding *e, nlp_output *output,
+                         nlp_error *err) {
     const nlp_text *pair = call->options->pair.bytes ? &call->options->pair : NULL;
-    nlp_encode_options options = {.max_tokens = limit,
-                                  .no_special_tokens = !call->options->special_tokens};
+    nlp_encode_options options = {
+        .max_tokens = limit, .no_special_tokens = !call->options->special_tokens, .cache = cache};
     NLP_TRY(nlp_tokenizer_encode(call->model->tokenizer, text, pair, &options, call->scratch,
                                  call->poll, e, err));
     if (e->truncated && call->options->on_overflow == NLP_OVERFLOW_ERROR)
@@ -50,9 +51,10 @@ typedef nlp_status (*put_fn)(nlp_task_call *call, const nlp_text *text, const nl
 
 static nlp_status run_each(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                            uint32_t limit, put_fn put, nlp_error *err) {
+    nlp_word_cache cache = {0};
     for (size_t i = 0; i < request->n_inputs; i++) {
         nlp_encoding e;
-        outputs[i].status = encode(call, &request->texts[i], limit, &e, &outputs[i], err);
+        outputs[i].status = encode(call, &request->texts[i], limit, &cache, &e, &outputs[i], err);
         if (outputs[i].status == NLP_OK)
             outputs[i].status = put(call, &request->texts[i], &e, &outputs[i], err);
         bool fatal = outputs[i].status == NLP_ECANCELED || outputs[i].status == NLP_ENOMEM;

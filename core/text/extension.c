@@ -133,6 +133,14 @@ static nlp_status check_model(const opening *o) {
     return NLP_OK;
 }
 
+static void find_kept(nlp_tokenizer *t) {
+    for (size_t i = 0; i < 128; i++) {
+        char c = (char)i;
+        size_t used;
+        t->map_keeps[i] = !charsmap_find(t, &c, 1, false, &used);
+    }
+}
+
 /* Rules and splits refer to the header's text, so that is checked before. */
 nlp_status extension_open(nlp_tokenizer *t, const void *blob, size_t n_bytes, nlp_error *err) {
     opening o = {t, blob, n_bytes, err};
@@ -164,5 +172,7 @@ nlp_status extension_open(nlp_tokenizer *t, const void *blob, size_t n_bytes, nl
     NLP_TRY(check_merges(&o));
     NLP_TRY(check_values(&o));
     NLP_TRY(check_sides(&o));
-    return check_model(&o);
+    NLP_TRY(check_model(&o));
+    find_kept(t);
+    return NLP_OK;
 }

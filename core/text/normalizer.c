@@ -27,7 +27,7 @@ typedef struct chars {
 
 static nlp_status change_reserve(encoder *e, change_list *l, size_t n) {
     if (l->n + n <= l->capacity) return NLP_OK;
-    size_t capacity = 2 * (l->n + n) + 64;
+    size_t capacity = l->n + l->n / 2 + n + 64;
     change *items = NLP_PUSH(e->arena, change, capacity);
     NLP_TRY(nlp_arena_status(e->arena, e->err));
     if (l->n) memcpy(items, l->items, l->n * sizeof *items);
@@ -230,6 +230,10 @@ static nlp_status replace(encoder *e, const nlp_text_rule *r, bool runs, chars *
     NLP_TRY(nlp_arena_status(e->arena, e->err));
     for (size_t i = 0; i < c->n;) {
         size_t end = i;
+        if (c->at[i].code != a[0]) {
+            out[n_out++] = c->at[i++];
+            continue;
+        }
         while (stands_at(c, end, a, n_a)) {
             end += n_a;
             if (!runs) break;
@@ -301,11 +305,29 @@ static nlp_status map_cluster(encoder *e, const norm_char *at, size_t n, change_
     return NLP_OK;
 }
 
+/* A character of ASCII that the map leaves alone, and that is a cluster of its own: no character of
+ * ASCII joins another but in CR LF. */
+static bool stays(const nlp_tokenizer *t, const chars *c, size_t i) {
+    uint32_t code = c->at[i].code, next = i + 1 < c->n ? c->at[i + 1].code : 0;
+    return code < 128 && next < 128 && t->map_keeps[code] && !(code == '\r' && next == '\n');
+}
+
 static nlp_status charsmap(encoder *e, chars *c) {
+    const nlp_tokenizer *t = e->tokenizer;
     change_list l = {0};
     int32_t state = 0;
+    size_t first = 0;
+    while (first < c->n && stays(t, c, first)) first++;
+    if (first == c->n) return nlp_poll_work(e->poll, 8 * c->n, e->err);
+    NLP_TRY(change_reserve(e, &l, c->n));
     for (size_t i = 0, end; i < c->n; i = end) {
         end = i + 1;
+        if (stays(t, c, i)) {
+            NLP_TRY(change_reserve(e, &l, 1));
+            l.items[l.n++] = (change){c->at[i].code, 0};
+            state = 0; /* as at a start: the break behind it depends on nothing before it */
+            continue;
+        }
         while (end < c->n &&
                !nlp_unicode_cluster_break(c->at[end - 1].code, c->at[end].code, &state))
             end++;
@@ -372,11 +394,19 @@ static nlp_status decode(encoder *e, size_t from, size_t to, chars *c) {
     return nlp_poll_work(e->poll, 16 * (to - from), e->err);
 }
 
+static size_t bytes_of(const chars *c) {
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        n += 1u + (c->at[i].code >= 0x80) + (c->at[i].code >= 0x800) + (c->at[i].code >= 0x10000);
+    return n;
+}
+
 static nlp_status flatten(encoder *e, const chars *c, span *out) {
     size_t n = 0, room;
     if (nlp_mul_overflows(c->n, NLP_UTF8_MAX_BYTES, &room))
         return nlp_fail(e->err, NLP_ELIMIT, "a text is too long");
-    char *bytes = NLP_PUSH(e->arena, char, room);
+    room = bytes_of(c);
+    char *bytes = NLP_PUSH(e->arena, char, room + NLP_UTF8_MAX_BYTES);
     uint32_t *from = NLP_PUSH(e->arena, uint32_t, room), *to = NLP_PUSH(e->arena, uint32_t, room);
     NLP_TRY(nlp_arena_status(e->arena, e->err));
     for (size_t i = 0; i < c->n; i++) {

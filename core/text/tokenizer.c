@@ -195,6 +195,11 @@ static nlp_status check_utf8(const nlp_text *text, nlp_poll *poll, nlp_error *er
 
 /* ---- Pieces and words ---- */
 
+/* ASCII that stands for itself in the byte alphabet and is no white space. */
+static bool is_printing(char c) {
+    return (uint8_t)c > ' ' && (uint8_t)c < 0x7F;
+}
+
 uint32_t piece_find(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {
     uint64_t hash = nlp_piece_hash(NLP_PIECE_HASH_START, bytes, n_bytes);
     uint32_t mask = t->header.n_slots - 1;
@@ -218,11 +223,15 @@ uint32_t piece_find_bytes(const nlp_tokenizer *t, const char *bytes, size_t n_by
     char key[2 * NLP_TOKENIZER_MAX_WORD + NLP_UTF8_MAX_BYTES];
     size_t n = 0;
     for (size_t i = 0; i < n_bytes; i++)
-        n += nlp_utf8_encode(nlp_byte_letter((uint8_t)bytes[i]), key + n);
+        if (is_printing(bytes[i]))
+            key[n++] = bytes[i];
+        else
+            n += nlp_utf8_encode(nlp_byte_letter((uint8_t)bytes[i]), key + n);
     return piece_find(t, key, n);
 }
 
 bool span_token(encoder *e, const span *word, size_t first, size_t end, uint32_t id) {
+    if (e->recording) cached_word_add(e->recording, id, first, end);
     if (word->from) return token_push(e->tokens, id, word->from[first], word->to[end - 1]);
     const uint8_t *bytes = (const uint8_t *)e->text;
     size_t from = word->at + first, to = word->at + end;
@@ -231,17 +240,43 @@ bool span_token(encoder *e, const span *word, size_t first, size_t end, uint32_t
     return token_push(e->tokens, id, from, to);
 }
 
-nlp_status word_push(encoder *e, span word) {
-    if (e->tokenizer->header.model == NLP_MODEL_BPE) return bpe_push(e, word);
-    if (e->tokenizer->header.model == NLP_MODEL_UNIGRAM) return unigram_push(e, word);
-    uint32_t id = piece_find(e->tokenizer, word.bytes, word.n_bytes);
+static nlp_status whole_word_push(encoder *e, const span *word) {
+    uint32_t id = piece_find(e->tokenizer, word->bytes, word->n_bytes);
     if (id == NLP_NO_ID) {
         id = e->tokenizer->header.unknown_id;
         e->tokens->n_unknown++;
         if (id == NLP_NO_ID) return NLP_OK;
     }
-    return span_token(e, &word, 0, word.n_bytes, id) ? NLP_OK
+    return span_token(e, word, 0, word->n_bytes, id) ? NLP_OK
                                                      : nlp_arena_status(e->tokens->arena, e->err);
+}
+
+static nlp_status model_push(encoder *e, const span *word) {
+    if (e->tokenizer->header.model == NLP_MODEL_BPE) return bpe_push(e, *word);
+    if (e->tokenizer->header.model == NLP_MODEL_UNIGRAM) return unigram_push(e, *word);
+    return whole_word_push(e, word);
+}
+
+static nlp_status push_cached(encoder *e, const span *word, const cached_word *c) {
+    e->tokens->n_unknown += c->n_unknown;
+    for (size_t i = 0; i < c->n_tokens; i++)
+        if (!span_token(e, word, c->first[i], c->end[i], c->ids[i]))
+            return nlp_arena_status(e->tokens->arena, e->err);
+    return NLP_OK;
+}
+
+nlp_status word_push(encoder *e, span word) {
+    if (!e->cache->words || word.n_bytes > CACHED_BYTES) return model_push(e, &word);
+    cached_word *c = word_cache_place(e->cache, word.bytes, word.n_bytes);
+    if (cached_word_is(c, word.bytes, word.n_bytes)) return push_cached(e, &word, c);
+    size_t n_unknown = e->tokens->n_unknown;
+    c->n_bytes = c->n_tokens = 0;
+    e->recording = c;
+    nlp_status status = model_push(e, &word);
+    e->recording = NULL;
+    if (status == NLP_OK)
+        cached_word_finish(c, word.bytes, word.n_bytes, e->tokens->n_unknown - n_unknown);
+    return status;
 }
 
 /* ---- Texts of all models but WordPiece ---- */
@@ -317,7 +352,10 @@ static void trim_offsets(const nlp_tokenizer *t, token_list *l) {
     bool keep_first = t->extension.flags & NLP_TOKENIZER_TRIM_FIRST;
     for (size_t i = 0; i < l->n; i++) {
         nlp_text piece = nlp_tokenizer_piece(t, l->ids[i]);
-        size_t before = blank_characters(piece, false), behind = blank_characters(piece, true);
+        size_t before = 0, behind = 0;
+        if (piece.n_bytes && !is_printing(piece.bytes[0])) before = blank_characters(piece, false);
+        if (piece.n_bytes && !is_printing(piece.bytes[piece.n_bytes - 1]))
+            behind = blank_characters(piece, true);
         if (before && keep_first && (!i || !l->start[i])) before--;
         size_t start = l->start[i] + before;
         l->start[i] = start < l->end[i] ? (uint32_t)start : l->end[i];
@@ -328,14 +366,16 @@ static void trim_offsets(const nlp_tokenizer *t, token_list *l) {
     }
 }
 
-static nlp_status encode_any(const nlp_tokenizer *t, const nlp_text *text, token_list *tokens,
-                             nlp_poll *poll, nlp_error *err) {
+static nlp_status encode_any(const nlp_tokenizer *t, const nlp_text *text, nlp_word_cache *cache,
+                             token_list *tokens, nlp_poll *poll, nlp_error *err) {
     nlp_arena work;
+    NLP_TRY(word_cache_prepare(cache, t, text->n_bytes, tokens->arena, err));
     nlp_arena_init(&work, tokens->arena->mem);
     encoder e = {.tokenizer = t,
                  .text = text->bytes,
                  .tokens = tokens,
                  .arena = &work,
+                 .cache = cache,
                  .poll = poll,
                  .err = err};
     nlp_status status = encode_segments(&e, text);
@@ -345,14 +385,17 @@ static nlp_status encode_any(const nlp_tokenizer *t, const nlp_text *text, token
 }
 
 /* Added tokens cut the text; between them words are found and split. */
-static nlp_status encode_text(const nlp_tokenizer *t, const nlp_text *text, bert_word *scratch,
+static nlp_status encode_text(const nlp_tokenizer *t, const nlp_text *text, nlp_word_cache *cache,
                               token_list *tokens, nlp_poll *poll, nlp_error *err) {
     added_match next;
     if (text->n_bytes > INT32_MAX)
         return nlp_fail(err, NLP_ELIMIT, "a text has %zu bytes, at most %d are possible",
                         text->n_bytes, INT32_MAX);
     NLP_TRY(check_utf8(text, poll, err));
-    if (t->header.model != NLP_MODEL_WORDPIECE) return encode_any(t, text, tokens, poll, err);
+    if (t->header.model != NLP_MODEL_WORDPIECE)
+        return encode_any(t, text, cache, tokens, poll, err);
+    bert_word *scratch = NLP_PUSH(tokens->arena, bert_word, 1);
+    NLP_TRY(nlp_arena_status(tokens->arena, err));
     for (size_t at = 0;; at = next.end) {
         NLP_TRY(added_token_find(t, text, at, 0, &next, poll, err));
         NLP_TRY(bert_words(t, text->bytes, at, next.token ? next.start : text->n_bytes, scratch,
@@ -437,12 +480,11 @@ nlp_status nlp_tokenizer_encode(const nlp_tokenizer *t, const nlp_text *text, co
     static const nlp_encode_options defaults;
     const nlp_encode_options *o = options ? options : &defaults;
     token_list lists[2] = {{.arena = arena}, {.arena = arena}};
-    bert_word *scratch = NLP_PUSH(arena, bert_word, 1);
-    NLP_TRY(nlp_arena_status(arena, err));
+    nlp_word_cache own = {0}, *cache = o->cache ? o->cache : &own;
     if (pair && !t->header.n_pair)
         return nlp_fail(err, NLP_EUNSUPPORTED, "the model's tokenizer takes no pair of texts");
     if (o->stop_when_full) lists[0].limit = lists[1].limit = o->max_tokens;
-    NLP_TRY(encode_text(t, text, scratch, &lists[0], poll, err));
-    if (pair) NLP_TRY(encode_text(t, pair, scratch, &lists[1], poll, err));
+    NLP_TRY(encode_text(t, text, cache, &lists[0], poll, err));
+    if (pair) NLP_TRY(encode_text(t, pair, cache, &lists[1], poll, err));
     return assemble(t, pair != NULL, o, lists, arena, encoding, err);
 }

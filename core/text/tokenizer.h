@@ -24,11 +24,20 @@ typedef struct nlp_tokenizer_info {
 } nlp_tokenizer_info;
 void nlp_tokenizer_get_info(const nlp_tokenizer *tokenizer, nlp_tokenizer_info *info);
 
+/* Words of the texts before and their tokens; begins zeroed. For texts of one tokenizer, one thread.
+ * What it holds lies in the arena of the calls it is given to, and goes with that. */
+typedef struct nlp_word_cache {
+    const nlp_tokenizer *tokenizer;
+    struct cached_word *words;
+    size_t n_bytes; /* of the texts so far */
+} nlp_word_cache;
+
 typedef struct nlp_encode_options {
     /* special tokens included; 0: no limit. Longest-first truncation of a pair */
     uint32_t max_tokens;
     bool no_special_tokens;
     bool stop_when_full; /* need not count past max_tokens: n_full is then a lower bound above it */
+    nlp_word_cache *cache; /* NULL: nothing is kept for a next text */
 } nlp_encode_options;
 
 /* Arrays of n, from the arena given. */

@@ -29,6 +29,7 @@ struct nlp_tokenizer {
     const double *scores;
     const uint8_t *kinds, *whole, *sides;
     const uint8_t *charsmap;
+    bool map_keeps[128]; /* characters of ASCII that the map says nothing of */
 };
 
 /* Tokens of one text, growing in the call's arena; sticky failure there. */
@@ -74,6 +75,25 @@ typedef struct norm_char {
     uint32_t code, from, to;
 } norm_char;
 
+/* A word and its tokens, which is complete where n_bytes is not 0. Two cache lines. */
+enum { CACHED_BYTES = 32, CACHED_TOKENS = 15 };
+typedef struct cached_word {
+    char bytes[CACHED_BYTES];
+    uint32_t ids[CACHED_TOKENS];
+    uint8_t first[CACHED_TOKENS], end[CACHED_TOKENS]; /* bytes of the word */
+    uint8_t n_bytes, n_tokens, n_unknown;
+} cached_word;
+
+/* word_cache.c: gives the cache its memory once texts of some kilobytes have come. */
+nlp_status word_cache_prepare(nlp_word_cache *cache, const nlp_tokenizer *t, size_t n_bytes,
+                              nlp_arena *arena, nlp_error *err);
+/* The place of a word of 1 to CACHED_BYTES bytes, whatever word is there now. */
+cached_word *word_cache_place(nlp_word_cache *cache, const char *bytes, size_t n_bytes);
+bool cached_word_is(const cached_word *c, const char *bytes, size_t n_bytes);
+/* The tokens of a new word one after the other, then the word itself. */
+void cached_word_add(cached_word *c, uint32_t id, size_t first, size_t end);
+void cached_word_finish(cached_word *c, const char *bytes, size_t n_bytes, size_t n_unknown);
+
 /* What one call of the tokenizer works with; from the call's arena, reused from word to word. */
 typedef struct encoder {
     const nlp_tokenizer *tokenizer;
@@ -84,7 +104,9 @@ typedef struct encoder {
     nlp_error *err;
     struct bpe_work *bpe;
     struct unigram_work *unigram;
-    char *meta_bytes; /* of Metaspace: a word with its blanks replaced */
+    nlp_word_cache *cache;  /* without words: none */
+    cached_word *recording; /* the word whose tokens are kept as they come; NULL: none */
+    char *meta_bytes;       /* of Metaspace: a word with its blanks replaced */
     uint32_t *meta_from, *meta_to;
     size_t meta_capacity;
 } encoder;
