@@ -86,6 +86,13 @@ bool nlp_utf8_valid(const char *text, size_t n_bytes, size_t *bad_at) {
     return valid;
 }
 
+bool nlp_utf8_is_ascii(const char *text, size_t n_bytes) {
+    const uint8_t *at = (const uint8_t *)text;
+    size_t i = ascii_prefix(at, n_bytes);
+    while (i < n_bytes && at[i] < 0x80) i++;
+    return i == n_bytes;
+}
+
 size_t nlp_utf8_length(const char *text, size_t n_bytes) {
     size_t length = 0;
     uint32_t code_point;

@@ -18,6 +18,7 @@ static inline size_t nlp_utf8_decode(const char *text, size_t n_bytes, uint32_t 
 static inline size_t nlp_utf8_encode(uint32_t code_point, char out[NLP_UTF8_MAX_BYTES]);
 /* true if valid; otherwise *bad_at (may be NULL) is the offset of the first bad byte. */
 bool nlp_utf8_valid(const char *text, size_t n_bytes, size_t *bad_at);
+bool nlp_utf8_is_ascii(const char *text, size_t n_bytes);
 /* Code points in a text; each ill-formed part counts as one. */
 size_t nlp_utf8_length(const char *text, size_t n_bytes);
 

@@ -132,6 +132,7 @@ static const nlp_merge *find_merge(const nlp_tokenizer *t, uint32_t left, uint32
     }
 }
 
+/* Of a word whose symbols are linked. */
 static const nlp_merge *merge_at(const encoder *e, uint32_t left) {
     const symbol *s = e->bpe->symbols;
     uint32_t right = s[left].after;
@@ -148,21 +149,36 @@ static void join(bpe_work *w, uint32_t left, uint32_t id) {
     if (s[left].after != NO_PAIR) s[s[left].after].before = left;
 }
 
-/* Ranks of all pairs are found once, then those beside each join. */
+/* Symbol `left` becomes the pair with its neighbour; those behind move up. */
+static void join_short(bpe_work *w, const nlp_merge **at, size_t left) {
+    symbol *s = w->symbols;
+    size_t n_behind = w->n - left - 2;
+    s[left].id = at[left]->id;
+    s[left].end = s[left + 1].end;
+    memmove(s + left + 1, s + left + 2, n_behind * sizeof *s);
+    memmove(at + left + 1, at + left + 2, n_behind * sizeof *at);
+    w->n--;
+}
+
+/* Ranks of all pairs are found once, then those beside each join. Symbols stay next to each other: what
+ * few there are is moved faster than linked. */
 static void merge_short(encoder *e) {
     bpe_work *w = e->bpe;
-    const nlp_merge *at[SHORT_WORD];
-    for (uint32_t i = 0; i < w->n; i++) at[i] = merge_at(e, i);
-    for (;;) {
-        uint32_t best = NO_PAIR;
-        for (uint32_t i = 0; i != NO_PAIR && w->n; i = w->symbols[i].after)
-            if (at[i] && (best == NO_PAIR || at[i]->rank < at[best]->rank)) best = i;
-        if (best == NO_PAIR) return;
-        join(w, best, at[best]->id);
-        at[best] = merge_at(e, best);
-        uint32_t before = w->symbols[best].before;
-        if (before != NO_PAIR) at[before] = merge_at(e, before);
+    const nlp_tokenizer *t = e->tokenizer;
+    symbol *s = w->symbols;
+    const nlp_merge *at[SHORT_WORD]; /* of symbol i and the next */
+    for (size_t i = 0; i + 1 < w->n; i++) at[i] = find_merge(t, s[i].id, s[i + 1].id);
+    while (w->n > 1) {
+        size_t best = 0;
+        at[w->n - 1] = NULL;
+        for (size_t i = 1; i < w->n; i++)
+            if (at[i] && (!at[best] || at[i]->rank < at[best]->rank)) best = i;
+        if (!at[best]) break;
+        join_short(w, at, best);
+        if (best + 1 < w->n) at[best] = find_merge(t, s[best].id, s[best + 1].id);
+        if (best) at[best - 1] = find_merge(t, s[best - 1].id, s[best].id);
     }
+    for (size_t i = 0; i < w->n; i++) s[i].after = i + 1 < w->n ? (uint32_t)i + 1 : NO_PAIR;
 }
 
 static bool is_less(const pair *a, const pair *b) {

@@ -31,9 +31,10 @@ static bool text_is_inside(const nlp_tokenizer *t, uint32_t at, uint32_t n) {
     return at <= t->header.text_bytes && n <= t->header.text_bytes - at;
 }
 
+/* As many as t->fates has rows. */
 static nlp_status check_rules(const opening *o, const nlp_text_rule *rules, uint32_t n,
                               uint32_t first, uint32_t last) {
-    if (n > 16) return corrupt(o, "it has too many rules");
+    if (n > NLP_TOKENIZER_MAX_RULES) return corrupt(o, "it has too many rules");
     for (uint32_t i = 0; i < n; i++)
         if (rules[i].kind < first || rules[i].kind > last ||
             !text_is_inside(o->t, rules[i].a_at, rules[i].a_bytes) ||
@@ -174,5 +175,6 @@ nlp_status extension_open(nlp_tokenizer *t, const void *blob, size_t n_bytes, nl
     NLP_TRY(check_sides(&o));
     NLP_TRY(check_model(&o));
     find_kept(t);
+    find_fates(t);
     return NLP_OK;
 }

@@ -367,10 +367,52 @@ static nlp_status run_rule(encoder *e, const nlp_text_rule *r, chars *c) {
     }
 }
 
-/* Most texts of a tokenizer that only composes have nothing to compose: no byte of U+0300 or above
- * begins below 0xCC. */
+/* Whether a rule leaves a text of ASCII as it is; where in doubt, no. */
+static bool rule_leaves_ascii(const nlp_tokenizer *t, const nlp_text_rule *r, const char *text,
+                              size_t n) {
+    size_t i = 0;
+    switch (r->kind) {
+    case NLP_NORMALIZE_FORM:
+    case NLP_NORMALIZE_STRIP_ACCENTS:
+    case NLP_NORMALIZE_CHINESE:
+        return true;
+    case NLP_NORMALIZE_LOWER:
+        while (i < n && !(text[i] >= 'A' && text[i] <= 'Z')) i++;
+        return i == n;
+    case NLP_NORMALIZE_STRIP:
+        return !n || (!nlp_unicode_white_space((uint8_t)text[0]) &&
+                      !nlp_unicode_white_space((uint8_t)text[n - 1]));
+    case NLP_NORMALIZE_CHARSMAP: /* only CR joins another character */
+        while (i < n && t->map_keeps[(uint8_t)text[i]] && text[i] != '\r') i++;
+        return i == n;
+    case NLP_NORMALIZE_REPLACE:
+    case NLP_NORMALIZE_RUNS: {
+        const char *a = t->text + r->a_at;
+        size_t n_twice = r->kind == NLP_NORMALIZE_RUNS ? 2 : 1;
+        if (r->a_bytes != 1) return !r->a_bytes;
+        for (const char *at = text; (at = memchr(at, *a, n - (size_t)(at - text))); at++)
+            if (n_twice == 1 || (at + 1 < text + n && at[1] == *a)) return false;
+        return true;
+    }
+    case NLP_NORMALIZE_NMT:
+    case NLP_NORMALIZE_CLEAN: /* controls are dropped or become blanks */
+        while (i < n && text[i] >= ' ' && text[i] < 0x7F) i++;
+        return i == n;
+    default:
+        return false;
+    }
+}
+
+/* Most texts have nothing to change: no rule for ASCII, or in other texts nothing to compose, where no
+ * byte of U+0300 or above begins below 0xCC. */
 static bool leaves_as_is(const encoder *e, size_t from, size_t to) {
     const nlp_tokenizer *t = e->tokenizer;
+    const char *text = e->text + from;
+    size_t n = to - from;
+    bool leaves = nlp_utf8_is_ascii(text, n);
+    for (uint32_t i = 0; i < t->extension.n_normalizers && leaves; i++)
+        leaves = rule_leaves_ascii(t, &t->normalizers[i], text, n);
+    if (leaves) return true;
     for (uint32_t i = 0; i < t->extension.n_normalizers; i++)
         if (t->normalizers[i].kind != NLP_NORMALIZE_FORM ||
             t->normalizers[i].flags != NLP_UNICODE_COMPOSE)

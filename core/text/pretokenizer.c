@@ -183,8 +183,14 @@ static fate fate_of(const nlp_text_rule *rule, uint32_t c) {
     }
 }
 
+void find_fates(nlp_tokenizer *t) {
+    for (uint32_t i = 0; i < t->extension.n_splits; i++)
+        for (uint32_t c = 0; c < 128; c++) t->fates[i][c] = (uint8_t)fate_of(&t->splits[i], c);
+}
+
 static nlp_status by_characters(encoder *e, uint32_t index, span s) {
     const nlp_text_rule *rule = &e->tokenizer->splits[index];
+    const uint8_t *fates = e->tokenizer->fates[index];
     size_t first = 0;
     fate before = DROP;
     for (size_t at = 0, end; at <= s.n_bytes && !is_full(e); at = end) {
@@ -193,7 +199,7 @@ static nlp_status by_characters(encoder *e, uint32_t index, span s) {
         end = at + 1;
         if (at < s.n_bytes) {
             end = at + nlp_utf8_decode(s.bytes + at, s.n_bytes - at, &c);
-            now = fate_of(rule, c);
+            now = c < 128 ? (fate)fates[c] : fate_of(rule, c);
         }
         if (now == before && now != ALONE) continue;
         if (before != DROP && at > first) NLP_TRY(stage(e, index + 1, span_part(s, first, at)));

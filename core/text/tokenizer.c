@@ -44,6 +44,15 @@ static bool added_are_ordered(const nlp_tokenizer *t, uint32_t i) {
     return order < 0 || (order == 0 && a->text_bytes <= b->text_bytes);
 }
 
+static int find_only_start(const nlp_tokenizer *t) {
+    int found = -1;
+    for (int i = 0; i < 256; i++) {
+        if (t->added_starts[i] && found >= 0) return -1;
+        if (t->added_starts[i]) found = i;
+    }
+    return found;
+}
+
 static nlp_status check_added(nlp_tokenizer *t, nlp_error *err) {
     for (uint32_t i = 0; i < t->header.n_added; i++) {
         const nlp_added_token *a = &t->added[i];
@@ -55,6 +64,7 @@ static nlp_status check_added(nlp_tokenizer *t, nlp_error *err) {
         if (i && t->header.model != NLP_MODEL_WORDPIECE && !added_are_ordered(t, i))
             return corrupt(err, "its added tokens are not sorted");
     }
+    t->only_start = find_only_start(t);
     return NLP_OK;
 }
 
@@ -432,8 +442,13 @@ static void put(nlp_encoding *e, int32_t id, uint32_t start, uint32_t end, uint3
 
 static void put_text(nlp_encoding *e, const token_list *tokens, size_t n, uint32_t type_id,
                      int sequence) {
-    for (size_t i = 0; i < n; i++)
-        put(e, tokens->ids[i], tokens->start[i], tokens->end[i], type_id, sequence);
+    if (!n) return;
+    memcpy(e->ids + e->n, tokens->ids, n * sizeof *e->ids);
+    memcpy(e->start + e->n, tokens->start, n * sizeof *e->start);
+    memcpy(e->end + e->n, tokens->end, n * sizeof *e->end);
+    memset(e->type_ids + e->n, (int)type_id, n);
+    memset(e->sequence + e->n, sequence, n);
+    e->n += n;
 }
 
 static void apply_template(const nlp_template_item *items, uint32_t n_items, bool special,

@@ -18,6 +18,7 @@ struct nlp_tokenizer {
     uint64_t prefix_hash;
     uint32_t n_special_single, n_special_pair;
     bool added_starts[256];         /* first bytes of added tokens */
+    int only_start;                 /* the one such byte; -1: none or several */
     const nlp_added_token **sorted; /* [n_added] by their texts */
     bool has_raw, has_normalized;   /* added tokens of either kind */
     /* of all models but WordPiece */
@@ -30,6 +31,7 @@ struct nlp_tokenizer {
     const uint8_t *kinds, *whole, *sides;
     const uint8_t *charsmap;
     bool map_keeps[128]; /* characters of ASCII that the map says nothing of */
+    uint8_t fates[NLP_TOKENIZER_MAX_RULES][128]; /* of ASCII in each split by characters */
 };
 
 /* Tokens of one text, growing in the call's arena; sticky failure there. */
@@ -121,6 +123,8 @@ const char *charsmap_find(const nlp_tokenizer *t, const char *bytes, size_t n_by
 bool charsmap_is_sound(const uint8_t *map, size_t n_bytes);
 /* spm_text.c: SentencePiece's normaliser over characters. */
 nlp_status spm_normalize(encoder *e, const nlp_text_rule *rule, norm_char **chars, size_t *n);
+/* pretokenizer.c: fills t->fates. */
+void find_fates(nlp_tokenizer *t);
 /* pretokenizer.c: words of a normalised text go to the model. */
 nlp_status split_text(encoder *e, span text);
 /* scanner.c: end of the piece that begins at `at`; *is_match: false for what the pattern skips. */
