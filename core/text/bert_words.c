@@ -94,16 +94,65 @@ static void normalise(splitter *s, uint32_t c, size_t from, size_t to) {
     if (alone) end_word(s);
 }
 
-/* ASCII needs no tables: letters and digits join the word, the rest ends it. */
+/* ---- ASCII needs no tables of Unicode ---- */
+
+static bool is_letter_or_digit(uint8_t c) {
+    uint8_t small = c | 32;
+    return (small >= 'a' && small <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* Letters and digits join the word, blanks and punctuation end it. */
 static void normalise_ascii(splitter *s, uint8_t c, size_t at) {
     uint32_t flags = s->tokenizer->header.flags;
     if (c >= 'A' && c <= 'Z' && (flags & NLP_TEXT_LOWER)) c = (uint8_t)(c + 32);
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'))
+    if (is_letter_or_digit(c))
         add_character(s, c, at, at + 1);
     else if (c == ' ')
         end_word(s);
+    else if (ascii_punctuation(c))
+        split(s, c, at, at + 1);
     else
         normalise(s, c, at, at + 1);
+}
+
+/* Whether a word surely ends before a byte: others may be dropped, or join it. */
+static bool ends_word(uint8_t c) {
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r' || ascii_punctuation(c);
+}
+
+/* Most words are letters and digits of ASCII and are one piece, which is what the longest match finds
+ * first. Returns the bytes of such a word, or 0 and has done nothing. */
+static size_t whole_word(splitter *s, const char *text, size_t at, size_t to) {
+    enum { MOST = 64 };
+    const nlp_tokenizer *t = s->tokenizer;
+    char word[MOST];
+    size_t n = 0;
+    uint8_t by_case = t->header.flags & NLP_TEXT_LOWER ? 32 : 0;
+    for (; n < MOST && at + n < to && is_letter_or_digit((uint8_t)text[at + n]); n++) {
+        uint8_t c = (uint8_t)text[at + n];
+        word[n] = (char)(c >= 'A' ? c | by_case : c);
+    }
+    bool ends = at + n == to || (n < MOST && ends_word((uint8_t)text[at + n]));
+    if (!n || !ends || n > t->header.max_word) return 0;
+    uint32_t id = piece_find(t, word, n);
+    if (id == NLP_NO_ID) return 0;
+    s->failed = !token_push(s->tokens, id, at, at + n);
+    return n;
+}
+
+/* A whole word or one character from `at` on; returns its bytes. A word that is no piece is tried once,
+ * at its first character. */
+static size_t step(splitter *s, const char *text, size_t at, size_t to) {
+    uint32_t c = (uint8_t)text[at];
+    size_t n = s->word->n_chars ? 0 : whole_word(s, text, at, to);
+    if (n) return n;
+    if (c < 128) {
+        normalise_ascii(s, (uint8_t)c, at);
+        return 1;
+    }
+    n = nlp_utf8_decode(text + at, to - at, &c);
+    normalise(s, c, at, at + n);
+    return n;
 }
 
 /* Linear in the bytes, and polled: a megabyte of anything is some milliseconds. */
@@ -113,15 +162,7 @@ nlp_status bert_words(const nlp_tokenizer *tokenizer, const char *text, size_t f
     splitter s = {.tokenizer = tokenizer, .word = scratch, .tokens = tokens};
     scratch->n_chars = 0;
     for (size_t at = from, polled = from; at < to && !s.failed;) {
-        uint32_t c = (uint8_t)text[at];
-        size_t n = 1;
-        if (c < 128) {
-            normalise_ascii(&s, (uint8_t)c, at);
-        } else {
-            n = nlp_utf8_decode(text + at, to - at, &c);
-            normalise(&s, c, at, at + n);
-        }
-        at += n;
+        at += step(&s, text, at, to);
         if (tokens->limit && tokens->n > tokens->limit) break;
         if (at - polled < POLL_BYTES) continue;
         NLP_TRY(nlp_poll_work(poll, (at - polled) * WORK_PER_BYTE, err));
