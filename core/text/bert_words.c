@@ -9,6 +9,7 @@
 typedef struct splitter {
     const nlp_tokenizer *tokenizer;
     bert_word *word;
+    nlp_word_cache *cache;
     token_list *tokens;
     bool failed; /* out of memory */
 } splitter;
@@ -120,31 +121,65 @@ static bool ends_word(uint8_t c) {
     return c == ' ' || c == '\n' || c == '\t' || c == '\r' || ascii_punctuation(c);
 }
 
-/* Most words are letters and digits of ASCII and are one piece, which is what the longest match finds
- * first. Returns the bytes of such a word, or 0 and has done nothing. */
-static size_t whole_word(splitter *s, const char *text, size_t at, size_t to) {
+static void push_known(splitter *s, const cached_word *c, size_t at) {
+    s->tokens->n_unknown += c->n_unknown;
+    for (size_t i = 0; i < c->n_tokens && !s->failed; i++)
+        s->failed = !token_push(s->tokens, c->ids[i], at + c->first[i], at + c->end[i]);
+}
+
+/* A piece is what the longest match finds first, and most words are one. */
+static void push_new(splitter *s, const char *word, size_t n, size_t at) {
+    uint32_t id = piece_find(s->tokenizer, word, n);
+    if (id != NLP_NO_ID) {
+        s->failed = !token_push(s->tokens, id, at, at + n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) add_character(s, (uint8_t)word[i], at + i, at + i + 1);
+    end_word(s);
+}
+
+/* A word of ASCII, each byte of which came from one byte of the text, from `at` on. */
+static void push_ascii(splitter *s, const char *word, size_t n, size_t at) {
+    const token_list *l = s->tokens;
+    size_t first = l->n, n_unknown = l->n_unknown;
+    if (!s->cache->words || n > CACHED_BYTES) {
+        push_new(s, word, n, at);
+        return;
+    }
+    cached_word *c = word_cache_place(s->cache, word, n);
+    if (cached_word_is(c, word, n)) {
+        push_known(s, c, at);
+        return;
+    }
+    push_new(s, word, n, at);
+    if (s->failed) return;
+    c->n_tokens = c->n_bytes = 0;
+    for (size_t i = first; i < l->n; i++)
+        cached_word_add(c, (uint32_t)l->ids[i], l->start[i] - at, l->end[i] - at);
+    cached_word_finish(c, word, n, l->n_unknown - n_unknown);
+}
+
+/* Most words are letters and digits of ASCII alone. Returns the bytes of such a word, or 0 and has done
+ * nothing. */
+static size_t ascii_word(splitter *s, const char *text, size_t at, size_t to) {
     enum { MOST = 64 };
-    const nlp_tokenizer *t = s->tokenizer;
     char word[MOST];
     size_t n = 0;
-    uint8_t by_case = t->header.flags & NLP_TEXT_LOWER ? 32 : 0;
+    uint8_t by_case = s->tokenizer->header.flags & NLP_TEXT_LOWER ? 32 : 0;
     for (; n < MOST && at + n < to && is_letter_or_digit((uint8_t)text[at + n]); n++) {
         uint8_t c = (uint8_t)text[at + n];
         word[n] = (char)(c >= 'A' ? c | by_case : c);
     }
     bool ends = at + n == to || (n < MOST && ends_word((uint8_t)text[at + n]));
-    if (!n || !ends || n > t->header.max_word) return 0;
-    uint32_t id = piece_find(t, word, n);
-    if (id == NLP_NO_ID) return 0;
-    s->failed = !token_push(s->tokens, id, at, at + n);
+    if (!n || !ends || n > s->tokenizer->header.max_word) return 0;
+    push_ascii(s, word, n, at);
     return n;
 }
 
-/* A whole word or one character from `at` on; returns its bytes. A word that is no piece is tried once,
- * at its first character. */
+/* A word of ASCII or one character from `at` on; returns its bytes. */
 static size_t step(splitter *s, const char *text, size_t at, size_t to) {
     uint32_t c = (uint8_t)text[at];
-    size_t n = s->word->n_chars ? 0 : whole_word(s, text, at, to);
+    size_t n = s->word->n_chars ? 0 : ascii_word(s, text, at, to);
     if (n) return n;
     if (c < 128) {
         normalise_ascii(s, (uint8_t)c, at);
@@ -156,18 +191,18 @@ static size_t step(splitter *s, const char *text, size_t at, size_t to) {
 }
 
 /* Linear in the bytes, and polled: a megabyte of anything is some milliseconds. */
-nlp_status bert_words(const nlp_tokenizer *tokenizer, const char *text, size_t from, size_t to,
-                      bert_word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err) {
+nlp_status bert_words(encoder *e, size_t from, size_t to, bert_word *scratch) {
     enum { POLL_BYTES = 4096, WORK_PER_BYTE = 64 };
-    splitter s = {.tokenizer = tokenizer, .word = scratch, .tokens = tokens};
+    token_list *tokens = e->tokens;
+    splitter s = {.tokenizer = e->tokenizer, .word = scratch, .cache = e->cache, .tokens = tokens};
     scratch->n_chars = 0;
     for (size_t at = from, polled = from; at < to && !s.failed;) {
-        at += step(&s, text, at, to);
+        at += step(&s, e->text, at, to);
         if (tokens->limit && tokens->n > tokens->limit) break;
         if (at - polled < POLL_BYTES) continue;
-        NLP_TRY(nlp_poll_work(poll, (at - polled) * WORK_PER_BYTE, err));
+        NLP_TRY(nlp_poll_work(e->poll, (at - polled) * WORK_PER_BYTE, e->err));
         polled = at;
     }
     end_word(&s);
-    return s.failed ? nlp_arena_status(tokens->arena, err) : NLP_OK;
+    return s.failed ? nlp_arena_status(tokens->arena, e->err) : NLP_OK;
 }

@@ -376,45 +376,48 @@ static void trim_offsets(const nlp_tokenizer *t, token_list *l) {
     }
 }
 
-static nlp_status encode_any(const nlp_tokenizer *t, const nlp_text *text, nlp_word_cache *cache,
-                             token_list *tokens, nlp_poll *poll, nlp_error *err) {
+static nlp_status encode_any(encoder *e, const nlp_text *text) {
     nlp_arena work;
-    NLP_TRY(word_cache_prepare(cache, t, text->n_bytes, tokens->arena, err));
-    nlp_arena_init(&work, tokens->arena->mem);
-    encoder e = {.tokenizer = t,
-                 .text = text->bytes,
-                 .tokens = tokens,
-                 .arena = &work,
-                 .cache = cache,
-                 .poll = poll,
-                 .err = err};
-    nlp_status status = encode_segments(&e, text);
-    if (status == NLP_OK && (t->extension.flags & NLP_TOKENIZER_TRIM)) trim_offsets(t, tokens);
+    nlp_arena_init(&work, e->tokens->arena->mem);
+    e->arena = &work;
+    nlp_status status = encode_segments(e, text);
+    if (status == NLP_OK && (e->tokenizer->extension.flags & NLP_TOKENIZER_TRIM))
+        trim_offsets(e->tokenizer, e->tokens);
     nlp_arena_deinit(&work);
     return status;
 }
 
 /* Added tokens cut the text; between them words are found and split. */
+static nlp_status encode_wordpiece(encoder *e, const nlp_text *text) {
+    added_match next;
+    token_list *tokens = e->tokens;
+    bert_word *scratch = NLP_PUSH(tokens->arena, bert_word, 1);
+    NLP_TRY(nlp_arena_status(tokens->arena, e->err));
+    for (size_t at = 0;; at = next.end) {
+        NLP_TRY(added_token_find(e->tokenizer, text, at, 0, &next, e->poll, e->err));
+        NLP_TRY(bert_words(e, at, next.token ? next.start : text->n_bytes, scratch));
+        if (!next.token) return NLP_OK;
+        if (!token_push(tokens, next.token->id, next.start, next.end))
+            return nlp_arena_status(tokens->arena, e->err);
+        if (tokens->limit && tokens->n > tokens->limit) return NLP_OK;
+    }
+}
+
 static nlp_status encode_text(const nlp_tokenizer *t, const nlp_text *text, nlp_word_cache *cache,
                               token_list *tokens, nlp_poll *poll, nlp_error *err) {
-    added_match next;
+    encoder e = {.tokenizer = t,
+                 .text = text->bytes,
+                 .tokens = tokens,
+                 .cache = cache,
+                 .poll = poll,
+                 .err = err};
     if (text->n_bytes > INT32_MAX)
         return nlp_fail(err, NLP_ELIMIT, "a text has %zu bytes, at most %d are possible",
                         text->n_bytes, INT32_MAX);
     NLP_TRY(check_utf8(text, poll, err));
-    if (t->header.model != NLP_MODEL_WORDPIECE)
-        return encode_any(t, text, cache, tokens, poll, err);
-    bert_word *scratch = NLP_PUSH(tokens->arena, bert_word, 1);
-    NLP_TRY(nlp_arena_status(tokens->arena, err));
-    for (size_t at = 0;; at = next.end) {
-        NLP_TRY(added_token_find(t, text, at, 0, &next, poll, err));
-        NLP_TRY(bert_words(t, text->bytes, at, next.token ? next.start : text->n_bytes, scratch,
-                           tokens, poll, err));
-        if (!next.token) return NLP_OK;
-        if (!token_push(tokens, next.token->id, next.start, next.end))
-            return nlp_arena_status(tokens->arena, err);
-        if (tokens->limit && tokens->n > tokens->limit) return NLP_OK;
-    }
+    NLP_TRY(word_cache_prepare(cache, t, text->n_bytes, tokens->arena, err));
+    return t->header.model == NLP_MODEL_WORDPIECE ? encode_wordpiece(&e, text)
+                                                  : encode_any(&e, text);
 }
 
 /* Longest first, as the reference does it: only the longer one gives way, or both end at half. */

@@ -58,9 +58,6 @@ typedef struct bert_word {
     uint32_t last_to; /* of the last character, kept or not */
 } bert_word;
 
-/* bert_words.c: normalises and splits text[from .. to) and hands each word to wordpiece_push. */
-nlp_status bert_words(const nlp_tokenizer *tokenizer, const char *text, size_t from, size_t to,
-                      bert_word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err);
 /* wordpiece.c: the pieces of a word, or one unknown token. */
 bool wordpiece_push(const nlp_tokenizer *tokenizer, const bert_word *word, token_list *tokens);
 /* A stretch of normalised text. Where `from` is NULL it is a stretch of the given text itself, whose
@@ -113,6 +110,8 @@ typedef struct encoder {
     size_t meta_capacity;
 } encoder;
 
+/* bert_words.c: normalises and splits text[from .. to) and hands each word to wordpiece_push. */
+nlp_status bert_words(encoder *e, size_t from, size_t to, bert_word *scratch);
 /* normalizer.c: text[from .. to) through the normalisers; *out is the text itself where they change
  * nothing. */
 nlp_status normalize_text(encoder *e, size_t from, size_t to, span *out);

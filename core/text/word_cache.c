@@ -36,7 +36,7 @@ static uint64_t hash_word(const char *bytes, size_t n) {
 nlp_status word_cache_prepare(nlp_word_cache *cache, const nlp_tokenizer *t, size_t n_bytes,
                               nlp_arena *arena, nlp_error *err) {
     if (cache->tokenizer != t) *cache = (nlp_word_cache){.tokenizer = t};
-    if (cache->words || t->header.model == NLP_MODEL_WORDPIECE) return NLP_OK;
+    if (cache->words) return NLP_OK;
     cache->n_bytes = n_bytes < WORTH_BYTES ? cache->n_bytes + n_bytes : WORTH_BYTES;
     if (cache->n_bytes < WORTH_BYTES) return NLP_OK;
     cache->words = NLP_PUSH_ZERO(arena, cached_word, N_WORDS);
