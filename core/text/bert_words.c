@@ -146,14 +146,13 @@ static void push_ascii(splitter *s, const char *word, size_t n, size_t at) {
         push_new(s, word, n, at);
         return;
     }
-    cached_word *c = word_cache_place(s->cache, word, n);
-    if (cached_word_is(c, word, n)) {
+    cached_word *c;
+    if (word_cache_find(s->cache, word, n, &c)) {
         push_known(s, c, at);
         return;
     }
     push_new(s, word, n, at);
     if (s->failed) return;
-    c->n_tokens = c->n_bytes = 0;
     for (size_t i = first; i < l->n; i++)
         cached_word_add(c, (uint32_t)l->ids[i], l->start[i] - at, l->end[i] - at);
     cached_word_finish(c, word, n, l->n_unknown - n_unknown);

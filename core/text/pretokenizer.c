@@ -188,6 +188,13 @@ void find_fates(nlp_tokenizer *t) {
         for (uint32_t c = 0; c < 128; c++) t->fates[i][c] = (uint8_t)fate_of(&t->splits[i], c);
 }
 
+/* Behind the characters of ASCII from `at` on that have the fate `now`. */
+static size_t end_of_run(const span *s, size_t at, const uint8_t *fates, fate now) {
+    while (at < s->n_bytes && (uint8_t)s->bytes[at] < 128 && fates[(uint8_t)s->bytes[at]] == now)
+        at++;
+    return at;
+}
+
 static nlp_status by_characters(encoder *e, uint32_t index, span s) {
     const nlp_text_rule *rule = &e->tokenizer->splits[index];
     const uint8_t *fates = e->tokenizer->fates[index];
@@ -200,6 +207,7 @@ static nlp_status by_characters(encoder *e, uint32_t index, span s) {
         if (at < s.n_bytes) {
             end = at + nlp_utf8_decode(s.bytes + at, s.n_bytes - at, &c);
             now = c < 128 ? (fate)fates[c] : fate_of(rule, c);
+            if (now != ALONE) end = end_of_run(&s, end, fates, now);
         }
         if (now == before && now != ALONE) continue;
         if (before != DROP && at > first) NLP_TRY(stage(e, index + 1, span_part(s, first, at)));

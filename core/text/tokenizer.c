@@ -216,7 +216,7 @@ uint32_t piece_find(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {
     for (uint32_t slot = nlp_piece_slot(hash, t->header.n_slots); t->slots[slot];
          slot = (slot + 1) & mask) {
         uint32_t id = t->slots[slot] - 1, start = id ? t->piece_ends[id - 1] : 0;
-        if (t->piece_ends[id] - start == n_bytes && !memcmp(t->text + start, bytes, n_bytes))
+        if (t->piece_ends[id] - start == n_bytes && same_bytes(t->text + start, bytes, n_bytes))
             return id;
     }
     return NLP_NO_ID;
@@ -277,10 +277,9 @@ static nlp_status push_cached(encoder *e, const span *word, const cached_word *c
 
 nlp_status word_push(encoder *e, span word) {
     if (!e->cache->words || word.n_bytes > CACHED_BYTES) return model_push(e, &word);
-    cached_word *c = word_cache_place(e->cache, word.bytes, word.n_bytes);
-    if (cached_word_is(c, word.bytes, word.n_bytes)) return push_cached(e, &word, c);
+    cached_word *c;
+    if (word_cache_find(e->cache, word.bytes, word.n_bytes, &c)) return push_cached(e, &word, c);
     size_t n_unknown = e->tokens->n_unknown;
-    c->n_bytes = c->n_tokens = 0;
     e->recording = c;
     nlp_status status = model_push(e, &word);
     e->recording = NULL;
@@ -357,13 +356,20 @@ static size_t blank_characters(nlp_text piece, bool backwards) {
     return n;
 }
 
+/* Most pieces begin with a letter, or with one blank and a letter. */
+static size_t blanks_before(nlp_text piece) {
+    if (piece.n_bytes && is_printing(piece.bytes[0])) return 0;
+    if (piece.n_bytes > 2 && !memcmp(piece.bytes, "\xC4\xA0", 2) && is_printing(piece.bytes[2]))
+        return 1;
+    return blank_characters(piece, false);
+}
+
 /* ByteLevel's trim_offsets, as the reference's process_offsets does it. */
 static void trim_offsets(const nlp_tokenizer *t, token_list *l) {
     bool keep_first = t->extension.flags & NLP_TOKENIZER_TRIM_FIRST;
     for (size_t i = 0; i < l->n; i++) {
         nlp_text piece = nlp_tokenizer_piece(t, l->ids[i]);
-        size_t before = 0, behind = 0;
-        if (piece.n_bytes && !is_printing(piece.bytes[0])) before = blank_characters(piece, false);
+        size_t before = blanks_before(piece), behind = 0;
         if (piece.n_bytes && !is_printing(piece.bytes[piece.n_bytes - 1]))
             behind = blank_characters(piece, true);
         if (before && keep_first && (!i || !l->start[i])) before--;

@@ -3,8 +3,30 @@
 #ifndef NLP_TEXT_TOKENIZER_PARTS_H
 #define NLP_TEXT_TOKENIZER_PARTS_H
 
+#include <string.h>
+
 #include "text/tokenizer.h"
 #include "text/tokenizer_format.h"
+
+/* ---- Short stretches of bytes: loads that overlap at the end, instead of calls ---- */
+
+static inline uint64_t nlp_load8(const char *at) {
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+static inline uint32_t nlp_load4(const char *at) {
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+static inline bool same_bytes(const char *a, const char *b, size_t n) {
+    if (n < 4) return !n || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
+    if (n < 8) return nlp_load4(a) == nlp_load4(b) && nlp_load4(a + n - 4) == nlp_load4(b + n - 4);
+    for (size_t i = 0; i + 8 < n; i += 8)
+        if (nlp_load8(a + i) != nlp_load8(b + i)) return false;
+    return nlp_load8(a + n - 8) == nlp_load8(b + n - 8);
+}
 
 struct nlp_tokenizer {
     nlp_mem *mem;
@@ -74,21 +96,21 @@ typedef struct norm_char {
     uint32_t code, from, to;
 } norm_char;
 
-/* A word and its tokens, which is complete where n_bytes is not 0. Two cache lines. */
-enum { CACHED_BYTES = 32, CACHED_TOKENS = 15 };
+/* A word and its tokens; n_bytes 0: none. */
+enum { CACHED_BYTES = 24, CACHED_TOKENS = 6 };
 typedef struct cached_word {
     char bytes[CACHED_BYTES];
     uint32_t ids[CACHED_TOKENS];
     uint8_t first[CACHED_TOKENS], end[CACHED_TOKENS]; /* bytes of the word */
     uint8_t n_bytes, n_tokens, n_unknown;
+    uint8_t used_last; /* of a pair's first: 1 where it was used behind the second */
 } cached_word;
 
 /* word_cache.c: gives the cache its memory once texts of some kilobytes have come. */
 nlp_status word_cache_prepare(nlp_word_cache *cache, const nlp_tokenizer *t, size_t n_bytes,
                               nlp_arena *arena, nlp_error *err);
-/* The place of a word of 1 to CACHED_BYTES bytes, whatever word is there now. */
-cached_word *word_cache_place(nlp_word_cache *cache, const char *bytes, size_t n_bytes);
-bool cached_word_is(const cached_word *c, const char *bytes, size_t n_bytes);
+/* Whether a word of 1 to CACHED_BYTES bytes is there. Where it is not, *place is emptied for it. */
+bool word_cache_find(nlp_word_cache *cache, const char *bytes, size_t n_bytes, cached_word **place);
 /* The tokens of a new word one after the other, then the word itself. */
 void cached_word_add(cached_word *c, uint32_t id, size_t first, size_t end);
 void cached_word_finish(cached_word *c, const char *bytes, size_t n_bytes, size_t n_unknown);
