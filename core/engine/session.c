@@ -9,7 +9,7 @@
 struct nlp_session {
     nlp_engine *engine;
     nlp_mem mem; /* budget: the engine's max_memory */
-    nlp_arena arena, scratch;
+    nlp_arena arena, scratch, work;
     nlp_result result;
 };
 
@@ -23,6 +23,7 @@ nlp_status nlp_session_open(nlp_engine *engine, nlp_session **session, nlp_error
     s->mem = mem;
     nlp_arena_init(&s->arena, &s->mem);
     nlp_arena_init(&s->scratch, &s->mem);
+    nlp_arena_init(&s->work, &s->mem);
     return NLP_OK;
 }
 
@@ -30,6 +31,7 @@ void nlp_session_close(nlp_session *s) {
     if (!s) return;
     nlp_arena_deinit(&s->arena);
     nlp_arena_deinit(&s->scratch);
+    nlp_arena_deinit(&s->work);
     nlp_mem mem = s->mem;
     nlp_mem_free(&mem, s, sizeof *s);
 }
@@ -179,6 +181,7 @@ static nlp_poll begin(nlp_session *s, const nlp_stop *stop) {
     nlp_poll_init(&poll, stop, (uint64_t)1 << (s->engine->kernels->level ? 24 : 18));
     nlp_arena_reset(&s->arena);
     nlp_arena_reset(&s->scratch);
+    nlp_arena_reset(&s->work);
     s->mem.budget_bytes = s->engine->max_memory;
     return poll;
 }
@@ -195,6 +198,7 @@ nlp_status nlp_session_run(nlp_session *s, const nlp_request *request, const nlp
                           .kernels = s->engine->kernels,
                           .arena = &s->arena,
                           .scratch = &s->scratch,
+                          .work = &s->work,
                           .workers = s->engine->workers,
                           .threads = s->engine->threads,
                           .poll = &poll,
@@ -365,6 +369,7 @@ nlp_status nlp_fit(nlp_session *s, nlp_model *base, const char *name, const nlp_
                           .kernels = s->engine->kernels,
                           .arena = &s->arena,
                           .scratch = &s->scratch,
+                          .work = &s->work,
                           .workers = s->engine->workers,
                           .threads = s->engine->threads,
                           .poll = &poll,

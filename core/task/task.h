@@ -45,6 +45,7 @@ struct nlp_task_call {
     const nlp_kernels *kernels;
     nlp_arena *arena;   /* results */
     nlp_arena *scratch; /* gone when the call ends */
+    nlp_arena *work;    /* the tokenizer's, gone with the next text */
     nlp_workers *workers;
     uint32_t threads;
     nlp_poll *poll;

@@ -424,7 +424,7 @@ static bool leaves_as_is(const encoder *e, size_t from, size_t to) {
 }
 
 static nlp_status decode(encoder *e, size_t from, size_t to, chars *c) {
-    c->at = NLP_PUSH(e->arena, norm_char, to - from);
+    c->at = NLP_PUSH(e->arena, norm_char, nlp_utf8_length(e->text + from, to - from));
     c->n = 0;
     NLP_TRY(nlp_arena_status(e->arena, e->err));
     for (size_t i = from; i < to;) {

@@ -382,14 +382,18 @@ static void trim_offsets(const nlp_tokenizer *t, token_list *l) {
     }
 }
 
+/* Memory that is kept from text to text is not asked for, and given back, for each. */
 static nlp_status encode_any(encoder *e, const nlp_text *text) {
-    nlp_arena work;
-    nlp_arena_init(&work, e->tokens->arena->mem);
-    e->arena = &work;
+    nlp_arena own;
+    nlp_arena_init(&own, e->tokens->arena->mem);
+    if (e->arena)
+        nlp_arena_reset(e->arena);
+    else
+        e->arena = &own;
     nlp_status status = encode_segments(e, text);
     if (status == NLP_OK && (e->tokenizer->extension.flags & NLP_TOKENIZER_TRIM))
         trim_offsets(e->tokenizer, e->tokens);
-    nlp_arena_deinit(&work);
+    nlp_arena_deinit(&own);
     return status;
 }
 
@@ -409,21 +413,17 @@ static nlp_status encode_wordpiece(encoder *e, const nlp_text *text) {
     }
 }
 
-static nlp_status encode_text(const nlp_tokenizer *t, const nlp_text *text, nlp_word_cache *cache,
-                              token_list *tokens, nlp_poll *poll, nlp_error *err) {
-    encoder e = {.tokenizer = t,
-                 .text = text->bytes,
-                 .tokens = tokens,
-                 .cache = cache,
-                 .poll = poll,
-                 .err = err};
+/* Each text begins with an encoder of its own: what the one before found room for is gone. */
+static nlp_status encode_text(encoder e, const nlp_text *text, token_list *tokens) {
+    e.text = text->bytes;
+    e.tokens = tokens;
     if (text->n_bytes > INT32_MAX)
-        return nlp_fail(err, NLP_ELIMIT, "a text has %zu bytes, at most %d are possible",
+        return nlp_fail(e.err, NLP_ELIMIT, "a text has %zu bytes, at most %d are possible",
                         text->n_bytes, INT32_MAX);
-    NLP_TRY(check_utf8(text, poll, err));
-    NLP_TRY(word_cache_prepare(cache, t, text->n_bytes, tokens->arena, err));
-    return t->header.model == NLP_MODEL_WORDPIECE ? encode_wordpiece(&e, text)
-                                                  : encode_any(&e, text);
+    NLP_TRY(check_utf8(text, e.poll, e.err));
+    NLP_TRY(word_cache_prepare(e.cache, e.tokenizer, text->n_bytes, tokens->arena, e.err));
+    return e.tokenizer->header.model == NLP_MODEL_WORDPIECE ? encode_wordpiece(&e, text)
+                                                            : encode_any(&e, text);
 }
 
 /* Longest first, as the reference does it: only the longer one gives way, or both end at half. */
@@ -504,11 +504,16 @@ nlp_status nlp_tokenizer_encode(const nlp_tokenizer *t, const nlp_text *text, co
     static const nlp_encode_options defaults;
     const nlp_encode_options *o = options ? options : &defaults;
     token_list lists[2] = {{.arena = arena}, {.arena = arena}};
-    nlp_word_cache own = {0}, *cache = o->cache ? o->cache : &own;
+    nlp_word_cache own = {0};
+    const encoder e = {.tokenizer = t,
+                       .cache = o->cache ? o->cache : &own,
+                       .arena = o->work,
+                       .poll = poll,
+                       .err = err};
     if (pair && !t->header.n_pair)
         return nlp_fail(err, NLP_EUNSUPPORTED, "the model's tokenizer takes no pair of texts");
     if (o->stop_when_full) lists[0].limit = lists[1].limit = o->max_tokens;
-    NLP_TRY(encode_text(t, text, cache, &lists[0], poll, err));
-    if (pair) NLP_TRY(encode_text(t, pair, cache, &lists[1], poll, err));
+    NLP_TRY(encode_text(e, text, &lists[0]));
+    if (pair) NLP_TRY(encode_text(e, pair, &lists[1]));
     return assemble(t, pair != NULL, o, lists, arena, encoding, err);
 }

@@ -38,6 +38,7 @@ typedef struct nlp_encode_options {
     bool no_special_tokens;
     bool stop_when_full; /* need not count past max_tokens: n_full is then a lower bound above it */
     nlp_word_cache *cache; /* NULL: nothing is kept for a next text */
+    nlp_arena *work;       /* reset and used by each text; NULL: memory of the call alone */
 } nlp_encode_options;
 
 /* Arrays of n, from the arena given. */
