@@ -1,4 +1,4 @@
-"""What bench/compare needs before it can measure: the peers' packages, the model, a pack of it, the CPU, texts."""
+"""What bench/compare and bench/tokenizers need before they measure: packages, the model, a pack, the CPU, texts."""
 import hashlib
 import os
 import platform
@@ -17,16 +17,16 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def enter_environment(cache):
+def enter_environment(cache, name="venv", packages=tuple(PACKAGES)):
     """Runs the script again with the Python of a virtual environment that has the peers."""
-    venv = os.path.join(cache, "venv")
+    venv = os.path.join(cache, name)
     python, complete = os.path.join(venv, "bin", "python"), os.path.join(venv, "complete")
     if sys.prefix == venv:
         return
     if not os.path.exists(complete):
-        say(f"installing {', '.join(PACKAGES)} in {venv}")
+        say(f"installing {', '.join(packages)} in {venv}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
         open(complete, "w").close()
     os.execv(python, [python, os.path.abspath(sys.argv[0]), *sys.argv[1:]])
 

@@ -63,18 +63,37 @@ static bool make_shape(workload *w, const char *shape) {
     return true;
 }
 
-static bool read_texts(workload *w, const char *path) {
-    FILE *file = fopen(path, "r");
-    char line[TEXT_BYTES];
-    const char *slash = strrchr(path, '/');
-    snprintf(w->name, sizeof w->name, "%.60s", slash ? slash + 1 : path);
-    while (file && w->n_texts < MAX_TEXTS && fgets(line, sizeof line, file)) {
-        size_t n = strcspn(line, "\r\n");
-        char *text = w->storage + w->n_texts * TEXT_BYTES;
-        memcpy(text, line, n);
-        w->texts[w->n_texts++] = (nlp_text){text, n};
+/* The whole file, terminated; NULL where it can't be read. */
+static char *read_whole(const char *path, size_t *n) {
+    FILE *file = fopen(path, "rb");
+    char *bytes = NULL;
+    size_t capacity = 1 << 16, n_read = 1;
+    for (*n = 0; file && n_read; *n += n_read) {
+        char *longer = realloc(bytes, capacity *= 2);
+        if (!longer) break;
+        bytes = longer;
+        n_read = fread(bytes + *n, 1, capacity - *n - 1, file);
     }
+    if (bytes) bytes[*n] = 0;
     if (file) fclose(file);
+    return bytes;
+}
+
+/* The first lines of a file, of any length; they take the place of the storage for made texts. */
+static bool read_texts(workload *w, const char *path) {
+    const char *slash = strrchr(path, '/');
+    size_t n_bytes;
+    char *bytes = read_whole(path, &n_bytes);
+    snprintf(w->name, sizeof w->name, "%.60s", slash ? slash + 1 : path);
+    free(w->storage);
+    w->storage = bytes;
+    for (size_t at = 0, end; bytes && w->n_texts < MAX_TEXTS && at < n_bytes; at = end + 1) {
+        const char *line_break = memchr(bytes + at, '\n', n_bytes - at);
+        end = line_break ? (size_t)(line_break - bytes) : n_bytes;
+        size_t n = end - at;
+        if (n && bytes[at + n - 1] == '\r') n--;
+        w->texts[w->n_texts++] = (nlp_text){bytes + at, n};
+    }
     if (!w->n_texts) fprintf(stderr, "nlp: no lines in %s\n", path);
     return w->n_texts > 0;
 }

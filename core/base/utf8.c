@@ -1,6 +1,7 @@
 /* utf8.c: decoding by Unicode table 3-7, properties by utf8proc. */
 #include "base/utf8.h"
 
+#include <string.h>
 #include <utf8proc.h>
 
 /* Length of the well-formed sequence a first byte promises (0: none) and the range of its second
@@ -38,14 +39,14 @@ static size_t decode(const uint8_t *at, size_t n_bytes, uint32_t *code_point, bo
     return n;
 }
 
-size_t nlp_utf8_decode(const char *text, size_t n_bytes, uint32_t *code_point) {
+size_t nlp_utf8_decode_any(const char *text, size_t n_bytes, uint32_t *code_point) {
     bool valid;
     size_t n = decode((const uint8_t *)text, n_bytes, code_point, &valid);
     if (!valid) *code_point = NLP_REPLACEMENT;
     return n;
 }
 
-size_t nlp_utf8_encode(uint32_t c, char out[NLP_UTF8_MAX_BYTES]) {
+size_t nlp_utf8_encode_any(uint32_t c, char out[NLP_UTF8_MAX_BYTES]) {
     if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF)) c = NLP_REPLACEMENT;
     if (c < 0x80) {
         out[0] = (char)c;
@@ -57,16 +58,26 @@ size_t nlp_utf8_encode(uint32_t c, char out[NLP_UTF8_MAX_BYTES]) {
     return n;
 }
 
-/* ASCII is most of all text and needs no call. */
+/* Bytes of ASCII at the start of a text, found eight at a time; may stop up to seven early. */
+static size_t ascii_prefix(const uint8_t *at, size_t n_bytes) {
+    size_t i = 0;
+    for (uint64_t eight; n_bytes - i >= sizeof eight; i += sizeof eight) {
+        memcpy(&eight, at + i, sizeof eight);
+        if (eight & 0x8080808080808080u) break;
+    }
+    return i;
+}
+
 bool nlp_utf8_valid(const char *text, size_t n_bytes, size_t *bad_at) {
     const uint8_t *at = (const uint8_t *)text;
     uint32_t code_point;
     bool valid = true;
     size_t i = 0;
     while (i < n_bytes && valid) {
-        if (at[i] < 0x80)
-            i++;
-        else {
+        if (at[i] < 0x80) {
+            size_t n = ascii_prefix(at + i, n_bytes - i);
+            i += n ? n : 1;
+        } else {
             size_t n = decode(at + i, n_bytes - i, &code_point, &valid);
             if (valid) i += n;
         }
@@ -75,11 +86,18 @@ bool nlp_utf8_valid(const char *text, size_t n_bytes, size_t *bad_at) {
     return valid;
 }
 
+bool nlp_utf8_is_ascii(const char *text, size_t n_bytes) {
+    const uint8_t *at = (const uint8_t *)text;
+    size_t i = ascii_prefix(at, n_bytes);
+    while (i < n_bytes && at[i] < 0x80) i++;
+    return i == n_bytes;
+}
+
 size_t nlp_utf8_length(const char *text, size_t n_bytes) {
     size_t length = 0;
     uint32_t code_point;
     for (size_t i = 0; i < n_bytes; length++)
-        i += (uint8_t)text[i] < 0x80 ? 1 : nlp_utf8_decode(text + i, n_bytes - i, &code_point);
+        i += nlp_utf8_decode(text + i, n_bytes - i, &code_point);
     return length;
 }
 

@@ -13,11 +13,12 @@
 /* Decodes the code point at text[0 .. n_bytes), n_bytes >= 1, and returns its length in bytes.
  * Invalid, overlong, surrogate or cut: *code_point = NLP_REPLACEMENT, length = the maximal
  * ill-formed part (Unicode 3.9, "best practice"). */
-size_t nlp_utf8_decode(const char *text, size_t n_bytes, uint32_t *code_point);
+static inline size_t nlp_utf8_decode(const char *text, size_t n_bytes, uint32_t *code_point);
 /* Writes 1..4 bytes; a surrogate or a value above 10FFFF becomes NLP_REPLACEMENT. */
-size_t nlp_utf8_encode(uint32_t code_point, char out[NLP_UTF8_MAX_BYTES]);
+static inline size_t nlp_utf8_encode(uint32_t code_point, char out[NLP_UTF8_MAX_BYTES]);
 /* true if valid; otherwise *bad_at (may be NULL) is the offset of the first bad byte. */
 bool nlp_utf8_valid(const char *text, size_t n_bytes, size_t *bad_at);
+bool nlp_utf8_is_ascii(const char *text, size_t n_bytes);
 /* Code points in a text; each ill-formed part counts as one. */
 size_t nlp_utf8_length(const char *text, size_t n_bytes);
 
@@ -54,5 +55,20 @@ bool nlp_unicode_title_case(uint32_t code_point); /* Lt */
 bool nlp_unicode_lower_case(uint32_t code_point); /* Ll */
 /* \\w: Alphabetic, marks, digits, connectors, joiners. */
 bool nlp_unicode_word(uint32_t code_point);
+
+/* ---- ASCII is most of all text and needs no call ---- */
+size_t nlp_utf8_decode_any(const char *text, size_t n_bytes, uint32_t *code_point);
+size_t nlp_utf8_encode_any(uint32_t code_point, char out[NLP_UTF8_MAX_BYTES]);
+
+static inline size_t nlp_utf8_decode(const char *text, size_t n_bytes, uint32_t *code_point) {
+    if ((uint8_t)*text >= 0x80) return nlp_utf8_decode_any(text, n_bytes, code_point);
+    *code_point = (uint8_t)*text;
+    return 1;
+}
+static inline size_t nlp_utf8_encode(uint32_t code_point, char out[NLP_UTF8_MAX_BYTES]) {
+    if (code_point >= 0x80) return nlp_utf8_encode_any(code_point, out);
+    out[0] = (char)code_point;
+    return 1;
+}
 
 #endif

@@ -9,7 +9,7 @@
 struct nlp_session {
     nlp_engine *engine;
     nlp_mem mem; /* budget: the engine's max_memory */
-    nlp_arena arena, scratch;
+    nlp_arena arena, scratch, work;
     nlp_result result;
 };
 
@@ -23,6 +23,7 @@ nlp_status nlp_session_open(nlp_engine *engine, nlp_session **session, nlp_error
     s->mem = mem;
     nlp_arena_init(&s->arena, &s->mem);
     nlp_arena_init(&s->scratch, &s->mem);
+    nlp_arena_init(&s->work, &s->mem);
     return NLP_OK;
 }
 
@@ -30,6 +31,7 @@ void nlp_session_close(nlp_session *s) {
     if (!s) return;
     nlp_arena_deinit(&s->arena);
     nlp_arena_deinit(&s->scratch);
+    nlp_arena_deinit(&s->work);
     nlp_mem mem = s->mem;
     nlp_mem_free(&mem, s, sizeof *s);
 }
@@ -179,35 +181,49 @@ static nlp_poll begin(nlp_session *s, const nlp_stop *stop) {
     nlp_poll_init(&poll, stop, (uint64_t)1 << (s->engine->kernels->level ? 24 : 18));
     nlp_arena_reset(&s->arena);
     nlp_arena_reset(&s->scratch);
+    nlp_arena_reset(&s->work);
     s->mem.budget_bytes = s->engine->max_memory;
     return poll;
+}
+
+/* What a call lends: it lives as long as the call's own variables. */
+typedef struct call_parts {
+    nlp_task_options options;
+    nlp_counters counters;
+    nlp_word_cache words;
+    nlp_poll poll;
+} call_parts;
+
+static nlp_task_call start_call(nlp_session *s, const nlp_stop *stop, call_parts *parts) {
+    *parts = (call_parts){.poll = begin(s, stop)};
+    return (nlp_task_call){.options = &parts->options,
+                           .kernels = s->engine->kernels,
+                           .arena = &s->arena,
+                           .scratch = &s->scratch,
+                           .work = &s->work,
+                           .cache = &parts->words,
+                           .workers = s->engine->workers,
+                           .threads = s->engine->threads,
+                           .poll = &parts->poll,
+                           .counters = &parts->counters};
 }
 
 /* The only door to a task. Results stay in the session's arena until its next run. */
 nlp_status nlp_session_run(nlp_session *s, const nlp_request *request, const nlp_result **result,
                            nlp_error *err) {
-    nlp_task_options options;
-    nlp_counters counters = {0};
+    call_parts parts;
     const nlp_task_vtable *task;
     uint64_t saved = nlp_fp_enter();
-    nlp_poll poll = begin(s, &request->stop);
-    nlp_task_call call = {.options = &options,
-                          .kernels = s->engine->kernels,
-                          .arena = &s->arena,
-                          .scratch = &s->scratch,
-                          .workers = s->engine->workers,
-                          .threads = s->engine->threads,
-                          .poll = &poll,
-                          .counters = &counters};
+    nlp_task_call call = start_call(s, &request->stop, &parts);
     nlp_status status = check_request(s, request, &task, err);
     if (status == NLP_OK)
         status = nlp_task_options_read(request->task, request->options, request->n_options,
-                                       &options, err);
+                                       &parts.options, err);
     if (status == NLP_OK) {
         call.model = &request->model->task;
         status = run_call(s, &call, task, request, err);
     }
-    count(s->engine, &counters, request->n_inputs, status);
+    count(s->engine, &parts.counters, request->n_inputs, status);
     nlp_fp_restore(saved);
     *result = status == NLP_OK ? &s->result : NULL;
     return status;
@@ -326,7 +342,8 @@ static nlp_status embed_rows(nlp_session *s, nlp_task_call *call, const nlp_fit_
         nlp_arena batch;
         nlp_task_call own = *call;
         nlp_arena_init(&batch, &s->mem);
-        own.scratch = &batch;
+        nlp_word_cache words = {0};
+        own.scratch = &batch, own.cache = &words;
         nlp_output *outputs = NLP_PUSH_ZERO(&batch, nlp_output, n);
         nlp_status status = nlp_arena_status(&batch, err);
         if (status == NLP_OK)
@@ -352,25 +369,16 @@ static nlp_status run_fit(nlp_session *s, nlp_task_call *call, nlp_fit_job *job,
 nlp_status nlp_fit(nlp_session *s, nlp_model *base, const char *name, const nlp_text *texts,
                    const nlp_text *labels, size_t n, const nlp_option *options, size_t n_options,
                    const nlp_stop *stop, nlp_fit_result *result, nlp_error *err) {
-    nlp_task_options plain;
-    nlp_counters counters = {0};
+    call_parts parts;
     *result = (nlp_fit_result){0};
     if (base->base)
         return nlp_fail(err, NLP_EINVAL, "model %s is a task pack itself; a base is needed",
                         base->name);
     uint64_t saved = nlp_fp_enter();
-    nlp_poll poll = begin(s, stop);
+    nlp_task_call call = start_call(s, stop, &parts);
+    call.model = &base->task;
     nlp_status status =
-        nlp_task_options_read(nlp_task_find(s->engine, "embed"), NULL, 0, &plain, err);
-    nlp_task_call call = {.model = &base->task,
-                          .options = &plain,
-                          .kernels = s->engine->kernels,
-                          .arena = &s->arena,
-                          .scratch = &s->scratch,
-                          .workers = s->engine->workers,
-                          .threads = s->engine->threads,
-                          .poll = &poll,
-                          .counters = &counters};
+        nlp_task_options_read(nlp_task_find(s->engine, "embed"), NULL, 0, &parts.options, err);
     nlp_fit_job job = {.name = name,
                        .base_name = base->name,
                        .base_digest = base->pack.header->digest,
@@ -382,7 +390,7 @@ nlp_status nlp_fit(nlp_session *s, nlp_model *base, const char *name, const nlp_
                        .arena = &s->arena,
                        .scratch = &s->scratch};
     if (status == NLP_OK) status = run_fit(s, &call, &job, err);
-    count(s->engine, &counters, n, status);
+    count(s->engine, &parts.counters, n, status);
     nlp_fp_restore(saved);
     if (status == NLP_OK)
         *result = (nlp_fit_result){.pack = job.pack,

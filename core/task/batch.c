@@ -52,7 +52,7 @@ static nlp_text find_prompt(const nlp_task_call *call) {
 
 static nlp_status read_prompt(nlp_task_call *call, prompt *p, nlp_error *err) {
     nlp_encoding encoding;
-    nlp_encode_options plain = {.no_special_tokens = true};
+    nlp_encode_options plain = {.no_special_tokens = true, .work = call->work};
     *p = (prompt){.text = find_prompt(call)};
     if (!p->text.n_bytes) return NLP_OK;
     NLP_TRY(nlp_tokenizer_encode(call->model->tokenizer, &p->text, NULL, &plain, call->scratch,

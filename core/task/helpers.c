@@ -46,6 +46,8 @@ nlp_status nlp_task_tokens_of(nlp_task_call *call, const nlp_text *text, const n
     if (pair && !pair->n_bytes) pair = NULL; /* as the reference: no pair */
     nlp_encode_options options = {.max_tokens = whole ? 0 : nlp_task_token_limit(call),
                                   .stop_when_full = overflow == NLP_OVERFLOW_TRUNCATE && !pair,
+                                  .cache = call->cache,
+                                  .work = call->work,
                                   .truncation = call->keeps_pairs ? NLP_TRUNCATE_FIRST
                                                                   : NLP_TRUNCATE_LONGEST};
     NLP_TRY(nlp_tokenizer_encode(call->model->tokenizer, text, pair, &options, call->scratch,

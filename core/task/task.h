@@ -56,8 +56,10 @@ struct nlp_task_call {
     const nlp_task_model *model;
     const nlp_task_options *options;
     const nlp_kernels *kernels;
-    nlp_arena *arena;   /* results */
-    nlp_arena *scratch; /* gone when the call ends */
+    nlp_arena *arena;      /* results */
+    nlp_arena *scratch;    /* gone when the call ends */
+    nlp_arena *work;       /* the tokenizer's, gone with the next text */
+    nlp_word_cache *cache; /* words of the call's texts; lies in scratch */
     nlp_workers *workers;
     uint32_t threads;
     nlp_poll *poll;

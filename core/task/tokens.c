@@ -25,7 +25,9 @@ static nlp_status encode(nlp_task_call *call, const nlp_text *text, uint32_t lim
                          nlp_output *output, nlp_error *err) {
     const nlp_text *pair = call->options->pair.bytes ? &call->options->pair : NULL;
     nlp_encode_options options = {.max_tokens = limit,
-                                  .no_special_tokens = !call->options->special_tokens};
+                                  .no_special_tokens = !call->options->special_tokens,
+                                  .cache = call->cache,
+                                  .work = call->work};
     NLP_TRY(nlp_tokenizer_encode(call->model->tokenizer, text, pair, &options, call->scratch,
                                  call->poll, e, err));
     if (e->truncated && call->options->on_overflow == NLP_OVERFLOW_ERROR)

@@ -97,24 +97,40 @@ static void strip(const char *text, size_t from, size_t n_bytes, uint32_t flags,
     }
 }
 
-/* Most bytes begin no added token, and a table of first bytes says so. */
+/* Most bytes begin no added token, and a table of first bytes says so. The next place in at .. end - 1
+ * where one may begin, or end. */
+static size_t next_start(const nlp_tokenizer *t, const char *text, size_t at, size_t end) {
+    if (t->only_start >= 0) {
+        const char *found = memchr(text + at, t->only_start, end - at);
+        return found ? (size_t)(found - text) : end;
+    }
+    while (at < end && !t->added_starts[(uint8_t)text[at]]) at++;
+    return at;
+}
+
+/* Whether a token of `kind` begins at `at` in what stands behind `from`. */
+static bool match_at(const nlp_tokenizer *t, const nlp_text *text, size_t from, size_t at,
+                     uint32_t kind, added_match *match) {
+    const nlp_added_token *token = longest_at(t, text->bytes + at, text->n_bytes - at, kind);
+    if (!token) return false;
+    size_t end = at + token->text_bytes;
+    if ((token->flags & NLP_ADDED_SINGLE_WORD) &&
+        !stands_alone(text->bytes, at, end, text->n_bytes))
+        return false;
+    *match = (added_match){.start = at, .end = end, .token = token};
+    strip(text->bytes, from, text->n_bytes, token->flags, &match->start, &match->end);
+    return true;
+}
+
 nlp_status added_token_find(const nlp_tokenizer *t, const nlp_text *text, size_t from,
                             uint32_t kind, added_match *match, nlp_poll *poll, nlp_error *err) {
-    enum { POLL_BYTES = 1 << 16, WORK = 1 << 20 };
+    enum { STEP = 1 << 16, WORK_PER_BYTE = 16 };
     *match = (added_match){0};
-    for (size_t at = from; at < text->n_bytes; at++) {
-        if ((at - from) % POLL_BYTES == POLL_BYTES - 1) NLP_TRY(nlp_poll_work(poll, WORK, err));
-        if (!t->added_starts[(uint8_t)text->bytes[at]]) continue;
-        const nlp_added_token *token = longest_at(t, text->bytes + at, text->n_bytes - at, kind);
-        if (!token) continue;
-        *match = (added_match){.start = at, .end = at + token->text_bytes, .token = token};
-        bool alone = !(token->flags & NLP_ADDED_SINGLE_WORD) ||
-                     stands_alone(text->bytes, at, match->end, text->n_bytes);
-        if (alone) {
-            strip(text->bytes, from, text->n_bytes, token->flags, &match->start, &match->end);
-            return NLP_OK;
-        }
-        match->token = NULL;
+    for (size_t first = from, end; first < text->n_bytes; first = end) {
+        end = text->n_bytes - first > STEP ? first + STEP : text->n_bytes;
+        for (size_t at = first; (at = next_start(t, text->bytes, at, end)) < end; at++)
+            if (match_at(t, text, from, at, kind, match)) return NLP_OK;
+        NLP_TRY(nlp_poll_work(poll, (end - first) * WORK_PER_BYTE, err));
     }
     return NLP_OK;
 }

@@ -9,6 +9,7 @@
 typedef struct splitter {
     const nlp_tokenizer *tokenizer;
     bert_word *word;
+    nlp_word_cache *cache;
     token_list *tokens;
     bool failed; /* out of memory */
 } splitter;
@@ -94,39 +95,113 @@ static void normalise(splitter *s, uint32_t c, size_t from, size_t to) {
     if (alone) end_word(s);
 }
 
-/* ASCII needs no tables: letters and digits join the word, the rest ends it. */
+/* ---- ASCII needs no tables of Unicode ---- */
+
+static bool is_letter_or_digit(uint8_t c) {
+    uint8_t small = c | 32;
+    return (small >= 'a' && small <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* Letters and digits join the word, blanks and punctuation end it. */
 static void normalise_ascii(splitter *s, uint8_t c, size_t at) {
     uint32_t flags = s->tokenizer->header.flags;
     if (c >= 'A' && c <= 'Z' && (flags & NLP_TEXT_LOWER)) c = (uint8_t)(c + 32);
-    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'))
+    if (is_letter_or_digit(c))
         add_character(s, c, at, at + 1);
     else if (c == ' ')
         end_word(s);
+    else if (ascii_punctuation(c))
+        split(s, c, at, at + 1);
     else
         normalise(s, c, at, at + 1);
 }
 
+/* Whether a word surely ends before a byte: others may be dropped, or join it. */
+static bool ends_word(uint8_t c) {
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r' || ascii_punctuation(c);
+}
+
+static void push_known(splitter *s, const cached_word *c, size_t at) {
+    s->tokens->n_unknown += c->n_unknown;
+    for (size_t i = 0; i < c->n_tokens && !s->failed; i++)
+        s->failed = !token_push(s->tokens, c->ids[i], at + c->first[i], at + c->end[i]);
+}
+
+/* A piece is what the longest match finds first, and most words are one. */
+static void push_new(splitter *s, const char *word, size_t n, size_t at) {
+    uint32_t id = piece_find(s->tokenizer, word, n);
+    if (id != NLP_NO_ID) {
+        s->failed = !token_push(s->tokens, id, at, at + n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) add_character(s, (uint8_t)word[i], at + i, at + i + 1);
+    end_word(s);
+}
+
+/* A word of ASCII, each byte of which came from one byte of the text, from `at` on. */
+static void push_ascii(splitter *s, const char *word, size_t n, size_t at) {
+    const token_list *l = s->tokens;
+    size_t first = l->n, n_unknown = l->n_unknown;
+    if (!s->cache->words || n > CACHED_BYTES) {
+        push_new(s, word, n, at);
+        return;
+    }
+    cached_word *c;
+    if (word_cache_find(s->cache, word, n, &c)) {
+        push_known(s, c, at);
+        return;
+    }
+    push_new(s, word, n, at);
+    if (s->failed) return;
+    for (size_t i = first; i < l->n; i++)
+        cached_word_add(c, (uint32_t)l->ids[i], l->start[i] - at, l->end[i] - at);
+    cached_word_finish(c, word, n, l->n_unknown - n_unknown);
+}
+
+/* Most words are letters and digits of ASCII alone. Returns the bytes of such a word, or 0 and has done
+ * nothing. */
+static size_t ascii_word(splitter *s, const char *text, size_t at, size_t to) {
+    enum { MOST = 64 };
+    char word[MOST];
+    size_t n = 0;
+    uint8_t by_case = s->tokenizer->header.flags & NLP_TEXT_LOWER ? 32 : 0;
+    for (; n < MOST && at + n < to && is_letter_or_digit((uint8_t)text[at + n]); n++) {
+        uint8_t c = (uint8_t)text[at + n];
+        word[n] = (char)(c >= 'A' ? c | by_case : c);
+    }
+    bool ends = at + n == to || (n < MOST && ends_word((uint8_t)text[at + n]));
+    if (!n || !ends || n > s->tokenizer->header.max_word) return 0;
+    push_ascii(s, word, n, at);
+    return n;
+}
+
+/* A word of ASCII or one character from `at` on; returns its bytes. */
+static size_t step(splitter *s, const char *text, size_t at, size_t to) {
+    uint32_t c = (uint8_t)text[at];
+    size_t n = s->word->n_chars ? 0 : ascii_word(s, text, at, to);
+    if (n) return n;
+    if (c < 128) {
+        normalise_ascii(s, (uint8_t)c, at);
+        return 1;
+    }
+    n = nlp_utf8_decode(text + at, to - at, &c);
+    normalise(s, c, at, at + n);
+    return n;
+}
+
 /* Linear in the bytes, and polled: a megabyte of anything is some milliseconds. */
-nlp_status bert_words(const nlp_tokenizer *tokenizer, const char *text, size_t from, size_t to,
-                      bert_word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err) {
+nlp_status bert_words(encoder *e, size_t from, size_t to, bert_word *scratch) {
     enum { POLL_BYTES = 4096, WORK_PER_BYTE = 64 };
-    splitter s = {.tokenizer = tokenizer, .word = scratch, .tokens = tokens};
+    token_list *tokens = e->tokens;
+    splitter s = {.tokenizer = e->tokenizer, .word = scratch, .cache = e->cache, .tokens = tokens};
     scratch->n_chars = 0;
     for (size_t at = from, polled = from; at < to && !s.failed;) {
-        uint32_t c = (uint8_t)text[at];
-        size_t n = 1;
-        if (c < 128) {
-            normalise_ascii(&s, (uint8_t)c, at);
-        } else {
-            n = nlp_utf8_decode(text + at, to - at, &c);
-            normalise(&s, c, at, at + n);
-        }
-        at += n;
+        at += step(&s, e->text, at, to);
         if (tokens->limit && tokens->n > tokens->limit) break;
         if (at - polled < POLL_BYTES) continue;
-        NLP_TRY(nlp_poll_work(poll, (at - polled) * WORK_PER_BYTE, err));
+        NLP_TRY(nlp_poll_work(e->poll, (at - polled) * WORK_PER_BYTE, e->err));
         polled = at;
     }
     end_word(&s);
-    return s.failed ? nlp_arena_status(tokens->arena, err) : NLP_OK;
+    return s.failed ? nlp_arena_status(tokens->arena, e->err) : NLP_OK;
 }

@@ -132,6 +132,7 @@ static const nlp_merge *find_merge(const nlp_tokenizer *t, uint32_t left, uint32
     }
 }
 
+/* Of a word whose symbols are linked. */
 static const nlp_merge *merge_at(const encoder *e, uint32_t left) {
     const symbol *s = e->bpe->symbols;
     uint32_t right = s[left].after;
@@ -148,21 +149,49 @@ static void join(bpe_work *w, uint32_t left, uint32_t id) {
     if (s[left].after != NO_PAIR) s[s[left].after].before = left;
 }
 
-/* Ranks of all pairs are found once, then those beside each join. */
+/* The pairs of a short word: pair i is symbols i and i + 1. */
+typedef struct pairs {
+    uint32_t rank[SHORT_WORD], id[SHORT_WORD]; /* rank NO_PAIR: they don't join */
+} pairs;
+
+static void find_pair(const nlp_tokenizer *t, const symbol *s, size_t i, pairs *p) {
+    const nlp_merge *m = find_merge(t, s[i].id, s[i + 1].id);
+    p->rank[i] = m ? m->rank : NO_PAIR;
+    p->id[i] = m ? m->id : NLP_NO_ID;
+}
+
+/* Symbol i becomes pair i; those behind move up. */
+static void join_short(bpe_work *w, pairs *p, size_t i) {
+    symbol *s = w->symbols;
+    s[i].id = p->id[i];
+    s[i].end = s[i + 1].end;
+    w->n--;
+    for (size_t k = i + 1; k < w->n; k++) {
+        s[k] = s[k + 1];
+        p->rank[k] = p->rank[k + 1];
+        p->id[k] = p->id[k + 1];
+    }
+}
+
+/* Ranks of all pairs are found once, then those beside each join. Symbols stay next to each other: the
+ * few there are move faster than a chain is followed. A rank is below NO_PAIR, which ends the search. */
 static void merge_short(encoder *e) {
     bpe_work *w = e->bpe;
-    const nlp_merge *at[SHORT_WORD];
-    for (uint32_t i = 0; i < w->n; i++) at[i] = merge_at(e, i);
-    for (;;) {
-        uint32_t best = NO_PAIR;
-        for (uint32_t i = 0; i != NO_PAIR && w->n; i = w->symbols[i].after)
-            if (at[i] && (best == NO_PAIR || at[i]->rank < at[best]->rank)) best = i;
-        if (best == NO_PAIR) return;
-        join(w, best, at[best]->id);
-        at[best] = merge_at(e, best);
-        uint32_t before = w->symbols[best].before;
-        if (before != NO_PAIR) at[before] = merge_at(e, before);
+    const nlp_tokenizer *t = e->tokenizer;
+    symbol *s = w->symbols;
+    pairs p;
+    for (size_t i = 0; i + 1 < w->n; i++) find_pair(t, s, i, &p);
+    while (w->n > 1) {
+        size_t best = 0;
+        p.rank[w->n - 1] = NO_PAIR; /* the last symbol has no pair */
+        for (size_t i = 1; i < w->n; i++)
+            if (p.rank[i] < p.rank[best]) best = i;
+        if (p.rank[best] == NO_PAIR) break;
+        join_short(w, &p, best);
+        if (best + 1 < w->n) find_pair(t, s, best, &p);
+        if (best) find_pair(t, s, best - 1, &p);
     }
+    for (size_t i = 0; i < w->n; i++) s[i].after = i + 1 < w->n ? (uint32_t)i + 1 : NO_PAIR;
 }
 
 static bool is_less(const pair *a, const pair *b) {

@@ -31,9 +31,10 @@ static bool text_is_inside(const nlp_tokenizer *t, uint32_t at, uint32_t n) {
     return at <= t->header.text_bytes && n <= t->header.text_bytes - at;
 }
 
+/* As many as t->fates has rows. */
 static nlp_status check_rules(const opening *o, const nlp_text_rule *rules, uint32_t n,
                               uint32_t first, uint32_t last) {
-    if (n > 16) return corrupt(o, "it has too many rules");
+    if (n > NLP_TOKENIZER_MAX_RULES) return corrupt(o, "it has too many rules");
     for (uint32_t i = 0; i < n; i++)
         if (rules[i].kind < first || rules[i].kind > last ||
             !text_is_inside(o->t, rules[i].a_at, rules[i].a_bytes) ||
@@ -133,6 +134,14 @@ static nlp_status check_model(const opening *o) {
     return NLP_OK;
 }
 
+static void find_kept(nlp_tokenizer *t) {
+    for (size_t i = 0; i < 128; i++) {
+        char c = (char)i;
+        size_t used;
+        t->map_keeps[i] = !charsmap_find(t, &c, 1, false, &used);
+    }
+}
+
 /* Rules and splits refer to the header's text, so that is checked before. */
 nlp_status extension_open(nlp_tokenizer *t, const void *blob, size_t n_bytes, nlp_error *err) {
     opening o = {t, blob, n_bytes, err};
@@ -164,5 +173,8 @@ nlp_status extension_open(nlp_tokenizer *t, const void *blob, size_t n_bytes, nl
     NLP_TRY(check_merges(&o));
     NLP_TRY(check_values(&o));
     NLP_TRY(check_sides(&o));
-    return check_model(&o);
+    NLP_TRY(check_model(&o));
+    find_kept(t);
+    find_fates(t);
+    return NLP_OK;
 }

@@ -27,7 +27,7 @@ typedef struct chars {
 
 static nlp_status change_reserve(encoder *e, change_list *l, size_t n) {
     if (l->n + n <= l->capacity) return NLP_OK;
-    size_t capacity = 2 * (l->n + n) + 64;
+    size_t capacity = l->n + l->n / 2 + n + 64;
     change *items = NLP_PUSH(e->arena, change, capacity);
     NLP_TRY(nlp_arena_status(e->arena, e->err));
     if (l->n) memcpy(items, l->items, l->n * sizeof *items);
@@ -230,6 +230,10 @@ static nlp_status replace(encoder *e, const nlp_text_rule *r, bool runs, chars *
     NLP_TRY(nlp_arena_status(e->arena, e->err));
     for (size_t i = 0; i < c->n;) {
         size_t end = i;
+        if (c->at[i].code != a[0]) {
+            out[n_out++] = c->at[i++];
+            continue;
+        }
         while (stands_at(c, end, a, n_a)) {
             end += n_a;
             if (!runs) break;
@@ -301,11 +305,29 @@ static nlp_status map_cluster(encoder *e, const norm_char *at, size_t n, change_
     return NLP_OK;
 }
 
+/* A character of ASCII that the map leaves alone, and that is a cluster of its own: no character of
+ * ASCII joins another but in CR LF. */
+static bool stays(const nlp_tokenizer *t, const chars *c, size_t i) {
+    uint32_t code = c->at[i].code, next = i + 1 < c->n ? c->at[i + 1].code : 0;
+    return code < 128 && next < 128 && t->map_keeps[code] && !(code == '\r' && next == '\n');
+}
+
 static nlp_status charsmap(encoder *e, chars *c) {
+    const nlp_tokenizer *t = e->tokenizer;
     change_list l = {0};
     int32_t state = 0;
+    size_t first = 0;
+    while (first < c->n && stays(t, c, first)) first++;
+    if (first == c->n) return nlp_poll_work(e->poll, 8 * c->n, e->err);
+    NLP_TRY(change_reserve(e, &l, c->n));
     for (size_t i = 0, end; i < c->n; i = end) {
         end = i + 1;
+        if (stays(t, c, i)) {
+            NLP_TRY(change_reserve(e, &l, 1));
+            l.items[l.n++] = (change){c->at[i].code, 0};
+            state = 0; /* as at a start: the break behind it depends on nothing before it */
+            continue;
+        }
         while (end < c->n &&
                !nlp_unicode_cluster_break(c->at[end - 1].code, c->at[end].code, &state))
             end++;
@@ -345,10 +367,52 @@ static nlp_status run_rule(encoder *e, const nlp_text_rule *r, chars *c) {
     }
 }
 
-/* Most texts of a tokenizer that only composes have nothing to compose: no byte of U+0300 or above
- * begins below 0xCC. */
+/* Whether a rule leaves a text of ASCII as it is; where in doubt, no. */
+static bool rule_leaves_ascii(const nlp_tokenizer *t, const nlp_text_rule *r, const char *text,
+                              size_t n) {
+    size_t i = 0;
+    switch (r->kind) {
+    case NLP_NORMALIZE_FORM:
+    case NLP_NORMALIZE_STRIP_ACCENTS:
+    case NLP_NORMALIZE_CHINESE:
+        return true;
+    case NLP_NORMALIZE_LOWER:
+        while (i < n && !(text[i] >= 'A' && text[i] <= 'Z')) i++;
+        return i == n;
+    case NLP_NORMALIZE_STRIP:
+        return !n || (!nlp_unicode_white_space((uint8_t)text[0]) &&
+                      !nlp_unicode_white_space((uint8_t)text[n - 1]));
+    case NLP_NORMALIZE_CHARSMAP: /* only CR joins another character */
+        while (i < n && t->map_keeps[(uint8_t)text[i]] && text[i] != '\r') i++;
+        return i == n;
+    case NLP_NORMALIZE_REPLACE:
+    case NLP_NORMALIZE_RUNS: {
+        const char *a = t->text + r->a_at;
+        size_t n_twice = r->kind == NLP_NORMALIZE_RUNS ? 2 : 1;
+        if (r->a_bytes != 1) return !r->a_bytes;
+        for (const char *at = text; (at = memchr(at, *a, n - (size_t)(at - text))); at++)
+            if (n_twice == 1 || (at + 1 < text + n && at[1] == *a)) return false;
+        return true;
+    }
+    case NLP_NORMALIZE_NMT:
+    case NLP_NORMALIZE_CLEAN: /* controls are dropped or become blanks */
+        while (i < n && text[i] >= ' ' && text[i] < 0x7F) i++;
+        return i == n;
+    default:
+        return false;
+    }
+}
+
+/* Most texts have nothing to change: no rule for ASCII, or in other texts nothing to compose, where no
+ * byte of U+0300 or above begins below 0xCC. */
 static bool leaves_as_is(const encoder *e, size_t from, size_t to) {
     const nlp_tokenizer *t = e->tokenizer;
+    const char *text = e->text + from;
+    size_t n = to - from;
+    bool leaves = nlp_utf8_is_ascii(text, n);
+    for (uint32_t i = 0; i < t->extension.n_normalizers && leaves; i++)
+        leaves = rule_leaves_ascii(t, &t->normalizers[i], text, n);
+    if (leaves) return true;
     for (uint32_t i = 0; i < t->extension.n_normalizers; i++)
         if (t->normalizers[i].kind != NLP_NORMALIZE_FORM ||
             t->normalizers[i].flags != NLP_UNICODE_COMPOSE)
@@ -360,7 +424,7 @@ static bool leaves_as_is(const encoder *e, size_t from, size_t to) {
 }
 
 static nlp_status decode(encoder *e, size_t from, size_t to, chars *c) {
-    c->at = NLP_PUSH(e->arena, norm_char, to - from);
+    c->at = NLP_PUSH(e->arena, norm_char, nlp_utf8_length(e->text + from, to - from));
     c->n = 0;
     NLP_TRY(nlp_arena_status(e->arena, e->err));
     for (size_t i = from; i < to;) {
@@ -372,11 +436,19 @@ static nlp_status decode(encoder *e, size_t from, size_t to, chars *c) {
     return nlp_poll_work(e->poll, 16 * (to - from), e->err);
 }
 
+static size_t bytes_of(const chars *c) {
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        n += 1u + (c->at[i].code >= 0x80) + (c->at[i].code >= 0x800) + (c->at[i].code >= 0x10000);
+    return n;
+}
+
 static nlp_status flatten(encoder *e, const chars *c, span *out) {
     size_t n = 0, room;
     if (nlp_mul_overflows(c->n, NLP_UTF8_MAX_BYTES, &room))
         return nlp_fail(e->err, NLP_ELIMIT, "a text is too long");
-    char *bytes = NLP_PUSH(e->arena, char, room);
+    room = bytes_of(c);
+    char *bytes = NLP_PUSH(e->arena, char, room + NLP_UTF8_MAX_BYTES);
     uint32_t *from = NLP_PUSH(e->arena, uint32_t, room), *to = NLP_PUSH(e->arena, uint32_t, room);
     NLP_TRY(nlp_arena_status(e->arena, e->err));
     for (size_t i = 0; i < c->n; i++) {

@@ -18,7 +18,7 @@ static bool is_full(const encoder *e) {
 
 static nlp_status meta_reserve(encoder *e, size_t n) {
     if (n <= e->meta_capacity) return NLP_OK;
-    size_t capacity = 2 * n;
+    size_t capacity = n + n / 2;
     e->meta_bytes = NLP_PUSH(e->arena, char, capacity);
     e->meta_from = NLP_PUSH(e->arena, uint32_t, capacity);
     e->meta_to = NLP_PUSH(e->arena, uint32_t, capacity);
@@ -40,23 +40,54 @@ static void origin(const encoder *e, const span *s, size_t i, uint32_t *from, ui
     *from = (uint32_t)first, *to = (uint32_t)end;
 }
 
+/* Bytes first .. end - 1 of a span to place n of the rewritten word, with where they came from. */
+static void copy_part(encoder *e, const span *s, size_t first, size_t end, size_t n) {
+    size_t n_bytes = end - first;
+    memcpy(e->meta_bytes + n, s->bytes + first, n_bytes);
+    if (s->from) {
+        memcpy(e->meta_from + n, s->from + first, n_bytes * sizeof *s->from);
+        memcpy(e->meta_to + n, s->to + first, n_bytes * sizeof *s->to);
+        return;
+    }
+    for (size_t i = first, next; i < end; i = next) {
+        uint32_t code;
+        next = i + nlp_utf8_decode(s->bytes + i, end - i, &code);
+        for (size_t k = i; k < next; k++, n++) {
+            e->meta_from[n] = (uint32_t)(s->at + i);
+            e->meta_to[n] = (uint32_t)(s->at + next);
+        }
+    }
+}
+
+/* A text of our own with the place of byte i of the span. */
+static size_t put_text(encoder *e, const span *s, size_t i, const char *text, size_t n) {
+    for (; *text; text++, n++) {
+        e->meta_bytes[n] = *text;
+        origin(e, s, i, &e->meta_from[n], &e->meta_to[n]);
+    }
+    return n;
+}
+
+static size_t count_blanks(const span *s) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_bytes; i++) n += s->bytes[i] == ' ';
+    return n;
+}
+
 /* The word with `prefix` before it and, with `marks`, U+2581 in place of each blank. */
 static nlp_status rewrite(encoder *e, span s, const char *prefix, bool marks, span *out) {
-    size_t n = 0, n_prefix = strlen(prefix), room;
-    if (nlp_mul_overflows(s.n_bytes, BLANK_MARK_BYTES, &room) ||
-        nlp_add_overflows(room, n_prefix, &room))
+    size_t n, room;
+    if (nlp_mul_overflows(marks ? count_blanks(&s) : 0, BLANK_MARK_BYTES, &room) ||
+        nlp_add_overflows(room, s.n_bytes, &room) || nlp_add_overflows(room, strlen(prefix), &room))
         return nlp_fail(e->err, NLP_ELIMIT, "a text is too long");
     NLP_TRY(meta_reserve(e, room));
-    for (; n < n_prefix; n++) {
-        e->meta_bytes[n] = prefix[n];
-        origin(e, &s, 0, &e->meta_from[n], &e->meta_to[n]);
-    }
-    for (size_t i = 0; i < s.n_bytes; i++) {
-        bool mark = marks && s.bytes[i] == ' ';
-        for (size_t k = 0; k < (mark ? BLANK_MARK_BYTES : 1); k++, n++) {
-            e->meta_bytes[n] = mark ? BLANK_MARK[k] : s.bytes[i];
-            origin(e, &s, i, &e->meta_from[n], &e->meta_to[n]);
-        }
+    n = put_text(e, &s, 0, prefix, 0);
+    for (size_t at = 0, end; at < s.n_bytes; at = end + 1) {
+        const char *blank = marks ? memchr(s.bytes + at, ' ', s.n_bytes - at) : NULL;
+        end = blank ? (size_t)(blank - s.bytes) : s.n_bytes;
+        copy_part(e, &s, at, end, n);
+        n += end - at;
+        if (blank) n = put_text(e, &s, end, BLANK_MARK, n);
     }
     *out = (span){.bytes = e->meta_bytes, .n_bytes = n, .from = e->meta_from, .to = e->meta_to};
     return NLP_OK;
@@ -79,6 +110,18 @@ static bool begins_with_mark(span s, size_t at) {
            !memcmp(s.bytes + at, BLANK_MARK, BLANK_MARK_BYTES);
 }
 
+/* Where the next mark at or behind `at` begins, or the end. */
+static size_t next_mark(span s, size_t at) {
+    while (at < s.n_bytes) {
+        const char *first = memchr(s.bytes + at, BLANK_MARK[0], s.n_bytes - at);
+        if (!first) break;
+        at = (size_t)(first - s.bytes);
+        if (begins_with_mark(s, at)) return at;
+        at++;
+    }
+    return s.n_bytes;
+}
+
 /* U+2581 for blanks and, by the scheme, before the text; then a cut before each. */
 static nlp_status metaspace(encoder *e, uint32_t index, span s) {
     uint32_t flags = e->tokenizer->splits[index].flags, from, to;
@@ -89,8 +132,7 @@ static nlp_status metaspace(encoder *e, uint32_t index, span s) {
     NLP_TRY(rewrite(e, s, wanted && !has ? BLANK_MARK : "", true, &s));
     if (!(flags & NLP_METASPACE_SPLIT)) return stage(e, index + 1, s);
     for (size_t at = 0, end; at < s.n_bytes && !is_full(e); at = end) {
-        end = at + 1;
-        while (end < s.n_bytes && !begins_with_mark(s, end)) end++;
+        end = next_mark(s, at + 1);
         NLP_TRY(stage(e, index + 1, span_part(s, at, end)));
     }
     return NLP_OK;
@@ -121,6 +163,7 @@ static bool is_punctuation(uint32_t c) {
 }
 
 static bool is_number(uint32_t c) {
+    if (c < 128) return c >= '0' && c <= '9';
     nlp_unicode_class class = nlp_unicode_class_of(c);
     return class == NLP_UC_DECIMAL || class == NLP_UC_NUMBER_OTHER;
 }
@@ -140,8 +183,21 @@ static fate fate_of(const nlp_text_rule *rule, uint32_t c) {
     }
 }
 
+void find_fates(nlp_tokenizer *t) {
+    for (uint32_t i = 0; i < t->extension.n_splits; i++)
+        for (uint32_t c = 0; c < 128; c++) t->fates[i][c] = (uint8_t)fate_of(&t->splits[i], c);
+}
+
+/* Behind the characters of ASCII from `at` on that have the fate `now`. */
+static size_t end_of_run(const span *s, size_t at, const uint8_t *fates, fate now) {
+    while (at < s->n_bytes && (uint8_t)s->bytes[at] < 128 && fates[(uint8_t)s->bytes[at]] == now)
+        at++;
+    return at;
+}
+
 static nlp_status by_characters(encoder *e, uint32_t index, span s) {
     const nlp_text_rule *rule = &e->tokenizer->splits[index];
+    const uint8_t *fates = e->tokenizer->fates[index];
     size_t first = 0;
     fate before = DROP;
     for (size_t at = 0, end; at <= s.n_bytes && !is_full(e); at = end) {
@@ -150,7 +206,8 @@ static nlp_status by_characters(encoder *e, uint32_t index, span s) {
         end = at + 1;
         if (at < s.n_bytes) {
             end = at + nlp_utf8_decode(s.bytes + at, s.n_bytes - at, &c);
-            now = fate_of(rule, c);
+            now = c < 128 ? (fate)fates[c] : fate_of(rule, c);
+            if (now != ALONE) end = end_of_run(&s, end, fates, now);
         }
         if (now == before && now != ALONE) continue;
         if (before != DROP && at > first) NLP_TRY(stage(e, index + 1, span_part(s, first, at)));

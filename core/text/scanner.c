@@ -40,8 +40,8 @@ typedef struct character {
     unsigned class;
 } character;
 
+/* Of a character beyond ASCII. */
 static unsigned class_of(uint32_t c) {
-    if (c < 128) return ascii[c];
     unsigned space = nlp_unicode_white_space(c) ? SPACE : 0;
     switch (nlp_unicode_class_of(c)) {
     case NLP_UC_LETTER:
@@ -63,18 +63,16 @@ static unsigned class_of(uint32_t c) {
 }
 
 /* Behind the end there is a character of no class. */
-static character at(const scanner *s, size_t i) {
+static inline character at(const scanner *s, size_t i) {
     character c = {.end = i};
     if (i >= s->n) return c;
-    c.code = (uint8_t)s->bytes[i];
-    c.end = i + 1;
-    if (c.code >= 128) c.end = i + nlp_utf8_decode(s->bytes + i, s->n - i, &c.code);
-    c.class = class_of(c.code);
+    c.end = i + nlp_utf8_decode(s->bytes + i, s->n - i, &c.code);
+    c.class = c.code < 128 ? ascii[c.code] : class_of(c.code);
     return c;
 }
 
 /* End of the run of characters that have one of `any` and none of `none`, at most `most` of them. */
-static size_t run(const scanner *s, size_t i, unsigned any, unsigned none, size_t most) {
+static inline size_t run(const scanner *s, size_t i, unsigned any, unsigned none, size_t most) {
     for (; most && i < s->n; most--) {
         character c = at(s, i);
         if ((any && !(c.class & any)) || (c.class & none)) break;
@@ -135,9 +133,11 @@ static size_t marks_and_lines(const scanner *s, size_t i, bool slash) {
 
 /* ---- Whole patterns ---- */
 
+/* The first character behind a blank decides which of the runs it is, and most are letters. */
 static size_t gpt2(const scanner *s, size_t i) {
-    size_t end = contraction(s, i, false);
-    if (end == i) end = blank_and_run(s, i, LETTER, 0);
+    size_t first = s->bytes[i] == ' ' ? i + 1 : i, end = run(s, first, LETTER, 0, SIZE_MAX);
+    if (end > first) return end;
+    end = contraction(s, i, false);
     if (end == i) end = blank_and_run(s, i, NUMBER, 0);
     if (end == i) end = blank_and_run(s, i, 0, SPACE | LETTER | NUMBER);
     return end > i ? end : spaces(s, i, false);
@@ -145,7 +145,7 @@ static size_t gpt2(const scanner *s, size_t i) {
 
 /* Letters with one character before them that is no letter, number or line break. */
 static size_t llama3(const scanner *s, size_t i, size_t most_digits) {
-    size_t end = contraction(s, i, true);
+    size_t end = s->bytes[i] == '\'' ? contraction(s, i, true) : i;
     if (end > i) return end;
     character c = at(s, i);
     size_t first = c.class & (LETTER | NUMBER | NEWLINE) ? i : c.end;

@@ -44,6 +44,15 @@ static bool added_are_ordered(const nlp_tokenizer *t, uint32_t i) {
     return order < 0 || (order == 0 && a->text_bytes <= b->text_bytes);
 }
 
+static int find_only_start(const nlp_tokenizer *t) {
+    int found = -1;
+    for (int i = 0; i < 256; i++) {
+        if (t->added_starts[i] && found >= 0) return -1;
+        if (t->added_starts[i]) found = i;
+    }
+    return found;
+}
+
 static nlp_status check_added(nlp_tokenizer *t, nlp_error *err) {
     for (uint32_t i = 0; i < t->header.n_added; i++) {
         const nlp_added_token *a = &t->added[i];
@@ -55,6 +64,7 @@ static nlp_status check_added(nlp_tokenizer *t, nlp_error *err) {
         if (i && t->header.model != NLP_MODEL_WORDPIECE && !added_are_ordered(t, i))
             return corrupt(err, "its added tokens are not sorted");
     }
+    t->only_start = find_only_start(t);
     return NLP_OK;
 }
 
@@ -196,13 +206,18 @@ static nlp_status check_utf8(const nlp_text *text, nlp_poll *poll, nlp_error *er
 
 /* ---- Pieces and words ---- */
 
+/* ASCII that stands for itself in the byte alphabet and is no white space. */
+static bool is_printing(char c) {
+    return (uint8_t)c > ' ' && (uint8_t)c < 0x7F;
+}
+
 uint32_t piece_find(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {
     uint64_t hash = nlp_piece_hash(NLP_PIECE_HASH_START, bytes, n_bytes);
     uint32_t mask = t->header.n_slots - 1;
     for (uint32_t slot = nlp_piece_slot(hash, t->header.n_slots); t->slots[slot];
          slot = (slot + 1) & mask) {
         uint32_t id = t->slots[slot] - 1, start = id ? t->piece_ends[id - 1] : 0;
-        if (t->piece_ends[id] - start == n_bytes && !memcmp(t->text + start, bytes, n_bytes))
+        if (t->piece_ends[id] - start == n_bytes && same_bytes(t->text + start, bytes, n_bytes))
             return id;
     }
     return NLP_NO_ID;
@@ -219,11 +234,15 @@ uint32_t piece_find_bytes(const nlp_tokenizer *t, const char *bytes, size_t n_by
     char key[2 * NLP_TOKENIZER_MAX_WORD + NLP_UTF8_MAX_BYTES];
     size_t n = 0;
     for (size_t i = 0; i < n_bytes; i++)
-        n += nlp_utf8_encode(nlp_byte_letter((uint8_t)bytes[i]), key + n);
+        if (is_printing(bytes[i]))
+            key[n++] = bytes[i];
+        else
+            n += nlp_utf8_encode(nlp_byte_letter((uint8_t)bytes[i]), key + n);
     return piece_find(t, key, n);
 }
 
 bool span_token(encoder *e, const span *word, size_t first, size_t end, uint32_t id) {
+    if (e->recording) cached_word_add(e->recording, id, first, end);
     if (word->from) return token_push(e->tokens, id, word->from[first], word->to[end - 1]);
     const uint8_t *bytes = (const uint8_t *)e->text;
     size_t from = word->at + first, to = word->at + end;
@@ -232,17 +251,42 @@ bool span_token(encoder *e, const span *word, size_t first, size_t end, uint32_t
     return token_push(e->tokens, id, from, to);
 }
 
-nlp_status word_push(encoder *e, span word) {
-    if (e->tokenizer->header.model == NLP_MODEL_BPE) return bpe_push(e, word);
-    if (e->tokenizer->header.model == NLP_MODEL_UNIGRAM) return unigram_push(e, word);
-    uint32_t id = piece_find(e->tokenizer, word.bytes, word.n_bytes);
+static nlp_status whole_word_push(encoder *e, const span *word) {
+    uint32_t id = piece_find(e->tokenizer, word->bytes, word->n_bytes);
     if (id == NLP_NO_ID) {
         id = e->tokenizer->header.unknown_id;
         e->tokens->n_unknown++;
         if (id == NLP_NO_ID) return NLP_OK;
     }
-    return span_token(e, &word, 0, word.n_bytes, id) ? NLP_OK
+    return span_token(e, word, 0, word->n_bytes, id) ? NLP_OK
                                                      : nlp_arena_status(e->tokens->arena, e->err);
+}
+
+static nlp_status model_push(encoder *e, const span *word) {
+    if (e->tokenizer->header.model == NLP_MODEL_BPE) return bpe_push(e, *word);
+    if (e->tokenizer->header.model == NLP_MODEL_UNIGRAM) return unigram_push(e, *word);
+    return whole_word_push(e, word);
+}
+
+static nlp_status push_cached(encoder *e, const span *word, const cached_word *c) {
+    e->tokens->n_unknown += c->n_unknown;
+    for (size_t i = 0; i < c->n_tokens; i++)
+        if (!span_token(e, word, c->first[i], c->end[i], c->ids[i]))
+            return nlp_arena_status(e->tokens->arena, e->err);
+    return NLP_OK;
+}
+
+nlp_status word_push(encoder *e, span word) {
+    if (!e->cache->words || word.n_bytes > CACHED_BYTES) return model_push(e, &word);
+    cached_word *c;
+    if (word_cache_find(e->cache, word.bytes, word.n_bytes, &c)) return push_cached(e, &word, c);
+    size_t n_unknown = e->tokens->n_unknown;
+    e->recording = c;
+    nlp_status status = model_push(e, &word);
+    e->recording = NULL;
+    if (status == NLP_OK)
+        cached_word_finish(c, word.bytes, word.n_bytes, e->tokens->n_unknown - n_unknown);
+    return status;
 }
 
 /* ---- Texts of all models but WordPiece ---- */
@@ -313,12 +357,22 @@ static size_t blank_characters(nlp_text piece, bool backwards) {
     return n;
 }
 
+/* Most pieces begin with a letter, or with one blank and a letter. */
+static size_t blanks_before(nlp_text piece) {
+    if (piece.n_bytes && is_printing(piece.bytes[0])) return 0;
+    if (piece.n_bytes > 2 && !memcmp(piece.bytes, "\xC4\xA0", 2) && is_printing(piece.bytes[2]))
+        return 1;
+    return blank_characters(piece, false);
+}
+
 /* ByteLevel's trim_offsets, as the reference's process_offsets does it. */
 static void trim_offsets(const nlp_tokenizer *t, token_list *l) {
     bool keep_first = t->extension.flags & NLP_TOKENIZER_TRIM_FIRST;
     for (size_t i = 0; i < l->n; i++) {
         nlp_text piece = nlp_tokenizer_piece(t, l->ids[i]);
-        size_t before = blank_characters(piece, false), behind = blank_characters(piece, true);
+        size_t before = blanks_before(piece), behind = 0;
+        if (piece.n_bytes && !is_printing(piece.bytes[piece.n_bytes - 1]))
+            behind = blank_characters(piece, true);
         if (before && keep_first && (!i || !l->start[i])) before--;
         size_t start = l->start[i] + before;
         l->start[i] = start < l->end[i] ? (uint32_t)start : l->end[i];
@@ -329,40 +383,48 @@ static void trim_offsets(const nlp_tokenizer *t, token_list *l) {
     }
 }
 
-static nlp_status encode_any(const nlp_tokenizer *t, const nlp_text *text, token_list *tokens,
-                             nlp_poll *poll, nlp_error *err) {
-    nlp_arena work;
-    nlp_arena_init(&work, tokens->arena->mem);
-    encoder e = {.tokenizer = t,
-                 .text = text->bytes,
-                 .tokens = tokens,
-                 .arena = &work,
-                 .poll = poll,
-                 .err = err};
-    nlp_status status = encode_segments(&e, text);
-    if (status == NLP_OK && (t->extension.flags & NLP_TOKENIZER_TRIM)) trim_offsets(t, tokens);
-    nlp_arena_deinit(&work);
+/* Memory that is kept from text to text is not asked for, and given back, for each. */
+static nlp_status encode_any(encoder *e, const nlp_text *text) {
+    nlp_arena own;
+    nlp_arena_init(&own, e->tokens->arena->mem);
+    if (e->arena)
+        nlp_arena_reset(e->arena);
+    else
+        e->arena = &own;
+    nlp_status status = encode_segments(e, text);
+    if (status == NLP_OK && (e->tokenizer->extension.flags & NLP_TOKENIZER_TRIM))
+        trim_offsets(e->tokenizer, e->tokens);
+    nlp_arena_deinit(&own);
     return status;
 }
 
 /* Added tokens cut the text; between them words are found and split. */
-static nlp_status encode_text(const nlp_tokenizer *t, const nlp_text *text, bert_word *scratch,
-                              token_list *tokens, nlp_poll *poll, nlp_error *err) {
+static nlp_status encode_wordpiece(encoder *e, const nlp_text *text) {
     added_match next;
-    if (text->n_bytes > INT32_MAX)
-        return nlp_fail(err, NLP_ELIMIT, "a text has %zu bytes, at most %d are possible",
-                        text->n_bytes, INT32_MAX);
-    NLP_TRY(check_utf8(text, poll, err));
-    if (t->header.model != NLP_MODEL_WORDPIECE) return encode_any(t, text, tokens, poll, err);
+    token_list *tokens = e->tokens;
+    bert_word *scratch = NLP_PUSH(tokens->arena, bert_word, 1);
+    NLP_TRY(nlp_arena_status(tokens->arena, e->err));
     for (size_t at = 0;; at = next.end) {
-        NLP_TRY(added_token_find(t, text, at, 0, &next, poll, err));
-        NLP_TRY(bert_words(t, text->bytes, at, next.token ? next.start : text->n_bytes, scratch,
-                           tokens, poll, err));
+        NLP_TRY(added_token_find(e->tokenizer, text, at, 0, &next, e->poll, e->err));
+        NLP_TRY(bert_words(e, at, next.token ? next.start : text->n_bytes, scratch));
         if (!next.token) return NLP_OK;
         if (!token_push(tokens, next.token->id, next.start, next.end))
-            return nlp_arena_status(tokens->arena, err);
+            return nlp_arena_status(tokens->arena, e->err);
         if (tokens->limit && tokens->n > tokens->limit) return NLP_OK;
     }
+}
+
+/* Each text begins with an encoder of its own: what the one before found room for is gone. */
+static nlp_status encode_text(encoder e, const nlp_text *text, token_list *tokens) {
+    e.text = text->bytes;
+    e.tokens = tokens;
+    if (text->n_bytes > INT32_MAX)
+        return nlp_fail(e.err, NLP_ELIMIT, "a text has %zu bytes, at most %d are possible",
+                        text->n_bytes, INT32_MAX);
+    NLP_TRY(check_utf8(text, e.poll, e.err));
+    NLP_TRY(word_cache_prepare(e.cache, e.tokenizer, text->n_bytes, tokens->arena, e.err));
+    return e.tokenizer->header.model == NLP_MODEL_WORDPIECE ? encode_wordpiece(&e, text)
+                                                            : encode_any(&e, text);
 }
 
 /* Longest first, as the reference does it: only the longer one gives way, or both end at half. */
@@ -390,8 +452,13 @@ static void put(nlp_encoding *e, int32_t id, uint32_t start, uint32_t end, uint3
 
 static void put_text(nlp_encoding *e, const token_list *tokens, size_t n, uint32_t type_id,
                      int sequence) {
-    for (size_t i = 0; i < n; i++)
-        put(e, tokens->ids[i], tokens->start[i], tokens->end[i], type_id, sequence);
+    if (!n) return;
+    memcpy(e->ids + e->n, tokens->ids, n * sizeof *e->ids);
+    memcpy(e->start + e->n, tokens->start, n * sizeof *e->start);
+    memcpy(e->end + e->n, tokens->end, n * sizeof *e->end);
+    memset(e->type_ids + e->n, (int)type_id, n);
+    memset(e->sequence + e->n, sequence, n);
+    e->n += n;
 }
 
 static void apply_template(const nlp_template_item *items, uint32_t n_items, bool special,
@@ -444,12 +511,16 @@ nlp_status nlp_tokenizer_encode(const nlp_tokenizer *t, const nlp_text *text, co
     bool drops = t->header.flags & NLP_TEXT_DROP_UNKNOWN;
     token_list lists[2] = {{.arena = arena}, {.arena = arena}};
     lists[0].dropped = lists[1].dropped = drops ? t->header.unknown_id + 1 : 0;
-    bert_word *scratch = NLP_PUSH(arena, bert_word, 1);
-    NLP_TRY(nlp_arena_status(arena, err));
+    nlp_word_cache own = {0};
+    const encoder e = {.tokenizer = t,
+                       .cache = o->cache ? o->cache : &own,
+                       .arena = o->work,
+                       .poll = poll,
+                       .err = err};
     if (pair && !t->header.n_pair)
         return nlp_fail(err, NLP_EUNSUPPORTED, "the model's tokenizer takes no pair of texts");
     if (o->stop_when_full) lists[0].limit = lists[1].limit = o->max_tokens;
-    NLP_TRY(encode_text(t, text, scratch, &lists[0], poll, err));
-    if (pair) NLP_TRY(encode_text(t, pair, scratch, &lists[1], poll, err));
+    NLP_TRY(encode_text(e, text, &lists[0]));
+    if (pair) NLP_TRY(encode_text(e, pair, &lists[1]));
     return assemble(t, pair != NULL, o, lists, arena, encoding, err);
 }

@@ -26,12 +26,21 @@ void nlp_tokenizer_get_info(const nlp_tokenizer *tokenizer, nlp_tokenizer_info *
 
 /* Which text of a pair gives way: the longer one, token by token, or the first only. */
 typedef enum nlp_truncation { NLP_TRUNCATE_LONGEST, NLP_TRUNCATE_FIRST } nlp_truncation;
+/* Words of the texts before and their tokens; begins zeroed. For texts of one tokenizer, one thread.
+ * What it holds lies in the arena of the calls it is given to, and goes with that. */
+typedef struct nlp_word_cache {
+    const nlp_tokenizer *tokenizer;
+    struct cached_word *words;
+    size_t n_bytes; /* of the texts so far */
+} nlp_word_cache;
 
 typedef struct nlp_encode_options {
     uint32_t max_tokens; /* special tokens included; 0: no limit */
     nlp_truncation truncation;
     bool no_special_tokens;
     bool stop_when_full; /* need not count past max_tokens: n_full is then a lower bound above it */
+    nlp_word_cache *cache; /* NULL: nothing is kept for a next text */
+    nlp_arena *work;       /* reset and used by each text; NULL: memory of the call alone */
 } nlp_encode_options;
 
 /* Arrays of n, from the arena given. */

@@ -19,6 +19,7 @@
 #define NLP_TOKENIZER_MAX_PIECES      (1u << 20)
 #define NLP_TOKENIZER_MAX_PIECE_BYTES 8192u
 #define NLP_TOKENIZER_MAX_WORD        1024u /* most characters of a word that is looked up */
+#define NLP_TOKENIZER_MAX_RULES       16u   /* normalisers, or pre-tokenizers */
 #define NLP_NO_ID                     0xffffffffu
 
 enum {

@@ -3,8 +3,30 @@
 #ifndef NLP_TEXT_TOKENIZER_PARTS_H
 #define NLP_TEXT_TOKENIZER_PARTS_H
 
+#include <string.h>
+
 #include "text/tokenizer.h"
 #include "text/tokenizer_format.h"
+
+/* ---- Short stretches of bytes: loads that overlap at the end, instead of calls ---- */
+
+static inline uint64_t nlp_load8(const char *at) {
+    uint64_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+static inline uint32_t nlp_load4(const char *at) {
+    uint32_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+static inline bool same_bytes(const char *a, const char *b, size_t n) {
+    if (n < 4) return !n || (a[0] == b[0] && a[n / 2] == b[n / 2] && a[n - 1] == b[n - 1]);
+    if (n < 8) return nlp_load4(a) == nlp_load4(b) && nlp_load4(a + n - 4) == nlp_load4(b + n - 4);
+    for (size_t i = 0; i + 8 < n; i += 8)
+        if (nlp_load8(a + i) != nlp_load8(b + i)) return false;
+    return nlp_load8(a + n - 8) == nlp_load8(b + n - 8);
+}
 
 struct nlp_tokenizer {
     nlp_mem *mem;
@@ -18,6 +40,7 @@ struct nlp_tokenizer {
     uint64_t prefix_hash;
     uint32_t n_special_single, n_special_pair;
     bool added_starts[256];         /* first bytes of added tokens */
+    int only_start;                 /* the one such byte; -1: none or several */
     const nlp_added_token **sorted; /* [n_added] by their texts */
     bool has_raw, has_normalized;   /* added tokens of either kind */
     /* of all models but WordPiece */
@@ -29,6 +52,8 @@ struct nlp_tokenizer {
     const double *scores;
     const uint8_t *kinds, *whole, *sides;
     const uint8_t *charsmap;
+    bool map_keeps[128]; /* characters of ASCII that the map says nothing of */
+    uint8_t fates[NLP_TOKENIZER_MAX_RULES][128]; /* of ASCII in each split by characters */
 };
 
 /* Tokens of one text, growing in the call's arena; sticky failure there. */
@@ -56,9 +81,6 @@ typedef struct bert_word {
     uint32_t last_to; /* of the last character, kept or not */
 } bert_word;
 
-/* bert_words.c: normalises and splits text[from .. to) and hands each word to wordpiece_push. */
-nlp_status bert_words(const nlp_tokenizer *tokenizer, const char *text, size_t from, size_t to,
-                      bert_word *scratch, token_list *tokens, nlp_poll *poll, nlp_error *err);
 /* wordpiece.c: the pieces of a word, or one unknown token. */
 bool wordpiece_push(const nlp_tokenizer *tokenizer, const bert_word *word, token_list *tokens);
 /* A stretch of normalised text. Where `from` is NULL it is a stretch of the given text itself, whose
@@ -75,6 +97,25 @@ typedef struct norm_char {
     uint32_t code, from, to;
 } norm_char;
 
+/* A word and its tokens; n_bytes 0: none. */
+enum { CACHED_BYTES = 24, CACHED_TOKENS = 6 };
+typedef struct cached_word {
+    char bytes[CACHED_BYTES];
+    uint32_t ids[CACHED_TOKENS];
+    uint8_t first[CACHED_TOKENS], end[CACHED_TOKENS]; /* bytes of the word */
+    uint8_t n_bytes, n_tokens, n_unknown;
+    uint8_t used_last; /* of a pair's first: 1 where it was used behind the second */
+} cached_word;
+
+/* word_cache.c: gives the cache its memory once texts of some kilobytes have come. */
+nlp_status word_cache_prepare(nlp_word_cache *cache, const nlp_tokenizer *t, size_t n_bytes,
+                              nlp_arena *arena, nlp_error *err);
+/* Whether a word of 1 to CACHED_BYTES bytes is there. Where it is not, *place is emptied for it. */
+bool word_cache_find(nlp_word_cache *cache, const char *bytes, size_t n_bytes, cached_word **place);
+/* The tokens of a new word one after the other, then the word itself. */
+void cached_word_add(cached_word *c, uint32_t id, size_t first, size_t end);
+void cached_word_finish(cached_word *c, const char *bytes, size_t n_bytes, size_t n_unknown);
+
 /* What one call of the tokenizer works with; from the call's arena, reused from word to word. */
 typedef struct encoder {
     const nlp_tokenizer *tokenizer;
@@ -85,11 +126,15 @@ typedef struct encoder {
     nlp_error *err;
     struct bpe_work *bpe;
     struct unigram_work *unigram;
-    char *meta_bytes; /* of Metaspace: a word with its blanks replaced */
+    nlp_word_cache *cache;  /* without words: none */
+    cached_word *recording; /* the word whose tokens are kept as they come; NULL: none */
+    char *meta_bytes;       /* of Metaspace: a word with its blanks replaced */
     uint32_t *meta_from, *meta_to;
     size_t meta_capacity;
 } encoder;
 
+/* bert_words.c: normalises and splits text[from .. to) and hands each word to wordpiece_push. */
+nlp_status bert_words(encoder *e, size_t from, size_t to, bert_word *scratch);
 /* normalizer.c: text[from .. to) through the normalisers; *out is the text itself where they change
  * nothing. */
 nlp_status normalize_text(encoder *e, size_t from, size_t to, span *out);
@@ -100,6 +145,8 @@ const char *charsmap_find(const nlp_tokenizer *t, const char *bytes, size_t n_by
 bool charsmap_is_sound(const uint8_t *map, size_t n_bytes);
 /* spm_text.c: SentencePiece's normaliser over characters. */
 nlp_status spm_normalize(encoder *e, const nlp_text_rule *rule, norm_char **chars, size_t *n);
+/* pretokenizer.c: fills t->fates. */
+void find_fates(nlp_tokenizer *t);
 /* pretokenizer.c: words of a normalised text go to the model. */
 nlp_status split_text(encoder *e, span text);
 /* scanner.c: end of the piece that begins at `at`; *is_match: false for what the pattern skips. */

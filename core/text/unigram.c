@@ -28,7 +28,7 @@ static nlp_status reserve(encoder *e, size_t n) {
         NLP_TRY(nlp_arena_status(e->arena, e->err));
     }
     if (n <= w->capacity) return NLP_OK;
-    w->capacity = 2 * n;
+    w->capacity = n + n / 2;
     w->nodes = NLP_PUSH(e->arena, node, w->capacity);
     w->ends = NLP_PUSH(e->arena, uint32_t, w->capacity);
     return nlp_arena_status(e->arena, e->err);
