@@ -38,9 +38,11 @@ nlp_status compiler_add_merge(compiler *c, const piece_index *index, const piece
     return NLP_OK;
 }
 
-/* Bytes that UTF-8 has; a text's other bytes are refused before they come here. */
-static bool is_utf8_byte(uint32_t byte) {
-    return byte != 0xC0 && byte != 0xC1 && byte < 0xF5;
+/* Bytes of texts that people write. Real vocabularies lack some control characters and the first bytes
+ * of planes that nobody uses; what UTF-8 never has is refused before it comes here. */
+static bool is_common_byte(uint32_t byte) {
+    bool control = byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r';
+    return !control && byte != 0xC0 && byte != 0xC1 && byte < 0xF1;
 }
 
 nlp_status compiler_find_bytes(compiler *c, const piece_index *index, bool letters) {
@@ -49,7 +51,7 @@ nlp_status compiler_find_bytes(compiler *c, const piece_index *index, bool lette
         size_t n = letters ? nlp_utf8_encode(nlp_byte_letter((uint8_t)byte), text)
                            : (size_t)snprintf(text, sizeof text, "<0x%02X>", byte);
         c->bytes[byte] = compiler_lookup(c, index, text, n);
-        if (letters && c->bytes[byte] == NLP_NO_ID && is_utf8_byte(byte))
+        if (letters && c->bytes[byte] == NLP_NO_ID && is_common_byte(byte))
             return nlp_fail(c->err, NLP_EINVAL,
                             "%s: the byte 0x%02X has no piece, so texts would lose it", c->file,
                             byte);
