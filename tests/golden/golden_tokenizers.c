@@ -351,30 +351,63 @@ static void test_gguf_vocabularies(void) {
         check_gguf(names[i]);
 }
 
+/* A mebibyte of one unit, again and again. */
+static void encode_hostile(const nlp_tokenizer *tokenizer, const char *unit, char *text) {
+    size_t n = 0, length = strlen(unit);
+    for (; n + length <= 1 << 20; n += length) memcpy(text + n, unit, length);
+    nlp_arena arena;
+    nlp_encoding e;
+    nlp_text input = {text, n};
+    nlp_arena_init(&arena, &mem);
+    CHECK_STATUS(nlp_tokenizer_encode(tokenizer, &input, NULL, NULL, &arena, NULL, &e, NULL),
+                 NLP_OK, NULL);
+    for (size_t i = 0; i < e.n; i++)
+        if (e.end[i] > n || e.start[i] > e.end[i]) {
+            nlp_test_fail(__FILE__, __LINE__, "\"%s\": token %zu ends at %u", unit, i, e.end[i]);
+            break;
+        }
+    nlp_arena_deinit(&arena);
+}
+
 /* Time is not measured here; what is quadratic would not end. */
 static void test_hostile_texts_end(void) {
-    static const char *const units[] = {"a", "\xCC\x81",        "\xEF\xBC\xA1\xCC\x81",
-                                        " ", "\xE4\xBD\xA0",    "[CLS]",
-                                        "'", "\xF0\x9F\x91\x8D"};
-    char vocab[512];
-    nlp_buf blob;
-    snprintf(vocab, sizeof vocab, "%s/golden/bert-base-uncased.vocab.txt", nlp_test_data());
-    nlp_tokenizer *tokenizer = open_tokenizer(UNCASED, vocab, NULL, &blob);
+    static const char *const units[] = {"a",
+                                        "\xCC\x81",
+                                        "\xEF\xBC\xA1\xCC\x81",
+                                        " ",
+                                        "\xE4\xBD\xA0",
+                                        "[CLS]",
+                                        "'",
+                                        "\xF0\x9F\x91\x8D",
+                                        "a ",
+                                        "\n",
+                                        "1",
+                                        "\xE2\x96\x81",
+                                        "<0x0A>",
+                                        "ab"};
+    static const struct {
+        source_kind kind;
+        const char *path; /* in the committed data */
+    } tokenizers[] = {{UNCASED, "golden/bert-base-uncased.vocab.txt"},
+                      {JSON, "models/sharp-gpt2/tokenizer.json"},
+                      {JSON, "models/sharp-llama/tokenizer.json"},
+                      {JSON, "models/gemma2-caps/tokenizer.json"},
+                      {JSON, "models/sharp-flan-t5/tokenizer.json"},
+                      {JSON, "models/sharp-deberta-v3/tokenizer.json"},
+                      {JSON, "models/sharp-albert/tokenizer.json"},
+                      {SPM, "models/m2m100-slow/sentencepiece.bpe.model"}};
     char *text = malloc(1 << 20);
-    for (size_t u = 0; u < sizeof units / sizeof *units; u++) {
-        size_t n = 0, length = strlen(units[u]);
-        for (; n + length <= 1 << 20; n += length) memcpy(text + n, units[u], length);
-        nlp_arena arena;
-        nlp_encoding e;
-        nlp_text input = {text, n};
-        nlp_arena_init(&arena, &mem);
-        CHECK_STATUS(nlp_tokenizer_encode(tokenizer, &input, NULL, NULL, &arena, NULL, &e, NULL),
-                     NLP_OK, NULL);
-        nlp_arena_deinit(&arena);
+    for (size_t t = 0; t < sizeof tokenizers / sizeof *tokenizers; t++) {
+        char path[512];
+        nlp_buf blob;
+        snprintf(path, sizeof path, "%s/%s", nlp_test_data(), tokenizers[t].path);
+        nlp_tokenizer *tokenizer = open_tokenizer(tokenizers[t].kind, path, NULL, &blob);
+        for (size_t u = 0; tokenizer && u < sizeof units / sizeof *units; u++)
+            encode_hostile(tokenizer, units[u], text);
+        nlp_tokenizer_close(tokenizer);
+        nlp_buf_deinit(&blob);
     }
     free(text);
-    nlp_tokenizer_close(tokenizer);
-    nlp_buf_deinit(&blob);
     CHECK(mem.used_bytes == 0);
 }
 
