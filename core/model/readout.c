@@ -76,11 +76,11 @@ const float *nlp_head_row(const nlp_head *head, const nlp_kernels *kernels, cons
 }
 
 nlp_status nlp_head_run(const nlp_head *head, const nlp_kernels *kernels, const float *row,
-                        float *logits, float *scratch, nlp_error *err) {
+                        float *logits, float *scratch, nlp_poll *poll, nlp_error *err) {
     nlp_rows rows = {.f32 = row};
     if (head->hidden.panels) {
         nlp_epilogue e = {.act = (nlp_activation)head->spec.hidden_activation};
-        NLP_TRY(nlp_gemm(kernels, &head->hidden, 1, &rows, &e, scratch, NULL, err));
+        NLP_TRY(nlp_gemm(kernels, &head->hidden, 1, &rows, &e, scratch, poll, err));
         rows.f32 = scratch;
     }
     if (head->norm.gain) {
@@ -93,7 +93,7 @@ nlp_status nlp_head_run(const nlp_head *head, const nlp_kernels *kernels, const 
                                        .eps = head->spec.norm_eps});
         rows.f32 = scratch;
     }
-    return nlp_gemm(kernels, &head->classifier, 1, &rows, NULL, logits, NULL, err);
+    return nlp_gemm(kernels, &head->classifier, 1, &rows, NULL, logits, poll, err);
 }
 
 void nlp_head_scores(const nlp_head *head, const nlp_kernels *kernels, float *logits) {

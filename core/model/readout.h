@@ -33,7 +33,7 @@ const float *nlp_head_row(const nlp_head *head, const nlp_kernels *kernels, cons
 /* One input row (a token's hidden state, or the base's vector for a task pack) -> logits [n_labels].
  */
 nlp_status nlp_head_run(const nlp_head *head, const nlp_kernels *kernels, const float *row,
-                        float *logits, float *scratch, nlp_error *err);
+                        float *logits, float *scratch, nlp_poll *poll, nlp_error *err);
 /* Logits to scores in place, by the head's score function. */
 void nlp_head_scores(const nlp_head *head, const nlp_kernels *kernels, float *logits);
 

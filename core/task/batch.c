@@ -247,6 +247,8 @@ static nlp_status run_unit(void *context, uint32_t part, uint32_t thread) {
     nlp_poll own, *poll = p->call->poll;
     nlp_stop look = {.should_stop = was_stopped, .context = p->call->poll};
     if (thread) nlp_poll_init(poll = &own, &look, p->call->poll->work_per_poll);
+    nlp_task_call mine = *p->call; /* for the readout: with this thread's poll */
+    mine.poll = poll;
     size_t row = 0;
     for (size_t i = 0; i < u->n; row += p->w->items[u->first + i++].n_tokens) {
         const nlp_window *w = &p->w->items[u->first + i];
@@ -269,7 +271,7 @@ static nlp_status run_unit(void *context, uint32_t part, uint32_t thread) {
                             NULL, poll, &hidden, &p->errors[thread]);
     for (size_t i = 0; i < u->n && status == NLP_OK; i++) {
         const nlp_window *w = &p->w->items[u->first + i];
-        status = p->readout(p->call, w, hidden, readout_scratch, &p->errors[thread]);
+        status = p->readout(&mine, w, hidden, readout_scratch, &p->errors[thread]);
         hidden += (size_t)w->n_tokens * p->call->model->stack->spec.hidden_size;
     }
     nlp_fp_restore(saved);
@@ -306,7 +308,8 @@ nlp_status nlp_task_read_places(const nlp_task_call *call, const nlp_window *win
     size_t width = call->model->stack->spec.hidden_size;
     for (uint32_t i = 0; i < window->n_places; i++)
         NLP_TRY(nlp_head_run(head, call->kernels, hidden + window->places[i] * width,
-                             window->out + (size_t)i * head->spec.n_labels, scratch, err));
+                             window->out + (size_t)i * head->spec.n_labels, scratch, call->poll,
+                             err));
     return NLP_OK;
 }
 
@@ -320,7 +323,7 @@ nlp_status nlp_task_outputs(const nlp_task_call *call, const float *row, float *
     at += rounded(stack->spec.n_outputs * sizeof(float));
     memcpy(copy, row, row_bytes);
     *logits = out;
-    return nlp_output_run(stack, call->kernels, copy, 1, out, at, NULL, err);
+    return nlp_output_run(stack, call->kernels, copy, 1, out, at, call->poll, err);
 }
 
 /* ---- Rows of texts ---- */

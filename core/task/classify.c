@@ -59,7 +59,7 @@ static nlp_status read_out(const nlp_task_call *call, const nlp_window *window, 
                               &options, rest, scratch, err));
         row = rest;
     }
-    NLP_TRY(nlp_head_run(m->head, call->kernels, row, out, scratch, err));
+    NLP_TRY(nlp_head_run(m->head, call->kernels, row, out, scratch, call->poll, err));
     memcpy(out + m->head->spec.n_labels, out, m->head->spec.n_labels * sizeof *out);
     if (!call->options->raw) nlp_head_scores(m->head, call->kernels, out);
     return NLP_OK;

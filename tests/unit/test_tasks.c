@@ -639,6 +639,40 @@ static void test_models_of_another_kind_are_refused(void) {
     close_bench(&b);
 }
 
+static bool stop_at_once(void *context) {
+    return ++*(int *)context > 0;
+}
+
+/* Also with threads, whose polls only look at the first one's. */
+static void test_calls_can_be_stopped_and_the_session_goes_on(void) {
+    static const struct {
+        const char *pack, *task;
+    } cases[] = {{"bert-tokcls", "entities"}, {"bert-qa", "answer"}, {"bert-mlm", "fill_mask"}};
+    char *text = long_text(4000), *masks = calloc(1, 2000);
+    for (int i = 0; i < 50; i++) strcat(masks, "[MASK] ");
+    for (size_t i = 0; i < 3; i++) {
+        bench b = open_pack(cases[i].pack);
+        nlp_engine_set_limits(b.engine, 2, 0);
+        nlp_text texts[400];
+        for (size_t k = 0; k < 400; k++)
+            texts[k] = nlp_test_text(i == 2 ? masks + k % 7 * 7 : text);
+        int n_asked = 0;
+        nlp_request request = {.struct_size = sizeof request,
+                               .task = nlp_task_find(b.engine, cases[i].task),
+                               .model = b.model,
+                               .texts = texts,
+                               .n_inputs = i == 2 ? 7 : 1,
+                               .stop = {stop_at_once, &n_asked}};
+        CHECK_STATUS(nlp_session_run(b.session, &request, &b.result, &b.err), NLP_ECANCELED,
+                     &b.err);
+        CHECK(n_asked > 0 && n_asked < 20);
+        CHECK_STATUS(run(&b, cases[i].task, "a [MASK]", "b", NULL, 0), NLP_OK, &b.err);
+        close_bench(&b);
+    }
+    free(text);
+    free(masks);
+}
+
 typedef struct failing {
     int left;
 } failing;
@@ -717,6 +751,8 @@ int main(int argc, char **argv) {
         {"rerankers_refuse", test_rerankers_refuse},
         {"blanks_in_texts_stay", test_blanks_in_texts_stay},
         {"models_of_another_kind_are_refused", test_models_of_another_kind_are_refused},
+        {"calls_can_be_stopped_and_the_session_goes_on",
+         test_calls_can_be_stopped_and_the_session_goes_on},
         {"every_allocation_may_fail", test_every_allocation_may_fail},
     };
     return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
