@@ -105,9 +105,7 @@ typedef enum nlp_type {
     NLP_TYPE_BOOLEAN = 4, /* as.boolean */
     NLP_TYPE_VECTOR = 5,  /* as.vector, n float32 */
     NLP_TYPE_IDS = 6,     /* as.ids, n token ids */
-    /* only of operands: a list of texts in one nlp_text, each ended by a byte 0 (n_bytes 0: an empty
-     * list); a text that has such a byte can't be in it */
-    NLP_TYPE_TEXTS = 7
+    NLP_TYPE_TEXTS = 7    /* only of operands: texts in one nlp_text, each ended by a byte 0 */
 } nlp_type;
 
 typedef struct nlp_value {
@@ -151,17 +149,13 @@ typedef struct nlp_task_spec {
     uint32_t n_operands;
     const nlp_column *columns; /* a scalar task has one column and one row per input */
     uint32_t n_columns;
-    bool returns_rows; /* any number of rows per input */
-    /* the setting that names its model, without prefix: "embed_model" is nlp.embed_model */
-    const char *model_setting;
-    const char
-        *default_model; /* the starter model where the setting is empty; NULL: there is none */
+    bool returns_rows;         /* any number of rows per input */
+    const char *model_setting; /* that names its model: "embed_model" is nlp.embed_model */
+    const char *default_model; /* the starter where the setting is empty; NULL: there is none */
     const nlp_option_spec *options;
     uint32_t n_options;
-    /* columns that SQL shows, the first ones; 0: all. Those behind are for programs */
-    uint32_t n_shown_columns;
-    /* the option that a number behind the operands sets in SQL: "k"; NULL: none */
-    const char *tunable;
+    uint32_t n_shown_columns; /* in SQL, the first ones; 0: all. Those behind are for programs */
+    const char *tunable;      /* option that a number behind the operands sets in SQL, or NULL */
 } nlp_task_spec;
 
 /* ---- Engine ---- */
@@ -181,20 +175,17 @@ typedef void *(*nlp_alloc_fn)(void *context, void *old, size_t old_bytes, size_t
 
 typedef struct nlp_engine_options {
     uint32_t struct_size;
-    /* folders, ':' between them, first match wins; NULL: only builtin_path */
-    const char *model_path;
-    /* folder of the task packs that came with the program, searched last; may be NULL */
-    const char *builtin_path;
+    const char *model_path;   /* folders, ':' between them, first match wins; NULL: builtin_path */
+    const char *builtin_path; /* of the task packs that came along, searched last; may be NULL */
     nlp_weight_cache weight_cache; /* default NLP_CACHE_AUTO */
     uint32_t threads;              /* threads of one session, default 1 */
     /* scratch bytes of one session, default 1 GiB; more is NLP_ENOMEM with both numbers */
     size_t max_memory;
     /* for tests: highest kernel level, 0 none .. ; default 0xffffffff = what the CPU has */
     uint32_t isa_mask;
-    const char *backend; /* "" (own kernels, equal bits everywhere) or "openblas" */
-    /* how messages call the model path: "nlp.model_path", "NLP_MODEL_PATH" ... */
-    const char *path_setting;
-    nlp_alloc_fn alloc; /* NULL: malloc */
+    const char *backend;      /* "" (own kernels, equal bits everywhere) or "openblas" */
+    const char *path_setting; /* how messages call the model path: "nlp.model_path" ... */
+    nlp_alloc_fn alloc;       /* NULL: malloc */
     void *alloc_context;
 } nlp_engine_options;
 
@@ -312,9 +303,9 @@ NLP_API size_t nlp_session_scratch_bytes(const nlp_session *session);
 NLP_API nlp_status nlp_options_check(const nlp_task_spec *task, const nlp_option *options,
                                      size_t n_options, nlp_error *err);
 
-/* Intermediate tensors of one encoder pass over given ids, in order: "layer" 0 .. L (0 is the
- * embedding output), "input" of each product by its name; of a decoder "logits". rows is [n_rows, width], borrowed during
- * the callback. For tests and for the importer's calibration. type_ids may be NULL. */
+/* Intermediate tensors of one pass over given ids, in order: "layer" 0 .. L (0: the embeddings), "input"
+ * of each product by its name, of a decoder "logits". rows is [n_rows, width], borrowed during the
+ * callback. For tests and the importer's calibration. type_ids may be NULL. */
 typedef void (*nlp_trace_fn)(void *context, const char *point, uint32_t layer, const float *rows,
                              size_t n_rows, size_t width);
 NLP_API nlp_status nlp_session_trace(nlp_session *session, nlp_model *model, const int32_t *ids,
