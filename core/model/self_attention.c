@@ -168,13 +168,8 @@ nlp_status forward_self_attention(forward *f, const nlp_layer *layer, size_t ind
     }
     const nlp_weight *out = &layer->attention_out;
     forward_trace(f, "attention.out", index, w->y, f->n, out->k);
-    if (out->dtype == NLP_I8)
-        f->kernels->quantise(&(nlp_quantise_args){.rows = w->y,
-                                                  .n_rows = f->n,
-                                                  .width = out->k,
-                                                  .grid = out->grid,
-                                                  .q = w->q,
-                                                  .q_scales = w->q_scales});
+    if (out->dtype != NLP_F32) /* factors of i8 are in the values already */
+        nlp_rows_quantise(f->kernels, out, f->n, w->y, NULL, w->q, w->q_scales);
     rows = (nlp_rows){.f32 = w->y, .q = w->q, .q_scales = w->q_scales};
     return join(f, out, &layer->attention_post_norm, &rows);
 }

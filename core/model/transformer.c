@@ -55,8 +55,8 @@ static size_t lay_out(const nlp_stack *stack, const unit_shape *u, uint8_t *base
     w->up_scales = place(base, &used, NLP_FFN_ROWS * sizeof(float));
     w->conv = place(base, &used, s->convolution ? n * d * sizeof(float) : 0);
     w->turns = place(base, &used, 2 * n * s->rotary_dim * sizeof(float));
-    w->q = place(base, &used, n * forward_padded(narrow));
-    w->up_q = place(base, &used, NLP_FFN_ROWS * forward_padded(s->ffn_size));
+    w->q = place(base, &used, n * nlp_row_bytes_most(narrow));
+    w->up_q = place(base, &used, NLP_FFN_ROWS * nlp_row_bytes_most(s->ffn_size));
     return used;
 }
 
