@@ -300,7 +300,8 @@ NLP_API nlp_status nlp_options_check(const nlp_task_spec *task, const nlp_option
                                      size_t n_options, nlp_error *err);
 
 /* Intermediate tensors of one encoder pass over given ids, in order: "layer" 0 .. L (0 is the
- * embedding output), "input" of each product by its name; of a decoder "logits". rows is [n_rows, width], borrowed during
+ * embedding output), "input" of each product by its name; of a decoder "logits", of a seq2seq those of
+ * its first step and "copy", those of each id as an answer to all of them. rows is [n_rows, width], borrowed during
  * the callback. For tests and for the importer's calibration. type_ids may be NULL. */
 typedef void (*nlp_trace_fn)(void *context, const char *point, uint32_t layer, const float *rows,
                              size_t n_rows, size_t width);
