@@ -10,11 +10,12 @@ static json_t *accuracy_json(const nlp_import_accuracy *a) {
     json_t *line = json_pack("{s:s, s:b, s:i}", "precision", a->precision, "passed", a->passed,
                              "texts", (int)a->n_texts);
     if (a->n_tokens)
-        json_object_update_new(line, json_pack("{s:i, s:f, s:f, s:f}", "tokens", (int)a->n_tokens,
-                                               "reference_perplexity", a->reference_perplexity,
-                                               "perplexity", a->perplexity, "loss_growth",
-                                               a->loss_growth));
-    else
+        json_object_update_new(line,
+                               json_pack("{s:i, s:f, s:f, s:f, s:f}", "tokens", (int)a->n_tokens,
+                                         "reference_perplexity", a->reference_perplexity,
+                                         "perplexity", a->perplexity, "loss_growth", a->loss_growth,
+                                         "divergence", a->divergence));
+    if (a->mean_cosine != 0)
         json_object_update_new(line, json_pack("{s:f, s:f}", "mean_cosine", a->mean_cosine,
                                                "min_cosine", a->min_cosine));
     return line;
@@ -23,9 +24,11 @@ static json_t *accuracy_json(const nlp_import_accuracy *a) {
 static void print_accuracy(const nlp_import_accuracy *a) {
     printf("accuracy of %s against f32: ", a->precision);
     if (a->n_tokens)
-        printf("perplexity %.4f, f32 %.4f, over %u tokens: the loss grows by %.3f %%: ",
-               a->perplexity, a->reference_perplexity, a->n_tokens, 100 * a->loss_growth);
-    else
+        printf(
+            "perplexity %.3f, f32 %.3f, over %u tokens: the loss grows by %.3f %%, expected %.3f %%: ",
+            a->perplexity, a->reference_perplexity, a->n_tokens, 100 * a->loss_growth,
+            100 * a->divergence);
+    if (a->mean_cosine != 0)
         printf("cosine mean %.5f over plain sentences, min %.5f over %u texts: ", a->mean_cosine,
                a->min_cosine, a->n_texts);
     puts(a->passed ? "passes" : "does not pass");

@@ -51,6 +51,7 @@ static void report_gate(const nlp_gate *gate, nlp_dtype precision, nlp_import_re
     a->perplexity = gate->n_tokens ? nlp_exp(gate->loss) : 0;
     a->reference_perplexity = gate->n_tokens ? nlp_exp(gate->reference_loss) : 0;
     a->loss_growth = gate->n_tokens ? gate->loss / gate->reference_loss - 1 : 0;
+    a->divergence = gate->n_tokens ? gate->divergence / gate->reference_loss : 0;
 }
 
 /* Makes a pack beside the f32 one and measures it. */
@@ -69,8 +70,9 @@ static nlp_status try_precision(nlp_model_folder *folder, const nlp_import_optio
     nlp_arena_deinit(&arena);
     report_progress(o, "measuring", 0.7);
     if (status != NLP_OK) return status;
-    return nlp_gate_measure(f32->bytes, f32->n_bytes, pack->bytes, pack->n_bytes, &o->stop, gate,
-                            err);
+    bool vectors = folder->pipeline.struct_size != 0;
+    return nlp_gate_measure(f32->bytes, f32->n_bytes, pack->bytes, pack->n_bytes, vectors, &o->stop,
+                            gate, err);
 }
 
 /* The wanted precision, or the first that passes: its pack is made in *other. Without one, f32. */

@@ -27,13 +27,15 @@ typedef struct nlp_import_options {
 } nlp_import_options;
 
 /* A precision against f32 on the built-in texts: of a model that writes, its next tokens; of another
- * (n_tokens 0) its vectors. */
+ * (n_tokens 0), or one with a pooling of its own, its vectors (else mean_cosine is 0). */
 typedef struct nlp_import_accuracy {
     char precision[8];
     bool passed;
     uint32_t n_texts, n_tokens;
     double mean_cosine, min_cosine;
-    double reference_perplexity, perplexity, loss_growth; /* of the mean of -ln p: 0.001 is 0.1 % */
+    /* loss_growth: of the mean of -ln p, 0.001 is 0.1 %; divergence: its expectation over texts that f32
+     * would write */
+    double reference_perplexity, perplexity, loss_growth, divergence;
 } nlp_import_accuracy;
 
 typedef struct nlp_import_report {
