@@ -243,6 +243,8 @@ nlp_status nlp_stack_bind(const nlp_pack *pack, const char *prefix, nlp_arena *a
         return nlp_fail(err, NLP_ECORRUPT, "the pack has one rope table, its spec needs two");
     if (b.stack->word.panels && b.stack->output.dtype == NLP_I8)
         return nlp_fail(err, NLP_ECORRUPT, "panels of i8 with factors can't be read as words");
+    b.stack->half_cache = pack->header->precision != NLP_F32 && spec->causal &&
+                          (spec->n_outputs || spec->memory_width);
     NLP_TRY(check_buckets(b.stack, err));
     NLP_TRY(bind_layer_specs(&b, layers));
     for (uint32_t i = 0; i < spec->n_layers; i++) NLP_TRY(bind_layer(&b, i, &layers[i]));

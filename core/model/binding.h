@@ -44,6 +44,7 @@ typedef struct nlp_stack {
     nlp_weight conv;
     nlp_norm_weights conv_norm;
     const nlp_layer *layers; /* [spec.n_layers] */
+    bool half_cache; /* keys and values are rounded to half floats: writers that are not f32 */
 } nlp_stack;
 
 /* Pooling pipeline and head, bound the same way. Zeroed where the pack has none. */
