@@ -29,13 +29,27 @@ nlp_status nlp_precision_find(const char *name, nlp_dtype *precision, nlp_error 
 
 /* ---- Order of trying ---- */
 
-/* Most of the weights have minima of their own, so that a grid without them would lose. */
-static bool has_minima(const nlp_source *source) {
-    uint64_t with = 0, all = 0;
+/* Bits of a number, scales included. */
+static uint32_t bits_of(nlp_source_dtype dtype) {
+    return 8 * nlp_source_block_bytes(dtype) / nlp_source_block_elements(dtype);
+}
+
+static bool is_narrow(nlp_source_dtype dtype) {
+    return nlp_source_block_elements(dtype) > 1 && bits_of(dtype) <= 5;
+}
+
+static bool has_minima(nlp_source_dtype dtype) {
+    return dtype == NLP_SOURCE_Q4_1 || dtype == NLP_SOURCE_Q4_K;
+}
+
+/* More than half of the source's matrices are of such a type; a table of words may be larger than all
+ * of them, and counts once. */
+static bool most_are(const nlp_source *source, bool (*of)(nlp_source_dtype)) {
+    size_t with = 0, all = 0;
     for (size_t i = 0; i < source->n_tensors; i++) {
         const nlp_source_tensor *t = &source->tensors[i];
-        all += t->n_elements;
-        if (t->dtype == NLP_SOURCE_Q4_1 || t->dtype == NLP_SOURCE_Q4_K) with += t->n_elements;
+        all += t->n_dims == 2;
+        with += t->n_dims == 2 && of(t->dtype);
     }
     return with > all / 2;
 }
@@ -45,7 +59,7 @@ size_t nlp_precision_order(const nlp_model_folder *folder, nlp_dtype order[NLP_M
     uint32_t kind = folder->stack.spec.kind;
     if (!folder->stack.spec.n_layers) return 0; /* no products */
     if (kind == NLP_KIND_DECODER || kind == NLP_KIND_SEQ2SEQ)
-        order[n++] = has_minima(&folder->source) ? NLP_Q4M : NLP_Q4;
+        order[n++] = most_are(&folder->source, has_minima) ? NLP_Q4M : NLP_Q4;
     order[n++] = NLP_I8;
     order[n++] = NLP_I16;
     return n;
@@ -53,31 +67,28 @@ size_t nlp_precision_order(const nlp_model_folder *folder, nlp_dtype order[NLP_M
 
 /* ---- A product ---- */
 
-/* Bits of a number of the role's widest source tensor that is stored in blocks; 0: none is. */
-static uint32_t block_bits(const assembly *a, const nlp_role *role, const nlp_role_source *s,
+/* All parts of the role are stored in 4 bits. */
+static bool role_is_narrow(const assembly *a, const nlp_role *role, const nlp_role_source *s,
                            uint32_t layer) {
-    uint32_t most = 0;
-    bool words = !strcmp(role->name, "output") && assembly_is_tied(a);
-    if (words) s = assembly_source(a, "embedding.word");
+    if (!strcmp(role->name, "output") && assembly_is_tied(a))
+        s = assembly_source(a, "embedding.word");
     for (size_t i = 0; i < 3 && s->parts[i]; i++) {
         const nlp_source_tensor *t =
             assembly_find(a, s->parts[i], layer, role->per_layer, ".weight");
-        uint32_t elements = t ? nlp_source_block_elements(t->dtype) : 1;
-        uint32_t bits = elements > 1 ? 8 * nlp_source_block_bytes(t->dtype) / elements : 0;
-        most = bits > most ? bits : most;
+        if (t && !is_narrow(t->dtype)) return false;
     }
-    return most;
+    return true;
 }
 
-/* What an i8 pack has no calibration for, and what is too sensitive for 4 bits, is i16: the output,
- * and tensors that their source keeps in more than 5 bits beside others of 4. */
+/* What an i8 pack has no calibration for, and what is too sensitive for 4 bits, is i16: the output
+ * (unless its source has 4), and what a source of 4 bits keeps in more. */
 nlp_dtype assembly_precision(const assembly *a, const nlp_role *role, const nlp_role_source *s,
                              uint32_t layer) {
     nlp_dtype wanted = a->options->precision;
     bool output = !strcmp(role->name, "output");
     if (wanted == NLP_F32 || (!role->per_layer && !output)) return NLP_F32;
     if (wanted == NLP_I8) return quantise_i8_product(role) >= 0 && !*a->prefix ? NLP_I8 : NLP_I16;
-    uint32_t bits = block_bits(a, role, s, layer);
-    if (wanted == NLP_I16 || bits > 5 || (output && !bits)) return NLP_I16;
-    return wanted;
+    if (wanted == NLP_I16) return NLP_I16;
+    bool sensitive = output || most_are(&a->folder->source, is_narrow);
+    return sensitive && !role_is_narrow(a, role, s, layer) ? NLP_I16 : wanted;
 }
