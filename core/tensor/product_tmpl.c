@@ -66,7 +66,10 @@ LANES_INLINE void tile_f32(const nlp_product *p, size_t panel, int rows, int pan
         sum[i][j] = v_set(0);
     for (size_t c = 0; c < k; c++, w += NLP_PANEL) {
         v16 column[TILE_PANELS];
-        LANES_UNROLL for (int j = 0; j < panels; j++) column[j] = v_load(w + (size_t)j * stride);
+        LANES_UNROLL for (int j = 0; j < panels; j++) {
+            column[j] = v_load(w + (size_t)j * stride);
+            LANES_PREFETCH(w + (size_t)(j + panels) * stride);
+        }
         LANES_UNROLL for (int i = 0; i < rows; i++) {
             v16 one = v_set(x[(size_t)i * k + c]);
             LANES_UNROLL for (int j = 0; j < panels; j++) sum[i][j] =
@@ -97,7 +100,10 @@ LANES_INLINE void tile_i8(const nlp_product *p, size_t panel, int rows, int pane
     }
     for (size_t c = 0; c < k; c += 4, w += 4 * NLP_PANEL) {
         vb64 four[TILE_PANELS];
-        LANES_UNROLL for (int j = 0; j < panels; j++) four[j] = vb_load(w + (size_t)j * stride);
+        LANES_UNROLL for (int j = 0; j < panels; j++) {
+            four[j] = vb_load(w + (size_t)j * stride);
+            LANES_PREFETCH(w + (size_t)(j + panels) * stride);
+        }
         LANES_UNROLL for (int i = 0; i < rows; i++) {
             vq4 q = vq_load(x + (size_t)i * k + c);
             LANES_UNROLL for (int j = 0; j < panels; j++) sum[i][j] = vi_dot(sum[i][j], q, four[j]);
@@ -133,7 +139,10 @@ LANES_INLINE void tile_i16(const nlp_product *p, size_t panel, int rows, int pan
             sum[i][j] = vi_set(0);
         for (size_t c = first; c < end; c += 2, w += 2 * NLP_PANEL) {
             vs32 two[TILE_PANELS];
-            LANES_UNROLL for (int j = 0; j < panels; j++) two[j] = vs_load(w + (size_t)j * stride);
+            LANES_UNROLL for (int j = 0; j < panels; j++) {
+                two[j] = vs_load(w + (size_t)j * stride);
+                LANES_PREFETCH(w + (size_t)(j + panels) * stride);
+            }
             LANES_UNROLL for (int i = 0; i < rows; i++) {
                 vq2 q = vq2_load(x + (size_t)i * k + c);
                 LANES_UNROLL for (int j = 0; j < panels; j++) sum[i][j] =
@@ -169,8 +178,11 @@ LANES_INLINE void add_group(const nlp_product *p, const uint8_t *w, size_t strid
         part[i][j] = vg_zero();
     LANES_UNROLL for (size_t b = 0; b < 4; b++) {
         vn128 eight[TILE_PANELS];
-        LANES_UNROLL for (int j = 0; j < panels; j++) eight[j] =
-            vn_load(w + (size_t)j * stride + 256 * half + 64 * b);
+        LANES_UNROLL for (int j = 0; j < panels; j++) {
+            const uint8_t *at = w + (size_t)j * stride + 256 * half + 64 * b;
+            eight[j] = vn_load(at);
+            LANES_PREFETCH(at + (size_t)panels * stride);
+        }
         LANES_UNROLL for (int i = 0; i < rows; i++) {
             const uint8_t *at = x + (size_t)i * row_bytes + NLP_Q4_GROUP * group + 8 * b;
             vq4 low = vq_load(at), high = vq_load(at + 4);
@@ -180,6 +192,8 @@ LANES_INLINE void add_group(const nlp_product *p, const uint8_t *w, size_t strid
     }
     LANES_UNROLL for (int j = 0; j < panels; j++) {
         const uint16_t *halves = (const uint16_t *)(const void *)(w + (size_t)j * stride + 512);
+        if (!half) LANES_PREFETCH(halves + (size_t)panels * stride / 2);
+        if (!half && minima) LANES_PREFETCH(halves + (size_t)panels * stride / 2 + 2 * NLP_PANEL);
         v16 d = v_load_half(halves + NLP_PANEL * half);
         LANES_UNROLL for (int i = 0; i < rows; i++) {
             const nlp_q4_group *g =
