@@ -235,18 +235,28 @@ LANES_INLINE void tile_q4(const nlp_product *p, size_t panel, int rows, int pane
     static __attribute__((noinline)) void name##_##rows(const nlp_product *p, size_t panel) {      \
         body;                                                                                      \
     }
-#define TILE(rows)                                                                                 \
-    ONE_TILE(group_f32, rows, tile_f32(p, panel, rows, TILE_PANELS))                               \
+#define SINGLE(rows)                                                                               \
     ONE_TILE(single_f32, rows, tile_f32(p, panel, rows, 1))                                        \
-    ONE_TILE(group_i8, rows, tile_i8(p, panel, rows, TILE_PANELS))                                 \
     ONE_TILE(single_i8, rows, tile_i8(p, panel, rows, 1))                                          \
-    ONE_TILE(group_i16, rows, tile_i16(p, panel, rows, TILE_PANELS))                               \
     ONE_TILE(single_i16, rows, tile_i16(p, panel, rows, 1))                                        \
-    ONE_TILE(group_q4, rows, tile_q4(p, panel, rows, Q4_PANELS(rows), false))                      \
     ONE_TILE(single_q4, rows, tile_q4(p, panel, rows, 1, false))                                   \
-    ONE_TILE(group_q4m, rows, tile_q4(p, panel, rows, Q4_PANELS(rows), true))                      \
     ONE_TILE(single_q4m, rows, tile_q4(p, panel, rows, 1, true))
-CONSTANT_ROWS(TILE)
+#define GROUP(rows)                                                                                \
+    ONE_TILE(group_f32, rows, tile_f32(p, panel, rows, TILE_PANELS))                               \
+    ONE_TILE(group_i8, rows, tile_i8(p, panel, rows, TILE_PANELS))                                 \
+    ONE_TILE(group_i16, rows, tile_i16(p, panel, rows, TILE_PANELS))                               \
+    ONE_TILE(group_q4, rows, tile_q4(p, panel, rows, Q4_PANELS(rows), false))                      \
+    ONE_TILE(group_q4m, rows, tile_q4(p, panel, rows, Q4_PANELS(rows), true))
+CONSTANT_ROWS(SINGLE)
+
+#define NAMED(name)                                                                                \
+    { name##_1, name##_2, name##_3, name##_4, name##_5, name##_6 }
+#if LANES_TILE_PANELS > 1
+CONSTANT_ROWS(GROUP)
+#define GROUPS(format) NAMED(group_##format)
+#else /* a group is a single panel */
+#define GROUPS(format) NAMED(single_##format)
+#endif
 
 typedef void (*tile_fn)(const nlp_product *p, size_t panel);
 
@@ -263,12 +273,10 @@ static void run_tiles(const nlp_product *p, size_t panels, tile_fn group, tile_f
 }
 
 /* The product of a number format: a tile for each number of rows, over groups of panels. */
-#define NAMED(name)                                                                                \
-    { name##_1, name##_2, name##_3, name##_4, name##_5, name##_6 }
 #define PRODUCT(format, panels)                                                                    \
     void NLP_LEVEL(product_##format)(const nlp_product *product);                                  \
     void NLP_LEVEL(product_##format)(const nlp_product *product) {                                 \
-        static const tile_fn group[] = NAMED(group_##format), single[] = NAMED(single_##format);   \
+        static const tile_fn group[] = GROUPS(format), single[] = NAMED(single_##format);          \
         run_tiles(product, panels, group[product->n_rows - 1], single[product->n_rows - 1]);       \
     }
 PRODUCT(f32, TILE_PANELS)
