@@ -86,13 +86,15 @@ static double divergence_of(const float *p, double log_p, const float *q, double
 
 static void compare_rows(const reading *r, const float *rows, size_t n, size_t ahead) {
     nlp_gate *g = r->gate;
-    for (size_t i = 0; i + ahead < n; i++, g->n_tokens++) {
+    for (size_t i = 0; i + ahead < n; i++) {
         const float *p = r->exact + i * r->width, *q = rows + i * r->width;
         size_t id = (size_t)r->ids[i + ahead];
+        if (id >= r->width) continue; /* the output may have fewer rows than the words */
         double log_p = log_sum(p, r->width), log_q = log_sum(q, r->width);
         g->reference_loss += log_p - (double)p[id];
         g->loss += log_q - (double)q[id];
         g->divergence += divergence_of(p, log_p, q, log_q, r->width);
+        g->n_tokens++;
     }
 }
 

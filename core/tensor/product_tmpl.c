@@ -165,12 +165,19 @@ LANES_INLINE void tile_i16(const nlp_product *p, size_t panel, int rows, int pan
 /* ---- q4: panel of steps of 64 k: [8][16][4] bytes (the low nibbles are k = 8b + r, the high ones 8b
  * + 4 + r), 2 x 16 f16 scales d, for q4m 2 x 16 f16 minima m; then 16 f32 biases ---- */
 
+LANES_INLINE size_t q4_step(bool minima) {
+    return minima ? 640 : 576;
+}
+LANES_INLINE size_t q4_stride(size_t k, bool minima) {
+    return k / NLP_K_MULTIPLE * q4_step(minima) + 64;
+}
+
 /* Groups of 32 k: what a group adds is d * s * (sum of q x - 8 * sum of x), or with minima d * s *
  * sum of q x, then m * (s * sum of x). */
-LANES_INLINE void add_group(const nlp_product *p, const uint8_t *w, size_t stride, size_t group,
-                            int rows, int panels, bool minima,
-                            v16 sum[NLP_TILE_ROWS][TILE_PANELS]) {
+LANES_INLINE void add_group(const nlp_product *p, const uint8_t *w, size_t group, int rows,
+                            int panels, bool minima, v16 sum[NLP_TILE_ROWS][TILE_PANELS]) {
     size_t k = (p->k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE;
+    size_t stride = q4_stride(k, minima);
     size_t row_bytes = k + k / NLP_Q4_GROUP * sizeof(nlp_q4_group), half = group % 2;
     const uint8_t *x = p->rows;
     vgroup part[NLP_TILE_ROWS][TILE_PANELS];
@@ -209,14 +216,14 @@ LANES_INLINE void add_group(const nlp_product *p, const uint8_t *w, size_t strid
 
 LANES_INLINE void tile_q4(const nlp_product *p, size_t panel, int rows, int panels, bool minima) {
     size_t steps = (p->k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE;
-    size_t step_bytes = minima ? 640 : 576, stride = steps * step_bytes + 64;
+    size_t stride = q4_stride(steps * NLP_K_MULTIPLE, minima);
     const uint8_t *w = (const uint8_t *)p->panels + panel * stride;
     v16 sum[NLP_TILE_ROWS][TILE_PANELS];
     LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int j = 0; j < panels; j++)
         sum[i][j] = v_set(0);
-    for (size_t step = 0; step < steps; step++, w += step_bytes) {
-        add_group(p, w, stride, 2 * step, rows, panels, minima, sum);
-        add_group(p, w, stride, 2 * step + 1, rows, panels, minima, sum);
+    for (size_t step = 0; step < steps; step++, w += q4_step(minima)) {
+        add_group(p, w, 2 * step, rows, panels, minima, sum);
+        add_group(p, w, 2 * step + 1, rows, panels, minima, sum);
     }
     LANES_UNROLL for (int j = 0; j < panels; j++) {
         v16 bias = v_load((const float *)(const void *)(w + (size_t)j * stride));
