@@ -80,14 +80,23 @@ static bool role_is_narrow(const assembly *a, const nlp_role *role, const nlp_ro
     return true;
 }
 
-/* What an i8 pack has no calibration for, and what is too sensitive for 4 bits, is i16: the output
- * (unless its source has 4), and what a source of 4 bits keeps in more. */
+/* What can't be i8: a product without a calibration, and FFN down of a decoder with a gate, whose
+ * inputs have outliers that one scale a row does not bear. */
+static bool is_i8(const assembly *a, const nlp_role *role) {
+    const nlp_arch_spec *spec = &a->config->spec;
+    bool outliers =
+        spec->kind == NLP_KIND_DECODER && spec->gated && !strcmp(role->name, "ffn.down");
+    return quantise_i8_product(role) >= 0 && !*a->prefix && !outliers;
+}
+
+/* What is too sensitive for the pack's precision is i16: in 8 bits see above, in 4 the output (unless
+ * its source has 4) and what a source of 4 bits keeps in more. */
 nlp_dtype assembly_precision(const assembly *a, const nlp_role *role, const nlp_role_source *s,
                              uint32_t layer) {
     nlp_dtype wanted = a->options->precision;
     bool output = !strcmp(role->name, "output");
     if (wanted == NLP_F32 || (!role->per_layer && !output)) return NLP_F32;
-    if (wanted == NLP_I8) return quantise_i8_product(role) >= 0 && !*a->prefix ? NLP_I8 : NLP_I16;
+    if (wanted == NLP_I8) return is_i8(a, role) ? NLP_I8 : NLP_I16;
     if (wanted == NLP_I16) return NLP_I16;
     bool sensitive = output || most_are(&a->folder->source, is_narrow);
     return sensitive && !role_is_narrow(a, role, s, layer) ? NLP_I16 : wanted;

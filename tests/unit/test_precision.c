@@ -102,6 +102,10 @@ static void test_each_product_has_its_format(void) {
     CHECK(dtype_of(&o, "layer.0.attention.qkv") == NLP_Q4);
     CHECK(dtype_of(&o, "layer.1.ffn.down") == NLP_Q4 && dtype_of(&o, "output") == NLP_I16);
     nlp_map_close(&o.map);
+    o = open_pack(import_as("gguf/llama-spm/F32.gguf", "i8", &report));
+    CHECK(dtype_of(&o, "layer.0.ffn.up") == NLP_I8);
+    CHECK(dtype_of(&o, "layer.0.ffn.down") == NLP_I16); /* of a gate's output */
+    nlp_map_close(&o.map);
     /* only an encoder's products are calibrated */
     o = open_pack(import_as("models/m2m100-slow", "i8", &report));
     CHECK(dtype_of(&o, "layer.0.ffn.up") == NLP_I8);
