@@ -15,12 +15,13 @@
 static const char *const precisions[] = {"i8", "i16", "q4", "q4m"};
 enum { N_PRECISIONS = sizeof precisions / sizeof *precisions };
 
-/* A pack PRECISION.nlp of a source below the test data; its path is static. */
-static const char *import_as(const char *source, const char *precision, nlp_import_report *report) {
+/* A pack PRECISION.nlp of a source below `folder`; its path is static. */
+static const char *import_from(const char *folder, const char *source, const char *precision,
+                               nlp_import_report *report) {
     static char path[256];
     char from[256];
     nlp_error err = {0};
-    snprintf(from, sizeof from, "%s/%s", nlp_test_data(), source);
+    snprintf(from, sizeof from, "%s/%s", folder, source);
     snprintf(path, sizeof path, "%s/%s.nlp", nlp_test_folder(), precision ? precision : "best");
     nlp_import_options o = {.struct_size = sizeof o,
                             .source = from,
@@ -29,6 +30,10 @@ static const char *import_as(const char *source, const char *precision, nlp_impo
                             .replace = true};
     CHECK_STATUS(nlp_import(&o, report, &err), NLP_OK, &err);
     return path;
+}
+
+static const char *import_as(const char *source, const char *precision, nlp_import_report *report) {
+    return import_from(nlp_test_data(), source, precision, report);
 }
 
 static void test_an_unknown_precision_is_refused_by_name(void) {
@@ -114,6 +119,45 @@ static void test_each_product_has_its_format(void) {
     CHECK(dtype_of(&o, "embedding.word") == NLP_S8_ROWS);
     CHECK(!nlp_pack_tensor_find(&o.pack, "decoder.embedding.word")); /* the output's columns */
     nlp_map_close(&o.map);
+}
+
+/* Weights of a product in both packs, as the kernels read them. */
+static void compare_weights(const opened *exact, const opened *rounded, const char *name,
+                            nlp_dtype dtype) {
+    const nlp_pack_tensor *a = nlp_pack_tensor_find(&exact->pack, name),
+                          *b = nlp_pack_tensor_find(&rounded->pack, name);
+    CHECK(a && b && b->dtype == dtype);
+    if (!a || !b) return;
+    size_t n = (size_t)a->rows, k = (size_t)a->columns;
+    float *x = malloc(n * k * sizeof *x), *y = malloc(n * k * sizeof *y),
+          *bias = malloc(n * sizeof *bias);
+    nlp_unpack(NLP_F32, exact->pack.weights + a->offset, k, n, x, bias);
+    nlp_unpack(dtype, rounded->pack.weights + b->offset, k, n, y, bias);
+    for (size_t i = 0; i < n * k; i++)
+        if (x[i] != y[i])
+            nlp_test_fail(__FILE__, __LINE__, "%s: number %zu is %g, not %g", name, i, (double)y[i],
+                          (double)x[i]);
+    free(x), free(y), free(bias);
+}
+
+static void check_blocks(const char *folder, const char *source, const char *precision,
+                         nlp_dtype dtype) {
+    nlp_import_report report;
+    opened exact = open_pack(import_from(folder, source, "f32", &report));
+    opened rounded = open_pack(import_from(folder, source, NULL, &report));
+    CHECK(!strcmp(report.precision, precision));
+    compare_weights(&exact, &rounded, "layer.0.attention.qkv", dtype);
+    compare_weights(&exact, &rounded, "layer.1.ffn.up", dtype);
+    compare_weights(&exact, &rounded, "layer.0.ffn.down", dtype);
+    nlp_map_close(&exact.map), nlp_map_close(&rounded.map);
+}
+
+/* Blocks of a GGUF file are the number format's own: no weight changes. */
+static void test_blocks_of_four_bits_go_over_exactly(void) {
+    check_blocks(nlp_test_data(), "gguf/qwen2/Q4_1.gguf", "q4m", NLP_Q4M);
+    if (!nlp_test_shared()) return;
+    check_blocks(nlp_test_shared(), "fixtures/gguf/llama3/Q4_1.gguf", "q4m", NLP_Q4M);
+    check_blocks(nlp_test_shared(), "fixtures/gguf/llama3/Q4_0.gguf", "q4", NLP_Q4);
 }
 
 /* ---- Bits ---- */
@@ -204,6 +248,7 @@ int main(int argc, char **argv) {
         {"without_a_wish_the_first_that_passes_is_taken",
          test_without_a_wish_the_first_that_passes_is_taken},
         {"each_product_has_its_format", test_each_product_has_its_format},
+        {"blocks_of_four_bits_go_over_exactly", test_blocks_of_four_bits_go_over_exactly},
         {"a_cache_gives_the_bits_of_a_fresh_run", test_a_cache_gives_the_bits_of_a_fresh_run},
         {"every_instruction_set_gives_the_same_vector",
          test_every_instruction_set_gives_the_same_vector},
