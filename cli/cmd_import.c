@@ -6,24 +6,48 @@
 #include "cli_import.h"
 #include "nlp_import.h"
 
+static json_t *accuracy_json(const nlp_import_accuracy *a) {
+    json_t *line = json_pack("{s:s, s:b, s:i}", "precision", a->precision, "passed", a->passed,
+                             "texts", (int)a->n_texts);
+    if (a->n_tokens)
+        json_object_update_new(line,
+                               json_pack("{s:i, s:f, s:f, s:f, s:f}", "tokens", (int)a->n_tokens,
+                                         "reference_perplexity", a->reference_perplexity,
+                                         "perplexity", a->perplexity, "loss_growth", a->loss_growth,
+                                         "divergence", a->divergence));
+    if (a->mean_cosine != 0)
+        json_object_update_new(line, json_pack("{s:f, s:f}", "mean_cosine", a->mean_cosine,
+                                               "min_cosine", a->min_cosine));
+    return line;
+}
+
+static void print_accuracy(const nlp_import_accuracy *a) {
+    printf("accuracy of %s against f32: ", a->precision);
+    if (a->n_tokens)
+        printf(
+            "perplexity %.3f, f32 %.3f, over %u tokens: the loss grows by %.3f %%, expected %.3f %%: ",
+            a->perplexity, a->reference_perplexity, a->n_tokens, 100 * a->loss_growth,
+            100 * a->divergence);
+    if (a->mean_cosine != 0)
+        printf("cosine mean %.5f over plain sentences, min %.5f over %u texts: ", a->mean_cosine,
+               a->min_cosine, a->n_texts);
+    puts(a->passed ? "passes" : "does not pass");
+}
+
 void cli_print_report(const cli *app, const char *path, const nlp_import_report *report) {
     if (app->json) {
-        cli_print_json(
-            NULL, json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:f, s:f, s:i}", "pack", path, "family",
-                            report->family, "precision", report->precision, "digest",
-                            report->digest, "bytes", (json_int_t)report->pack_bytes, "gate_passed",
-                            report->gate_passed, "mean_cosine", report->mean_cosine, "min_cosine",
-                            report->min_cosine, "gate_texts", (int)report->n_gate_texts));
+        json_t *accuracy = json_array();
+        for (uint32_t i = 0; i < report->n_accuracies; i++)
+            json_array_append_new(accuracy, accuracy_json(&report->accuracy[i]));
+        cli_print_json(NULL, json_pack("{s:s, s:s, s:s, s:s, s:I, s:o}", "pack", path, "family",
+                                       report->family, "precision", report->precision, "digest",
+                                       report->digest, "bytes", (json_int_t)report->pack_bytes,
+                                       "accuracy", accuracy));
         return;
     }
     printf("%s: %s, %s, %.1f MB\n", path, report->family, report->precision,
            (double)report->pack_bytes / 1e6);
-    if (report->gate_measured)
-        printf(
-            "accuracy of i8 against f32: cosine mean %.5f over plain sentences, min %.5f over %u "
-            "texts: %s\n",
-            report->mean_cosine, report->min_cosine, report->n_gate_texts,
-            report->gate_passed ? "passes" : "does not pass");
+    for (uint32_t i = 0; i < report->n_accuracies; i++) print_accuracy(&report->accuracy[i]);
     fputs(report->notes, stdout);
     printf("digest %s\n", report->digest);
 }

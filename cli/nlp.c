@@ -25,7 +25,7 @@ static const cli_flag fit_flags[] = {
 };
 static const cli_flag import_flags[] = {
     {"out", "FILE", "the pack to write: a path, or a name in the model path"},
-    {"precision", "P", "f32 or i8 (default: i8 where its accuracy passes the gate)"},
+    {"precision", "P", "f32, i16, i8, q4 or q4m (default: the fastest whose accuracy passes)"},
     {"pooling", "KIND", "mean, cls, max or last (default: what the model's folder says)"},
     {"licence", "TEXT", "licence of the model, written into the pack"},
     {"languages", "LIST", "languages of the model: en,fr"},
@@ -36,7 +36,7 @@ static const cli_flag import_flags[] = {
 static const cli_flag pull_flags[] = {
     {"list", NULL, "print the catalogue"},
     {"from", "PATH", "a wheel or folder brought by hand, instead of the network"},
-    {"precision", "P", "f32 or i8; the pack is then called NAME-P"},
+    {"precision", "P", "f32, i16, i8, q4 or q4m; the pack is then called NAME-P"},
     {"replace", NULL, "import again, although the pack is there"},
     {"catalogue", "FILE", "another catalogue"},
     {0},

@@ -57,7 +57,7 @@ static nlp_status write_norm(const assembly *a, const char *name, uint32_t width
     return assembly_read(a, stored, s->parts[0], width, 0, bias);
 }
 
-/* Words of an i8 pack: s8 with a scale a row. */
+/* Words of a pack that is not f32: s8 with a scale a row. */
 static nlp_status write_words(const assembly *a, const char *name, nlp_source_tensor *t,
                               uint32_t rows, uint32_t width) {
     matrix m;
@@ -72,31 +72,43 @@ static nlp_status write_words(const assembly *a, const char *name, nlp_source_te
     return status;
 }
 
-/* Tables of positions and types are small and stay f32. A tied f32 model has its words as the
- * panels of its output alone. */
+/* Tables of positions and types are small and stay f32. A tied model has its words once, as the panels
+ * of its output: a column of i16 panels is what a row of s8 would be. */
 static nlp_status write_table(const assembly *a, const nlp_role *role, const nlp_role_source *s) {
     uint32_t rows = nlp_size_of(&a->config->spec, role->rows),
              width = nlp_size_of(&a->config->spec, role->columns);
-    bool words = !strcmp(role->name, "embedding.word"), i8 = a->options->calibration != NULL;
-    if (words && !i8 && assembly_is_tied(a) && a->config->spec.n_outputs == rows &&
+    bool words = !strcmp(role->name, "embedding.word");
+    if (words && assembly_is_tied(a) && a->config->spec.n_outputs == rows &&
         !a->config->spec.embedding_width)
         return NLP_OK;
     nlp_source_tensor *t = assembly_find(a, s->parts[0], 0, false, ".weight");
     if (!t) return nlp_fail(a->err, NLP_EINVAL, "the model has no tensor %s.weight", s->parts[0]);
-    if (words && i8) return write_words(a, role->name, t, rows, width);
+    if (words && a->options->precision != NLP_F32)
+        return write_words(a, role->name, t, rows, width);
     float *out = plain(a, role->name, rows, width);
     return out ? assembly_read(a, t, s->parts[0], rows, width, out) : NLP_OK;
+}
+
+static void write_panels(const assembly *a, const char *name, nlp_dtype dtype, const matrix *m) {
+    void *panels =
+        assembly_tensor(a, name, dtype, NLP_TENSOR_PANELS, NLP_GRID_SYMMETRIC, m->n, m->k);
+    if (panels && dtype == NLP_I16)
+        nlp_pack_i16(m->w, m->bias, m->k, m->n, panels);
+    else if (panels)
+        nlp_pack_q4(dtype, m->w, m->bias, m->k, m->n, panels);
 }
 
 static nlp_status write_linear(const assembly *a, const nlp_role *role, const nlp_role_source *s,
                                uint32_t layer, const char *name) {
     matrix m;
-    int product = quantise_i8_product(role);
+    nlp_dtype dtype = assembly_precision(a, role, s, layer);
     nlp_status status = matrix_read(a, role, s, layer, &m);
-    if (status == NLP_OK && a->options->calibration && product >= 0)
-        status = quantise_i8_write(a, layer, (size_t)product, name, &m);
-    else if (status == NLP_OK)
+    if (status == NLP_OK && dtype == NLP_I8)
+        status = quantise_i8_write(a, layer, (size_t)quantise_i8_product(role), name, &m);
+    else if (status == NLP_OK && dtype == NLP_F32)
         assembly_write_f32(a, name, &m);
+    else if (status == NLP_OK)
+        write_panels(a, name, dtype, &m);
     matrix_free(a, &m);
     return status;
 }
@@ -234,7 +246,7 @@ static nlp_status check_leftovers(const assembly *a) {
             return nlp_fail(a->err, NLP_EUNSUPPORTED,
                             "tensor %.80s has no place in a model of type %s", t->name,
                             a->folder->family->name);
-        if (!a->options->calibration)
+        if (a->options->precision == NLP_F32) /* made first, and always */
             nlp_model_folder_note(a->folder, "not needed: %.60s\n", t->name);
     }
     return NLP_OK;

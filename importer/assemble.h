@@ -8,7 +8,8 @@
 
 typedef struct nlp_assemble_options {
     const char *name, *meta;            /* meta: "key=text\n..." or NULL */
-    const nlp_calibration *calibration; /* NULL: f32; else i8 with its factors */
+    nlp_dtype precision;                /* of most products: precision.c */
+    const nlp_calibration *calibration; /* for i8 */
     nlp_poll *poll;
 } nlp_assemble_options;
 

@@ -44,6 +44,12 @@ void *assembly_tensor(const assembly *a, const char *name, nlp_dtype dtype, uint
                       nlp_grid grid, uint64_t rows, uint64_t columns);
 void assembly_write_f32(const assembly *a, const char *name, const matrix *m);
 
+/* ---- precision.c ---- */
+
+/* Number format of a product, where the pack's precision allows it. */
+nlp_dtype assembly_precision(const assembly *a, const nlp_role *role, const nlp_role_source *source,
+                             uint32_t layer);
+
 /* ---- quantise_i8.c ---- */
 
 /* Number of the product among the calibrated ones, or -1. */

@@ -1,8 +1,10 @@
-/* calibration.c: the importer's own use of the engine. */
+/* calibration.c: channels of the products' inputs over the built-in texts. */
 #include "calibration.h"
 
 #include <math.h>
 #include <string.h>
+
+#include "probe.h"
 
 const char *const nlp_calibration_points[NLP_CALIBRATED_PRODUCTS] = {
     "attention.qkv", "attention.out", "ffn.up", "ffn.down"};
@@ -42,64 +44,22 @@ static void on_point(void *context, const char *point, uint32_t layer, const flo
     }
 }
 
-/* ---- A model in memory ---- */
-
-typedef struct probe {
-    nlp_engine *engine;
-    nlp_session *session;
-    nlp_model *model;
-} probe;
-
-static nlp_status probe_open(probe *p, const void *pack, size_t pack_bytes, const nlp_stop *stop,
-                             nlp_error *err) {
-    nlp_engine_options options;
-    *p = (probe){0};
-    nlp_engine_options_init(&options);
-    NLP_TRY(nlp_engine_open(&options, &p->engine, err));
-    NLP_TRY(nlp_session_open(p->engine, &p->session, err));
-    return nlp_model_open_bytes(p->engine, "import", pack, pack_bytes, stop, &p->model, err);
-}
-
-static void probe_close(probe *p) {
-    nlp_model_close(p->model);
-    nlp_session_close(p->session);
-    nlp_engine_close(p->engine);
-}
-
-static nlp_status run(const probe *p, const char *task, const char *text, const nlp_stop *stop,
-                      const nlp_output **output, nlp_error *err) {
-    nlp_text input = {text, strlen(text)};
-    const nlp_result *result;
-    nlp_request request = {.struct_size = sizeof request,
-                           .task = nlp_task_find(p->engine, task),
-                           .model = p->model,
-                           .texts = &input,
-                           .n_inputs = 1};
-    if (stop) request.stop = *stop;
-    NLP_TRY(nlp_session_run(p->session, &request, &result, err));
-    *output = result->outputs;
-    return NLP_OK;
-}
-
 /* ---- Calibration ---- */
 
-static nlp_status trace_text(const probe *p, const char *text, const nlp_stop *stop,
+static nlp_status trace_text(const nlp_probe *p, const char *text, const nlp_stop *stop,
                              nlp_calibration *c, nlp_error *err) {
-    enum { MAX_IDS = 512 };
-    const nlp_output *output;
-    int32_t ids[MAX_IDS];
-    NLP_TRY(run(p, "tokenize", text, stop, &output, err));
-    size_t n = output->cells->n < MAX_IDS ? output->cells->n : MAX_IDS;
+    int32_t ids[NLP_PROBE_IDS];
+    size_t n;
+    NLP_TRY(nlp_probe_ids(p, text, stop, ids, &n, err));
     if (!n) return NLP_OK; /* some tokenizers give the empty text no token */
-    memcpy(ids, output->cells->as.ids, n * sizeof *ids);
     return nlp_session_trace(p->session, p->model, ids, NULL, n, stop, on_point, c, err);
 }
 
 nlp_status nlp_calibrate(const void *pack, size_t pack_bytes, nlp_arena *arena,
                          const nlp_stop *stop, nlp_calibration *c, nlp_error *err) {
-    probe p;
+    nlp_probe p;
     *c = (nlp_calibration){.arena = arena};
-    nlp_status status = probe_open(&p, pack, pack_bytes, stop, err);
+    nlp_status status = nlp_probe_open(&p, pack, pack_bytes, stop, err);
     if (status == NLP_OK) {
         nlp_model_info info = {.struct_size = sizeof info};
         nlp_model_get_info(p.model, &info);
@@ -111,55 +71,6 @@ nlp_status nlp_calibrate(const void *pack, size_t pack_bytes, nlp_arena *arena,
     for (size_t i = 0; i < nlp_n_calibration_texts && status == NLP_OK; i++)
         status = trace_text(&p, nlp_calibration_texts[i], stop, c, err);
     if (status == NLP_OK && c->failed) status = nlp_arena_status(arena, err);
-    probe_close(&p);
-    return status;
-}
-
-/* ---- Gate ---- */
-
-static nlp_status compare(const probe *a, const probe *b, const char *text, const nlp_stop *stop,
-                          double *cosine, nlp_error *err) {
-    const nlp_output *x, *y;
-    *cosine = 1;
-    NLP_TRY(run(a, "tokenize", text, stop, &x, err));
-    if (!x->cells->n) return NLP_OK; /* nothing to compare */
-    NLP_TRY(run(a, "embed", text, stop, &x, err));
-    NLP_TRY(run(b, "embed", text, stop, &y, err));
-    return nlp_vector_cosine(x->cells->as.vector, x->cells->n, y->cells->as.vector, y->cells->n,
-                             cosine, err);
-}
-
-/* Adds the cosines of some texts to a sum and keeps the least. */
-static nlp_status compare_all(const probe *a, const probe *b, const char *const *texts, size_t n,
-                              const nlp_stop *stop, double *sum, nlp_gate *gate, nlp_error *err) {
-    for (size_t i = 0; i < n; i++) {
-        double cosine;
-        NLP_TRY(compare(a, b, texts[i], stop, &cosine, err));
-        *sum += cosine;
-        if (cosine < gate->min_cosine) gate->min_cosine = cosine;
-        gate->n_texts++;
-    }
-    return NLP_OK;
-}
-
-/* The mean is over plain sentences, since that is what users send; the least over all, the odd
- * ones among them. */
-nlp_status nlp_gate_measure(const void *reference, size_t reference_bytes, const void *pack,
-                            size_t pack_bytes, const nlp_stop *stop, nlp_gate *gate,
-                            nlp_error *err) {
-    probe a, b = {0};
-    double plain = 0, odd = 0;
-    *gate = (nlp_gate){.min_cosine = 1};
-    nlp_status status = probe_open(&a, reference, reference_bytes, stop, err);
-    if (status == NLP_OK) status = probe_open(&b, pack, pack_bytes, stop, err);
-    if (status == NLP_OK)
-        status = compare_all(&a, &b, nlp_gate_texts, nlp_n_gate_texts, stop, &plain, gate, err);
-    if (status == NLP_OK)
-        status = compare_all(&a, &b, nlp_calibration_texts, nlp_n_calibration_texts, stop, &odd,
-                             gate, err);
-    probe_close(&a);
-    probe_close(&b);
-    gate->mean_cosine = plain / (double)nlp_n_gate_texts;
-    gate->passed = gate->mean_cosine >= 0.998 && gate->min_cosine >= 0.99;
+    nlp_probe_close(&p);
     return status;
 }

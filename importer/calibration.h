@@ -27,23 +27,12 @@ typedef struct nlp_calibration {
 } nlp_calibration;
 
 /* The built-in texts: those that serve the factors, odd ones among them, and plain sentences for
- * the gate. */
+ * the gate (gate.h). */
 extern const char *const nlp_calibration_texts[], *const nlp_gate_texts[];
 extern const size_t nlp_n_calibration_texts, nlp_n_gate_texts;
 
 /* Runs a pack (in memory) over the built-in texts. */
 nlp_status nlp_calibrate(const void *pack, size_t pack_bytes, nlp_arena *arena,
                          const nlp_stop *stop, nlp_calibration *calibration, nlp_error *err);
-
-typedef struct nlp_gate {
-    double mean_cosine, min_cosine;
-    uint32_t n_texts;
-    bool passed; /* mean of the plain sentences >= 0.998, min of all built-in texts >= 0.99 */
-} nlp_gate;
-
-/* Cosine of the vectors of two packs over the built-in texts. */
-nlp_status nlp_gate_measure(const void *reference, size_t reference_bytes, const void *pack,
-                            size_t pack_bytes, const nlp_stop *stop, nlp_gate *gate,
-                            nlp_error *err);
 
 #endif

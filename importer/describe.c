@@ -17,7 +17,7 @@ void tell(const teller *t, const char *group, const char *key, const char *forma
 }
 
 static const char *dtype_name(uint32_t dtype) {
-    static const char *const names[] = {"f32", "i8", "i16", "q4", "s8 rows"};
+    static const char *const names[] = {"f32", "i8", "i16", "q4", "s8 rows", "q4m"};
     return dtype < sizeof names / sizeof *names ? names[dtype] : "?";
 }
 

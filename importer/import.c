@@ -1,4 +1,5 @@
-/* import.c: the whole way: folder, f32 pack, calibration, i8 pack, gate, file. */
+/* import.c: the whole way: folder, f32 pack, packs of other precisions until one passes the gate,
+ * file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,9 @@
 #include "assemble.h"
 #include "base/mapfile.h"
 #include "container.h"
+#include "gate.h"
+#include "numeric.h"
+#include "precision.h"
 
 typedef struct made_pack {
     nlp_pack_writer *writer;
@@ -20,52 +24,80 @@ static void report_progress(const nlp_import_options *o, const char *step, doubl
 }
 
 static nlp_status make_pack(nlp_model_folder *folder, const nlp_import_options *o, const char *name,
-                            const nlp_calibration *calibration, made_pack *pack, nlp_error *err) {
+                            nlp_dtype precision, const nlp_calibration *calibration,
+                            made_pack *pack, nlp_error *err) {
     nlp_poll poll;
     nlp_poll_init(&poll, &o->stop, 0);
-    nlp_assemble_options options = {
-        .name = name, .meta = o->meta, .calibration = calibration, .poll = &poll};
-    NLP_TRY(nlp_pack_writer_open(folder->mem, NLP_PACK_FULL, calibration ? NLP_I8 : NLP_F32,
-                                 &pack->writer, err));
+    nlp_assemble_options options = {.name = name,
+                                    .meta = o->meta,
+                                    .precision = precision,
+                                    .calibration = calibration,
+                                    .poll = &poll};
+    NLP_TRY(nlp_pack_writer_open(folder->mem, NLP_PACK_FULL, precision, &pack->writer, err));
     NLP_TRY(nlp_assemble(folder, &options, pack->writer, err));
     return nlp_pack_writer_finish(pack->writer, &pack->bytes, &pack->n_bytes, err);
 }
 
 /* ---- Which precision ---- */
 
-static nlp_status measure(const made_pack *f32, const made_pack *i8, const nlp_import_options *o,
-                          nlp_import_report *report, nlp_error *err) {
-    nlp_gate gate;
-    NLP_TRY(
-        nlp_gate_measure(f32->bytes, f32->n_bytes, i8->bytes, i8->n_bytes, &o->stop, &gate, err));
-    report->gate_measured = true;
-    report->gate_passed = gate.passed;
-    report->mean_cosine = gate.mean_cosine;
-    report->min_cosine = gate.min_cosine;
-    report->n_gate_texts = gate.n_texts;
-    return NLP_OK;
+static void report_gate(const nlp_gate *gate, nlp_dtype precision, nlp_import_report *report) {
+    nlp_import_accuracy *a = &report->accuracy[report->n_accuracies++];
+    snprintf(a->precision, sizeof a->precision, "%s", nlp_precision_name(precision));
+    a->passed = gate->passed;
+    a->n_texts = gate->n_texts;
+    a->n_tokens = gate->n_tokens;
+    a->mean_cosine = gate->mean_cosine;
+    a->min_cosine = gate->min_cosine;
+    a->perplexity = gate->n_tokens ? nlp_exp(gate->loss) : 0;
+    a->reference_perplexity = gate->n_tokens ? nlp_exp(gate->reference_loss) : 0;
+    a->loss_growth = gate->n_tokens ? gate->loss / gate->reference_loss - 1 : 0;
+    a->divergence = gate->n_tokens ? gate->divergence / gate->reference_loss : 0;
 }
 
-/* Makes the i8 pack beside the f32 one and says which of them is wanted. */
-static nlp_status choose(nlp_model_folder *folder, const nlp_import_options *o, const char *name,
-                         made_pack *f32, made_pack *i8, const made_pack **chosen,
-                         nlp_import_report *report, nlp_error *err) {
+/* Makes a pack beside the f32 one and measures it. */
+static nlp_status try_precision(nlp_model_folder *folder, const nlp_import_options *o,
+                                const char *name, nlp_dtype precision, const made_pack *f32,
+                                made_pack *pack, nlp_gate *gate, nlp_error *err) {
     nlp_arena arena;
     nlp_calibration calibration;
-    *chosen = f32;
-    bool has_products = folder->stack.spec.n_layers > 0;
-    if ((o->precision && !strcmp(o->precision, "f32")) || !has_products) return NLP_OK;
+    nlp_status status = NLP_OK;
     nlp_arena_init(&arena, folder->mem);
     report_progress(o, "calibrating", 0.3);
-    nlp_status status =
-        nlp_calibrate(f32->bytes, f32->n_bytes, &arena, &o->stop, &calibration, err);
+    if (precision == NLP_I8)
+        status = nlp_calibrate(f32->bytes, f32->n_bytes, &arena, &o->stop, &calibration, err);
     report_progress(o, "quantising", 0.5);
-    if (status == NLP_OK) status = make_pack(folder, o, name, &calibration, i8, err);
-    report_progress(o, "measuring", 0.7);
-    if (status == NLP_OK) status = measure(f32, i8, o, report, err);
-    if (status == NLP_OK && (o->precision || report->gate_passed)) *chosen = i8;
+    if (status == NLP_OK) status = make_pack(folder, o, name, precision, &calibration, pack, err);
     nlp_arena_deinit(&arena);
-    return status;
+    report_progress(o, "measuring", 0.7);
+    if (status != NLP_OK) return status;
+    bool vectors = folder->pipeline.struct_size != 0;
+    return nlp_gate_measure(f32->bytes, f32->n_bytes, pack->bytes, pack->n_bytes, vectors, &o->stop,
+                            gate, err);
+}
+
+/* The wanted precision, or the first that passes: its pack is made in *other. Without one, f32. */
+static nlp_status choose(nlp_model_folder *folder, const nlp_import_options *o, const char *name,
+                         const made_pack *f32, made_pack *other, nlp_dtype *chosen,
+                         nlp_import_report *report, nlp_error *err) {
+    nlp_dtype order[NLP_MAX_PRECISIONS];
+    size_t n = nlp_precision_order(folder, order);
+    *chosen = NLP_F32;
+    if (n && o->precision) {
+        n = 1;
+        NLP_TRY(nlp_precision_find(o->precision, &order[0], err));
+    }
+    for (size_t i = 0; i < n && order[i] != NLP_F32; i++) {
+        nlp_gate gate;
+        NLP_TRY(try_precision(folder, o, name, order[i], f32, other, &gate, err));
+        report_gate(&gate, order[i], report);
+        if (o->precision || gate.passed) {
+            *chosen = order[i];
+            return NLP_OK;
+        }
+        nlp_pack_writer_close(other->writer);
+        *other = (made_pack){0};
+    }
+    return NLP_OK;
 }
 
 /* ---- Writing ---- */
@@ -132,10 +164,10 @@ static void folder_of(const char *source, char *folder, size_t n) {
 }
 
 static nlp_status finish(const nlp_model_folder *folder, const nlp_import_options *o,
-                         const made_pack *chosen, bool is_i8, nlp_import_report *report,
+                         const made_pack *chosen, nlp_dtype precision, nlp_import_report *report,
                          nlp_error *err) {
     const nlp_pack_header *header = (const nlp_pack_header *)(const void *)chosen->bytes;
-    snprintf(report->precision, sizeof report->precision, "%s", is_i8 ? "i8" : "f32");
+    snprintf(report->precision, sizeof report->precision, "%s", nlp_precision_name(precision));
     snprintf(report->family, sizeof report->family, "%s", folder->family->name);
     snprintf(report->notes, sizeof report->notes, "%s", folder->notes);
     nlp_hex(header->digest, sizeof header->digest, report->digest);
@@ -147,22 +179,22 @@ nlp_status nlp_import(const nlp_import_options *o, nlp_import_report *report, nl
     char path[4096], name[64];
     nlp_mem mem;
     nlp_model_folder folder;
-    made_pack f32 = {0}, i8 = {0};
-    const made_pack *chosen = &f32;
+    made_pack f32 = {0}, other = {0};
+    nlp_dtype precision = NLP_F32;
     memset(report, 0, sizeof *report);
-    if (o->precision && strcmp(o->precision, "f32") && strcmp(o->precision, "i8"))
-        return nlp_fail(err, NLP_EINVAL, "the precision is f32 or i8, not %.16s", o->precision);
+    if (o->precision) NLP_TRY(nlp_precision_find(o->precision, &precision, err));
     folder_of(o->source, path, sizeof path);
     name_of(o, name, sizeof name);
     nlp_mem_init(&mem, NULL, NULL, 0);
     report_progress(o, "reading", 0.05);
     nlp_status status = nlp_model_folder_open(&folder, &mem, path, o->pooling, err);
-    if (status == NLP_OK) status = make_pack(&folder, o, name, NULL, &f32, err);
-    if (status == NLP_OK) status = choose(&folder, o, name, &f32, &i8, &chosen, report, err);
+    if (status == NLP_OK) status = make_pack(&folder, o, name, NLP_F32, NULL, &f32, err);
+    if (status == NLP_OK) status = choose(&folder, o, name, &f32, &other, &precision, report, err);
     report_progress(o, "writing", 0.95);
-    if (status == NLP_OK) status = finish(&folder, o, chosen, chosen == &i8, report, err);
+    if (status == NLP_OK)
+        status = finish(&folder, o, precision == NLP_F32 ? &f32 : &other, precision, report, err);
     nlp_pack_writer_close(f32.writer);
-    nlp_pack_writer_close(i8.writer);
+    nlp_pack_writer_close(other.writer);
     nlp_model_folder_close(&folder);
     return status;
 }

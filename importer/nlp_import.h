@@ -15,7 +15,7 @@ typedef struct nlp_import_options {
     const char *source;    /* a model folder, or a file inside one */
     const char *out;       /* path of the pack */
     const char *name;      /* written into the pack's meta; NULL: from out */
-    const char *precision; /* "f32", "i8"; NULL: the fastest that passes the gate */
+    const char *precision; /* "f32" "i16" "i8" "q4" "q4m"; NULL: the fastest that passes the gate */
     const char *pooling;   /* "mean" "cls" "max" "last"; NULL: what the folder says */
     /* extra meta pairs "key=text\n...", may be NULL: licence, languages, description, source */
     const char *meta;
@@ -26,12 +26,24 @@ typedef struct nlp_import_options {
     void *progress_context;
 } nlp_import_options;
 
+/* A precision against f32 on the built-in texts: of a model that writes, its next tokens; of another
+ * (n_tokens 0), or one with a pooling of its own, its vectors (else mean_cosine is 0). */
+typedef struct nlp_import_accuracy {
+    char precision[8];
+    bool passed;
+    uint32_t n_texts, n_tokens;
+    double mean_cosine, min_cosine;
+    /* loss_growth: of the mean of -ln p, 0.001 is 0.1 %; divergence: its expectation over texts that f32
+     * would write */
+    double reference_perplexity, perplexity, loss_growth, divergence;
+} nlp_import_accuracy;
+
 typedef struct nlp_import_report {
     char precision[8], family[32], digest[65];
     uint64_t pack_bytes;
-    bool gate_measured, gate_passed; /* i8 against f32 on the built-in texts */
-    double mean_cosine, min_cosine;
-    uint32_t n_gate_texts;
+    nlp_import_accuracy
+        accuracy[4]; /* in the order of trying; the last is the chosen one's, if any passed */
+    uint32_t n_accuracies;
     char notes[1024]; /* lines: dropped tensors, chosen pooling, ... */
 } nlp_import_report;
 

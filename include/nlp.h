@@ -303,9 +303,9 @@ NLP_API size_t nlp_session_scratch_bytes(const nlp_session *session);
 NLP_API nlp_status nlp_options_check(const nlp_task_spec *task, const nlp_option *options,
                                      size_t n_options, nlp_error *err);
 
-/* Intermediate tensors of one pass over given ids, in order: "layer" 0 .. L (0: the embeddings), "input"
- * of each product by its name, of a decoder "logits". rows is [n_rows, width], borrowed during the
- * callback. For tests and the importer's calibration. type_ids may be NULL. */
+/* Tensors of one pass over given ids, in order: "layer" 0 .. L (0: the embeddings), each product's input
+ * by its name, of a decoder "logits", of a seq2seq its first step's and "copy": those of each id as an
+ * answer to all. rows [n_rows, width] is borrowed. For tests and calibration. type_ids may be NULL. */
 typedef void (*nlp_trace_fn)(void *context, const char *point, uint32_t layer, const float *rows,
                              size_t n_rows, size_t width);
 NLP_API nlp_status nlp_session_trace(nlp_session *session, nlp_model *model, const int32_t *ids,

@@ -11,7 +11,7 @@ static const char *meta_text(const nlp_pack *pack, nlp_arena *arena, const char 
 }
 
 static const char *precision_name(uint32_t precision) {
-    static const char *const names[] = {"f32", "i8", "i16", "q4"};
+    static const char *const names[] = {"f32", "i8", "i16", "q4", "", "q4m"};
     return precision < sizeof names / sizeof *names ? names[precision] : "?";
 }
 

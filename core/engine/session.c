@@ -246,8 +246,9 @@ static nlp_status check_ids(const nlp_stack *e, const int32_t *ids, const uint8_
 }
 
 /* Scores of the vocabulary at every place. */
-static nlp_status trace_logits(nlp_session *s, const nlp_stack *stack, const float *hidden,
-                               size_t n, const nlp_hooks *hooks, nlp_poll *poll, nlp_error *err) {
+static nlp_status trace_logits(nlp_session *s, const nlp_stack *stack, const char *point,
+                               const float *hidden, size_t n, const nlp_hooks *hooks,
+                               nlp_poll *poll, nlp_error *err) {
     size_t d = stack->spec.hidden_size, n_outputs = stack->spec.n_outputs;
     float *rows = NLP_PUSH(&s->scratch, float, n *d),
           *logits = nlp_arena_push(&s->scratch, n, n_outputs * sizeof *logits);
@@ -255,8 +256,21 @@ static nlp_status trace_logits(nlp_session *s, const nlp_stack *stack, const flo
     NLP_TRY(nlp_arena_status(&s->scratch, err));
     memcpy(rows, hidden, n * d * sizeof *rows);
     NLP_TRY(nlp_output_run(stack, s->engine->kernels, rows, n, logits, scratch, poll, err));
-    hooks->trace(hooks->trace_context, "logits", 0, logits, n, n_outputs);
+    hooks->trace(hooks->trace_context, point, 0, logits, n, n_outputs);
     return NLP_OK;
+}
+
+/* Of a seq2seq: the scores of each token of the text as an answer to itself, which is how an import
+ * measures a precision. A recurrence can't read a text at once. */
+static nlp_status trace_copy(nlp_session *s, const nlp_writer *writer, const int32_t *ids,
+                             const float *hidden, size_t n, const nlp_hooks *hooks, nlp_poll *poll,
+                             nlp_error *err) {
+    const nlp_arch_spec *spec = &writer->decoder->spec;
+    if (!spec->n_outputs || spec->recurrence || n > spec->n_positions - spec->position_offset)
+        return NLP_OK;
+    NLP_TRY(nlp_shifted_states(writer, s->engine->kernels, ids, n, hidden, &s->scratch, poll,
+                               &hidden, err));
+    return trace_logits(s, writer->decoder, "copy", hidden, n, hooks, poll, err);
 }
 
 /* Of a seq2seq: the scores of the first token that it would write. */
@@ -299,9 +313,12 @@ nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *id
     nlp_status status = nlp_transformer_run(e, s->engine->kernels, &unit, scratch, bytes, &hooks,
                                             &poll, &hidden, err);
     if (status == NLP_OK && e->spec.n_outputs)
-        status = trace_logits(s, e, hidden, n_ids, &hooks, &poll, err);
-    else if (status == NLP_OK && model->task.writer.encoder)
-        status = trace_first_logits(s, &model->task.writer, ids, n_ids, &hooks, &poll, err);
+        status = trace_logits(s, e, "logits", hidden, n_ids, &hooks, &poll, err);
+    const nlp_writer *writer = &model->task.writer;
+    if (status == NLP_OK && writer->encoder)
+        status = trace_copy(s, writer, ids, hidden, n_ids, &hooks, &poll, err);
+    if (status == NLP_OK && writer->encoder)
+        status = trace_first_logits(s, writer, ids, n_ids, &hooks, &poll, err);
     nlp_fp_restore(saved);
     return status;
 }

@@ -82,6 +82,13 @@ static nlp_status bind_weight(const nlp_pack *pack, const char *name, uint32_t n
     return bind_plain(pack, factors, 1, k, &weight->factors, err);
 }
 
+/* Of a product whose input is never quantised: heads, projections, convolutions, relative keys. */
+static nlp_status bind_f32(const nlp_pack *pack, const char *name, uint32_t n, uint32_t k,
+                           nlp_weight *weight, nlp_error *err) {
+    NLP_TRY(bind_weight(pack, name, n, k, weight, err));
+    return weight->dtype == NLP_F32 ? NLP_OK : wrong_type(err, name);
+}
+
 /* ---- A stack ---- */
 
 typedef struct binder {
@@ -106,15 +113,13 @@ static bool is_there(const binder *b, const char *name, nlp_role_kind kind) {
     return nlp_pack_tensor_find(b->pack, full) != NULL;
 }
 
-/* A tied model in f32 has its words once: as the panels of the output. */
+/* A tied model may have its words once: as the panels of the output. */
 static nlp_status tie_words(const binder *b) {
     const nlp_arch_spec *s = &b->stack->spec;
     if (s->n_outputs != s->vocabulary || s->embedding_width)
         return nlp_fail(b->err, NLP_ECORRUPT, "the pack has no tensor %sembedding.word", b->prefix);
-    b->stack->word = (nlp_table){.dtype = NLP_F32,
-                                 .panels = &b->stack->output,
-                                 .n_rows = s->vocabulary,
-                                 .width = s->hidden_size};
+    b->stack->word =
+        (nlp_table){.panels = &b->stack->output, .n_rows = s->vocabulary, .width = s->hidden_size};
     return NLP_OK;
 }
 
@@ -136,6 +141,8 @@ static nlp_status bind_role(const binder *b, int64_t layer, const nlp_role *role
     case NLP_ROLE_LINEAR:
         break;
     }
+    if (place == &b->stack->project || place == &b->stack->conv)
+        return bind_f32(b->pack, name, rows, columns, place, b->err);
     return bind_weight(b->pack, name, rows, columns, place, b->err);
 }
 
@@ -153,7 +160,7 @@ static nlp_status bind_relative(const binder *b, uint32_t layer, const char *wha
     for (uint32_t head = 0; head < s->n_heads; head++) {
         snprintf(role, sizeof role, "attention.%s.%u", what, head);
         full_name(b, layer, role, name);
-        NLP_TRY(bind_weight(b->pack, name, s->n_relative, s->head_dim, &weights[head], b->err));
+        NLP_TRY(bind_f32(b->pack, name, s->n_relative, s->head_dim, &weights[head], b->err));
     }
     *out = weights;
     return NLP_OK;
@@ -234,8 +241,10 @@ nlp_status nlp_stack_bind(const nlp_pack *pack, const char *prefix, nlp_arena *a
         if (!role->per_layer) NLP_TRY(bind_role(&b, -1, role, (char *)b.stack + role->place));
     if (spec->rope_switch && !b.stack->rope[1])
         return nlp_fail(err, NLP_ECORRUPT, "the pack has one rope table, its spec needs two");
-    if (b.stack->word.panels && b.stack->output.dtype != NLP_F32)
-        return nlp_fail(err, NLP_ECORRUPT, "the words of a pack that is not f32 are a table");
+    if (b.stack->word.panels && b.stack->output.dtype == NLP_I8)
+        return nlp_fail(err, NLP_ECORRUPT, "panels of i8 with factors can't be read as words");
+    b.stack->half_cache = pack->header->precision != NLP_F32 && spec->causal &&
+                          (spec->n_outputs || spec->memory_width);
     NLP_TRY(check_buckets(b.stack, err));
     NLP_TRY(bind_layer_specs(&b, layers));
     for (uint32_t i = 0; i < spec->n_layers; i++) NLP_TRY(bind_layer(&b, i, &layers[i]));
@@ -270,7 +279,7 @@ nlp_status nlp_pooler_bind(const nlp_pack *pack, uint32_t hidden_size, nlp_poole
             t->rows > 1 << 16)
             return nlp_fail(err, NLP_ECORRUPT, "stage %u of the pack's pipeline is not possible",
                             i);
-        NLP_TRY(bind_weight(pack, name, (uint32_t)t->rows, width, &pooler->dense[i], err));
+        NLP_TRY(bind_f32(pack, name, (uint32_t)t->rows, width, &pooler->dense[i], err));
         width = (uint32_t)t->rows;
     }
     if (spec->dims == width) return NLP_OK;
@@ -300,7 +309,7 @@ nlp_status nlp_head_bind(const nlp_pack *pack, uint32_t input_width, nlp_head *h
             return nlp_fail(err, NLP_ECORRUPT, "a label's polarity is unknown");
     bool two_layers = spec->hidden_size && spec->head != NLP_HEAD_VECTOR_LINEAR;
     uint32_t width = two_layers ? spec->hidden_size : input_width;
-    if (two_layers) NLP_TRY(bind_weight(pack, "hidden", width, input_width, &head->hidden, err));
+    if (two_layers) NLP_TRY(bind_f32(pack, "hidden", width, input_width, &head->hidden, err));
     if (spec->norm) NLP_TRY(bind_norm(pack, "head.norm", width, NLP_NORM_LAYER, &head->norm, err));
-    return bind_weight(pack, "classifier", spec->n_labels, width, &head->classifier, err);
+    return bind_f32(pack, "classifier", spec->n_labels, width, &head->classifier, err);
 }

@@ -16,7 +16,7 @@ typedef struct nlp_table { /* rows of an embedding: f32, or s8 with a scale a ro
     nlp_dtype dtype;       /* NLP_F32 or NLP_S8_ROWS */
     const void *rows;
     const float *scales;
-    const nlp_weight *panels; /* f32: the rows are the columns of the tied output; else NULL */
+    const nlp_weight *panels; /* the rows are the columns of the tied output; NULL: they are rows */
     uint32_t n_rows, width;
 } nlp_table;
 
@@ -44,6 +44,7 @@ typedef struct nlp_stack {
     nlp_weight conv;
     nlp_norm_weights conv_norm;
     const nlp_layer *layers; /* [spec.n_layers] */
+    bool half_cache; /* keys and values are rounded to half floats: writers that are not f32 */
 } nlp_stack;
 
 /* Pooling pipeline and head, bound the same way. Zeroed where the pack has none. */

@@ -9,7 +9,7 @@
 static const float *row_of(const forward *f, const nlp_table *table, size_t index, float *row) {
     size_t width = table->width;
     if (table->panels) {
-        nlp_panel_row(table->panels->panels, width, index, row);
+        nlp_panel_row(table->panels->dtype, table->panels->panels, width, index, row);
         return row;
     }
     if (table->dtype != NLP_S8_ROWS) return (const float *)table->rows + index * width;

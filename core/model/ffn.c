@@ -5,17 +5,16 @@
 
 #include "model/forward.h"
 
-/* The middle of a plain FFN leaves the product ready for Down, an i8 one with its factors applied. */
+/* The middle of a plain FFN leaves the product ready for Down, an i8 one with its factors applied, and
+ * where a scale is a row's its row_max. */
 static nlp_status plain_middle(const forward *f, const nlp_layer *layer, const nlp_rows *rows,
-                               size_t n, nlp_quantise_args *quantise) {
+                               size_t n) {
     const workspace *w = &f->w;
     nlp_epilogue act = {.act = (nlp_activation)f->stack->spec.activation};
-    if (layer->ffn_down.dtype == NLP_I8) {
-        act.next_factors = layer->ffn_down.factors;
-        act.next_grid = layer->ffn_down.grid;
+    act.next_factors = layer->ffn_down.factors;
+    act.next_grid = layer->ffn_down.grid;
+    if (layer->ffn_down.dtype == NLP_I8 || layer->ffn_down.dtype == NLP_I16)
         act.row_max = memset(w->row_max, 0, n * NLP_LANES * sizeof *w->row_max);
-        quantise->row_max = w->row_max;
-    }
     return forward_product(f, &layer->ffn_up, n, rows, &act, w->up);
 }
 
@@ -24,7 +23,7 @@ static nlp_status gated_middle(const forward *f, const nlp_layer *layer, const n
     const nlp_arch_spec *s = &f->stack->spec;
     NLP_TRY(forward_product(f, &layer->ffn_up, n, rows, NULL, f->w.up));
     f->kernels->gate(f->w.up, n, s->ffn_size, (nlp_activation)s->activation);
-    if (layer->ffn_down.dtype == NLP_I8)
+    if (layer->ffn_down.factors)
         f->kernels->scale_columns(f->w.up, n, s->ffn_size, layer->ffn_down.factors);
     return NLP_OK;
 }
@@ -54,20 +53,16 @@ static nlp_status ffn_rows(forward *f, const nlp_layer *layer, size_t index, con
     workspace *w = &f->w;
     size_t ffn = f->stack->spec.ffn_size;
     nlp_rows rows = {.f32 = in->f32 + first * f->d,
-                     .q = in->q + first * forward_padded(f->d),
+                     .q = in->q + first * nlp_row_bytes(layer->ffn_up.dtype, f->d),
                      .q_scales = in->q_scales + first};
-    nlp_quantise_args quantise = {.rows = w->up,
-                                  .n_rows = n,
-                                  .width = ffn,
-                                  .grid = layer->ffn_down.grid,
-                                  .q = w->up_q,
-                                  .q_scales = w->up_scales};
     if (f->stack->spec.gated)
         NLP_TRY(gated_middle(f, layer, &rows, n));
     else
-        NLP_TRY(plain_middle(f, layer, &rows, n, &quantise));
+        NLP_TRY(plain_middle(f, layer, &rows, n));
     forward_trace(f, "ffn.down", index, w->up, n, ffn);
-    if (layer->ffn_down.dtype == NLP_I8) f->kernels->quantise(&quantise);
+    if (layer->ffn_down.dtype != NLP_F32)
+        nlp_rows_quantise(f->kernels, &layer->ffn_down, n, w->up,
+                          f->stack->spec.gated ? NULL : w->row_max, w->up_q, w->up_scales);
     rows = (nlp_rows){.f32 = w->up, .q = w->up_q, .q_scales = w->up_scales};
     return join_rows(f, layer, &rows, first, n);
 }

@@ -3,10 +3,6 @@
 
 #include <string.h>
 
-size_t forward_padded(size_t k) {
-    return (k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE;
-}
-
 void forward_trace(const forward *f, const char *point, size_t layer, const float *rows, size_t n,
                    size_t width) {
     if (f->hooks && f->hooks->trace)
@@ -32,15 +28,13 @@ void forward_norm(forward *f, const nlp_norm_weights *weights, const float *rows
 
 nlp_rows forward_rows(forward *f, const nlp_weight *weight, float *rows) {
     nlp_rows out = {.f32 = rows, .q = f->w.q, .q_scales = f->w.q_scales};
-    if (weight->dtype != NLP_I8 || f->ready == weight) return out;
-    if (rows != f->w.y) memcpy(f->w.y, rows, f->n * weight->k * sizeof *rows);
-    f->kernels->scale_columns(f->w.y, f->n, weight->k, weight->factors);
-    f->kernels->quantise(&(nlp_quantise_args){.rows = f->w.y,
-                                              .n_rows = f->n,
-                                              .width = weight->k,
-                                              .grid = weight->grid,
-                                              .q = f->w.q,
-                                              .q_scales = f->w.q_scales});
+    if (weight->dtype == NLP_F32 || f->ready == weight) return out;
+    if (weight->factors) {
+        if (rows != f->w.y) memcpy(f->w.y, rows, f->n * weight->k * sizeof *rows);
+        rows = f->w.y;
+        f->kernels->scale_columns(rows, f->n, weight->k, weight->factors);
+    }
+    nlp_rows_quantise(f->kernels, weight, f->n, rows, NULL, f->w.q, f->w.q_scales);
     return out;
 }
 

@@ -16,13 +16,14 @@ typedef struct workspace {
     float *wide;      /* [n, widest of qkv, hidden, embedding] a product's output */
     float *up;        /* [FFN_ROWS, up] */
     float *attention; /* of nlp_attend */
+    float *cached;    /* [2][keys][keys' width] of a half cache, as floats */
     float *row_max;   /* [FFN_ROWS][16] */
     float *q_scales;  /* [n] */
     float *up_scales; /* [FFN_ROWS] */
     float *conv;      /* [n, hidden] where layer 0 has a convolution */
     float *turns;     /* [2 tables][cos, sin][n][pairs] */
-    uint8_t *q;       /* [n, widest of hidden, queries, padded] */
-    uint8_t *up_q;    /* [FFN_ROWS, ffn padded] */
+    uint8_t *q;       /* [n] rows of nlp_row_bytes, of the widest of hidden, queries */
+    uint8_t *up_q;    /* [FFN_ROWS], of the FFN's size */
 } workspace;
 
 typedef struct forward {
@@ -38,15 +39,14 @@ typedef struct forward {
 } forward;
 
 /* forward.c */
-size_t forward_padded(size_t k); /* to the multiple of integer panels */
 void forward_trace(const forward *f, const char *point, size_t layer, const float *rows, size_t n,
                    size_t width);
 /* rows [n, hidden] to out (may be rows), quantised on the way for an i8 product that follows (next
  * NULL: none does). */
 void forward_norm(forward *f, const nlp_norm_weights *weights, const float *rows, float *out,
                   const nlp_weight *next);
-/* rows [n, k] as the product takes them; an i8 product's are scaled and quantised unless a norm has
- * done it, in w.y (which may be rows). */
+/* rows [n, k] as the product takes them: unless it is f32 they are quantised, where a norm has not
+ * done it; an i8 product's are scaled for it in w.y (which may be rows). */
 nlp_rows forward_rows(forward *f, const nlp_weight *weight, float *rows);
 nlp_status forward_product(const forward *f, const nlp_weight *weight, size_t n,
                            const nlp_rows *rows, const nlp_epilogue *epilogue, float *out);

@@ -45,9 +45,9 @@ static nlp_status prepare(run *r, const int32_t *ids, size_t n_ids) {
     if (n_ids > r->capacity)
         return nlp_fail(r->err, NLP_ELIMIT, "%zu tokens are over the model's %zu positions", n_ids,
                         limit);
-    NLP_TRY(nlp_kv_cache_open(&r->cache, arena, s->n_layers, r->capacity,
-                              (size_t)s->n_kv_heads * s->head_dim,
-                              s->recurrence ? s->hidden_size : 0, r->err));
+    NLP_TRY(nlp_kv_cache_open(
+        &r->cache, arena, s->n_layers, r->capacity, (size_t)s->n_kv_heads * s->head_dim,
+        s->recurrence ? s->hidden_size : 0, r->writer->decoder->half_cache, r->err));
     size_t keys = r->capacity > r->memory.n_tokens ? r->capacity : r->memory.n_tokens;
     NLP_TRY(nlp_transformer_plan(r->writer->decoder, r->capacity, r->capacity, keys,
                                  &r->scratch_bytes, r->err));

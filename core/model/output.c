@@ -12,7 +12,12 @@ size_t nlp_memory_floats(const nlp_stack *s, size_t n_tokens) {
 }
 
 size_t nlp_memory_scratch(const nlp_stack *s, size_t n_tokens) {
-    return nlp_linear_scratch_bytes(&s->layers[0].cross_kv, n_tokens);
+    size_t most = 0; /* layers may differ in their number formats */
+    for (uint32_t i = 0; i < s->spec.n_layers; i++) {
+        size_t n_bytes = nlp_linear_scratch_bytes(&s->layers[i].cross_kv, n_tokens);
+        most = n_bytes > most ? n_bytes : most;
+    }
+    return most;
 }
 
 /* Layer behind layer, so that a layer finds its rows by its number. */

@@ -18,10 +18,11 @@ static void step(const forward *f, float *forget, const float *input, float *sta
 
 nlp_status forward_recurrence(forward *f, const nlp_layer *layer, size_t index) {
     float *forget = f->w.wide, *input = f->w.y;
-    nlp_rows rows = {.f32 = f->w.x};
     if (!f->unit->caches)
         return nlp_fail(f->err, NLP_EINTERNAL, "a recurrence ran without its state");
+    nlp_rows rows = forward_rows(f, &layer->forget, f->w.x);
     NLP_TRY(forward_product(f, &layer->forget, f->n, &rows, NULL, forget));
+    rows = forward_rows(f, &layer->input, f->w.x);
     NLP_TRY(forward_product(f, &layer->input, f->n, &rows, NULL, input));
     size_t row = 0;
     for (size_t text = 0; text < f->unit->n_texts; text++) {

@@ -99,12 +99,15 @@ static nlp_attention shape_of(const forward *f, const nlp_layer *layer) {
 /* Keys and values of the new rows go behind those that the text has. */
 static void extend_cache(const forward *f, nlp_kv_cache *cache, size_t index, size_t n,
                          const float *k, size_t stride) {
-    float *keys = nlp_kv_keys(cache, index), *values = nlp_kv_values(cache, index);
-    size_t width = f->stack->spec.n_kv_heads * f->stack->spec.head_dim;
-    for (size_t i = 0; i < n; i++, k += stride) {
-        memcpy(keys + (cache->n + i) * width, k, width * sizeof *k);
-        memcpy(values + (cache->n + i) * width, k + width, width * sizeof *k);
-    }
+    for (size_t i = 0; i < n; i++, k += stride)
+        nlp_kv_put(cache, f->kernels, index, cache->n + i, k, k + cache->width);
+}
+
+/* Without a cache the numbers are those that it would give back: a text has the same bits either
+ * way. */
+static void round_rows(const forward *f, size_t n, float *k, size_t stride, size_t width) {
+    for (size_t i = 0; i < n; i++, k += stride)
+        nlp_kv_round(f->kernels, k, width, (uint16_t *)(void *)f->w.cached);
 }
 
 static nlp_status attend_text(const forward *f, const nlp_layer *layer, size_t index, size_t text,
@@ -112,8 +115,9 @@ static nlp_status attend_text(const forward *f, const nlp_layer *layer, size_t i
     const nlp_arch_spec *s = &f->stack->spec;
     nlp_attention a = shape_of(f, layer);
     size_t width = nlp_size_of(s, NLP_SIZE_QKV), queries = s->n_heads * s->head_dim,
-           keys = s->n_kv_heads * s->head_dim, n = f->unit->lengths[text];
-    float *q = f->w.wide + first * width, *k = q + queries, *v = k + keys;
+           n_keys = s->n_kv_heads * s->head_dim, n = f->unit->lengths[text];
+    float *q = f->w.wide + first * width, *new_keys = q + queries;
+    const float *k = new_keys, *v = k + n_keys;
     a.q_stride = a.kv_stride = width;
     a.out_stride = queries;
     a.n_queries = a.n_keys = n;
@@ -123,7 +127,9 @@ static nlp_status attend_text(const forward *f, const nlp_layer *layer, size_t i
         a.position = cache->n;
         a.n_keys = cache->n + n;
         a.kv_stride = cache->width;
-        k = nlp_kv_keys(cache, index), v = nlp_kv_values(cache, index);
+        nlp_kv_get(cache, f->kernels, index, a.n_keys, f->w.cached, &k, &v);
+    } else if (f->stack->half_cache) {
+        round_rows(f, n, new_keys, width, 2 * n_keys);
     }
     return nlp_attend(f->kernels, &a, q, k, v, f->w.y + first * queries, f->w.attention, f->poll,
                       f->err);
@@ -168,13 +174,8 @@ nlp_status forward_self_attention(forward *f, const nlp_layer *layer, size_t ind
     }
     const nlp_weight *out = &layer->attention_out;
     forward_trace(f, "attention.out", index, w->y, f->n, out->k);
-    if (out->dtype == NLP_I8)
-        f->kernels->quantise(&(nlp_quantise_args){.rows = w->y,
-                                                  .n_rows = f->n,
-                                                  .width = out->k,
-                                                  .grid = out->grid,
-                                                  .q = w->q,
-                                                  .q_scales = w->q_scales});
+    if (out->dtype != NLP_F32) /* factors of i8 are in the values already */
+        nlp_rows_quantise(f->kernels, out, f->n, w->y, NULL, w->q, w->q_scales);
     rows = (nlp_rows){.f32 = w->y, .q = w->q, .q_scales = w->q_scales};
     return join(f, out, &layer->attention_post_norm, &rows);
 }

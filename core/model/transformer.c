@@ -50,13 +50,15 @@ static size_t lay_out(const nlp_stack *stack, const unit_shape *u, uint8_t *base
     w->wide = place(base, &used, n * wide * sizeof(float));
     w->up = place(base, &used, up * sizeof(float));
     w->attention = place(base, &used, attention_floats(stack, u) * sizeof(float));
+    size_t cached = stack->half_cache ? 2 * u->max_keys * s->n_kv_heads * s->head_dim : 0;
+    w->cached = place(base, &used, cached * sizeof(float));
     w->row_max = place(base, &used, NLP_FFN_ROWS * NLP_LANES * sizeof(float));
     w->q_scales = place(base, &used, n * sizeof(float));
     w->up_scales = place(base, &used, NLP_FFN_ROWS * sizeof(float));
     w->conv = place(base, &used, s->convolution ? n * d * sizeof(float) : 0);
     w->turns = place(base, &used, 2 * n * s->rotary_dim * sizeof(float));
-    w->q = place(base, &used, n * forward_padded(narrow));
-    w->up_q = place(base, &used, NLP_FFN_ROWS * forward_padded(s->ffn_size));
+    w->q = place(base, &used, n * nlp_row_bytes_most(narrow));
+    w->up_q = place(base, &used, NLP_FFN_ROWS * nlp_row_bytes_most(s->ffn_size));
     return used;
 }
 

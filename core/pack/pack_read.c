@@ -139,7 +139,7 @@ nlp_status nlp_tensor_bytes(nlp_dtype dtype, uint32_t layout, uint64_t rows, uin
     size_t scales;
     const uint64_t limit = (uint64_t)1 << 31;
     bool possible = rows && columns && rows <= limit && columns <= limit;
-    if (possible && layout == NLP_TENSOR_PANELS && (dtype == NLP_F32 || dtype == NLP_I8))
+    if (possible && layout == NLP_TENSOR_PANELS && dtype != NLP_S8_ROWS && dtype <= NLP_Q4M)
         return nlp_panels_bytes(dtype, (size_t)columns, (size_t)rows, n_bytes, err);
     if (possible && layout == NLP_TENSOR_PLAIN && dtype == NLP_F32) {
         if (!nlp_mul_overflows((size_t)rows, (size_t)columns, n_bytes) &&
@@ -167,7 +167,7 @@ static nlp_status check_tensor(const nlp_pack *pack, size_t index, size_t weight
     if (index && strcmp(pack->tensors[index - 1].name, t->name) >= 0)
         return corrupt(err, "its tensors are not in order");
     if (t->grid > NLP_GRID_GELU || t->reserved0 || !all_zero(t->reserved, sizeof t->reserved) ||
-        t->dtype > NLP_S8_ROWS)
+        t->dtype > NLP_Q4M)
         return corrupt(err, "a tensor is of an unknown kind");
     NLP_TRY(nlp_tensor_bytes((nlp_dtype)t->dtype, t->layout, t->rows, t->columns, &n_bytes, err));
     if (n_bytes != t->n_bytes || t->offset % NLP_PACK_ALIGNMENT || t->offset > weights_bytes ||

@@ -20,7 +20,8 @@ static uint32_t probe(void) {
     uint32_t a, b, c, d;
     const uint32_t avx512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return NLP_LEVEL_BASE;
-    if (!(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_FMA)) return NLP_LEVEL_BASE;
+    if (!(c & bit_OSXSAVE) || !(c & bit_AVX) || !(c & bit_FMA) || !(c & bit_F16C))
+        return NLP_LEVEL_BASE;
     uint64_t state = saved_state();
     if ((state & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return NLP_LEVEL_BASE;
     if (!(b & bit_AVX2)) return NLP_LEVEL_BASE;

@@ -13,23 +13,80 @@ static size_t min_size(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
+size_t nlp_row_bytes(nlp_dtype dtype, size_t k) {
+    size_t k64 = (k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE;
+    switch (dtype) {
+    case NLP_I8:
+        return k64;
+    case NLP_I16:
+        return 2 * k64;
+    case NLP_Q4:
+    case NLP_Q4M:
+        return k64 + k64 / NLP_Q4_GROUP * sizeof(nlp_q4_group);
+    case NLP_F32:
+    case NLP_S8_ROWS:
+        break;
+    }
+    return 0;
+}
+
+size_t nlp_row_bytes_most(size_t k) {
+    return nlp_row_bytes(NLP_I16, k);
+}
+
+void nlp_rows_quantise(const nlp_kernels *kernels, const nlp_weight *w, size_t m, const float *x,
+                       const float *row_max, uint8_t *q, float *q_scales) {
+    nlp_quantise_args args = {.rows = x,
+                              .n_rows = m,
+                              .width = w->k,
+                              .row_max = row_max,
+                              .grid = w->grid,
+                              .q = q,
+                              .q_scales = q_scales};
+    if (w->dtype == NLP_I8)
+        kernels->quantise(&args);
+    else if (w->dtype == NLP_I16)
+        kernels->quantise_i16(&args);
+    else
+        kernels->quantise_q4(&args);
+}
+
+typedef void (*product_fn)(const nlp_product *product);
+
+static product_fn product_of(const nlp_kernels *kernels, nlp_dtype dtype) {
+    switch (dtype) {
+    case NLP_I8:
+        return kernels->product_i8;
+    case NLP_I16:
+        return kernels->product_i16;
+    case NLP_Q4:
+        return kernels->product_q4;
+    case NLP_Q4M:
+        return kernels->product_q4m;
+    case NLP_F32:
+    case NLP_S8_ROWS:
+        break;
+    }
+    return kernels->product_f32;
+}
+
 /* One block of rows against one group of panels. */
 static void run_group(const nlp_kernels *kernels, nlp_product *p, const nlp_weight *w, size_t first,
                       size_t n_rows, const nlp_rows *rows, float *out) {
-    size_t k64 = (w->k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE;
+    size_t row_bytes = nlp_row_bytes(w->dtype, w->k);
+    product_fn product = product_of(kernels, w->dtype);
     size_t n_tiles = (n_rows + NLP_TILE_ROWS - 1) / NLP_TILE_ROWS;
     for (size_t done = 0, tile = 0; tile < n_tiles; tile++) {
         p->n_rows = (n_rows - done + n_tiles - tile - 1) / (n_tiles - tile);
         p->first_row = first + done;
         p->out = out + p->first_row * w->n;
-        if (w->dtype == NLP_I8) {
-            p->rows = rows->q + p->first_row * k64;
+        if (row_bytes) {
+            p->rows = rows->q + p->first_row * row_bytes;
             p->row_scales = rows->q_scales + p->first_row;
-            kernels->product_i8(p);
         } else {
             p->rows = rows->f32 + p->first_row * w->k;
-            kernels->product_f32(p);
         }
+        product(p);
         done += p->n_rows;
     }
 }

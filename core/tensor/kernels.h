@@ -12,10 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NLP_LANES      16 /* lanes of a sum; part of the numeric contract */
-#define NLP_PANEL      16 /* columns of a weight panel */
-#define NLP_TILE_ROWS  6  /* most rows of one product call */
-#define NLP_K_MULTIPLE 64 /* integer panels are padded with zeros to this k */
+#define NLP_LANES      16   /* lanes of a sum; part of the numeric contract */
+#define NLP_PANEL      16   /* columns of a weight panel */
+#define NLP_TILE_ROWS  6    /* most rows of one product call */
+#define NLP_K_MULTIPLE 64   /* integer panels are padded with zeros to this k */
+#define NLP_I16_PART   4096 /* k of one integer sum of i16: 4095 * 127 * 4096 < 2^31 */
+#define NLP_Q4_GROUP   32   /* k that share a scale */
 
 typedef enum nlp_activation {
     NLP_ACT_NONE = 0,
@@ -37,6 +39,12 @@ typedef enum nlp_grid {
 
 #define NLP_GELU_OFFSET 0.17f
 
+/* Behind the bytes of a row that enters a q4 product stands one of these for each group. */
+typedef struct nlp_q4_group {
+    float scale; /* max |x| / 127; NaN where a number of the group is not finite */
+    int32_t sum; /* of the group's bytes */
+} nlp_q4_group;
+
 /* What happens to a tile before it is stored, in this order: scale and bias, activation, residual,
  * next factors, max. */
 typedef struct nlp_epilogue {
@@ -54,8 +62,10 @@ typedef struct nlp_product {
     /* n: columns of the whole matrix; n % 16 columns of the last panel are not stored */
     size_t n_rows, k, n;
     size_t first_panel, n_panels;
-    const void *rows;        /* f32 [n_rows, k] or u8 [n_rows, k padded to 64] */
-    const float *row_scales; /* i8: [n_rows] */
+    /* f32 [n_rows, k]; i8: u8 [n_rows, k64], k64 = k padded to 64; i16: s16 [n_rows, k64]; q4: rows of
+     * k64 s8, then k64 / 32 nlp_q4_group */
+    const void *rows;
+    const float *row_scales; /* i8, i16: [n_rows] */
     /* first byte of panel 0, 64-byte aligned; panel strides follow from k (quant.h) */
     const void *panels;
     nlp_grid grid; /* i8: zero point of the rows */
@@ -86,8 +96,8 @@ typedef struct nlp_quantise_args {
     size_t n_rows, width;
     const float *row_max; /* [n_rows][16] or NULL */
     nlp_grid grid;
-    uint8_t *q;      /* [n_rows, width padded to 64] */
-    float *q_scales; /* [n_rows] */
+    uint8_t *q; /* rows as nlp_product takes them, padding written as zero (i8: the zero point) */
+    float *q_scales; /* [n_rows]; not of q4 */
 } nlp_quantise_args;
 
 /* Attention of one text and one head, a stripe of queries at a time. A query at position p sees the
@@ -117,9 +127,16 @@ typedef struct nlp_kernels {
 
     void (*product_f32)(const nlp_product *product);
     void (*product_i8)(const nlp_product *product);
+    void (*product_i16)(const nlp_product *product);
+    void (*product_q4)(const nlp_product *product);
+    void (*product_q4m)(const nlp_product *product); /* with minima */
 
     void (*norm)(const nlp_norm_args *args);
     void (*quantise)(const nlp_quantise_args *args);
+    /* the same for i16: s16 = rne(x * (4095 / a)), a = max |x| of the row, scale a / 4095; and for
+     * q4: s8 = rne(x * (127 / a)), a of 32 values, and the row's groups. row_max: i16 only */
+    void (*quantise_i16)(const nlp_quantise_args *args);
+    void (*quantise_q4)(const nlp_quantise_args *args);
     /* x *= factors by column, in place: [n_rows, width]; the unfused way into a product */
     void (*scale_columns)(float *rows, size_t n_rows, size_t width, const float *factors);
     /* gated FFN: rows [n_rows, 2 * width] of gate and up become [n_rows, width] of act(gate) * up,
@@ -141,6 +158,9 @@ typedef struct nlp_kernels {
     void (*scale)(float *x, size_t n, float factor);          /* x *= factor */
     float (*sum)(const float *x, size_t n);
     float (*dot)(const float *x, const float *y, size_t n);
+    /* half floats: exact, and to the nearest, ties to even */
+    void (*from_half)(float *out, const uint16_t *halves, size_t n);
+    void (*to_half)(uint16_t *out, const float *x, size_t n);
     float (*max_abs)(const float *x, size_t n); /* integer maximum of the bits: NaN stays on top */
     void (*axpy)(float *y, const float *x, float a, size_t n); /* y = fma(a, x, y) */
     void (*maximum)(float *x, const float *y, size_t n);       /* x = max(x, y) */

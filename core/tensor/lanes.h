@@ -31,6 +31,10 @@
 #define LANES_UNROLL _Pragma("GCC unroll 64")
 #endif
 
+/* Asks for a line that is read soon into the second cache level; an address behind the end is harmless.
+ * A run of panels is too short for the hardware to foresee, and what comes after it is known here. */
+#define LANES_PREFETCH(address) __builtin_prefetch((address), 0, 2)
+
 /* 2^f on -1/2 .. 1/2 by a polynomial of degree 6, the exponent by an integer add: relative error
  * below 2e-7. x is held to -87 .. 88; below -87 the result is exactly 0. */
 LANES_INLINE v16 v_exp(v16 x) {

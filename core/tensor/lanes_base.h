@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "tensor/half.h"
+
 #define LANES_NAME        "base"
 #define LANES_TILE_PANELS 1
 #define LANES_INLINE      static inline __attribute__((always_inline))
@@ -29,6 +31,16 @@ typedef struct vb64 {
 typedef struct vq4 {
     uint8_t q[4];
 } vq4; /* 4 activations, the same for all columns */
+typedef struct vs32 {
+    const int8_t *at;
+} vs32; /* 32 weights: 16 columns of 2 */
+typedef struct vq2 {
+    int16_t q[2];
+} vq2; /* 2 wide activations, the same for all columns */
+typedef struct vn128 {
+    const uint8_t *at;
+} vn128;             /* 128 weights of 4 bits: 16 columns of 4 (low) and 4 (high nibbles) */
+typedef vi16 vgroup; /* sums of a group of 32 k */
 
 /* a*b is exact in a double; the sum is rounded to odd, so that the second rounding is right. */
 static inline float fma_exact(float a, float b, float c) {
@@ -165,6 +177,22 @@ LANES_INLINE void v_store_u8(uint8_t *p, v16 x, int32_t zero) {
         p[l] = (uint8_t)(q < 0 ? 0 : q > 255 ? 255 : q);
     }
 }
+/* Rounded half to even, where the result fits. */
+LANES_INLINE void v_store_s8(int8_t *p, v16 x) {
+    LANES_EACH(p[l] = (int8_t)((x.f[l] + 12582912.0f) - 12582912.0f));
+}
+LANES_INLINE void v_store_s16(int16_t *p, v16 x) {
+    LANES_EACH(p[l] = (int16_t)((x.f[l] + 12582912.0f) - 12582912.0f));
+}
+/* Half floats, to and from: exact; half to even, NaN stays NaN, what is too large is infinite. */
+LANES_INLINE v16 v_load_half(const uint16_t *p) {
+    v16 r;
+    LANES_EACH(r.f[l] = nlp_f32_from_f16(p[l]));
+    return r;
+}
+LANES_INLINE void v_store_half(uint16_t *p, v16 x) {
+    LANES_EACH(p[l] = nlp_f16_from_f32(x.f[l]));
+}
 LANES_INLINE v16 v_load_s8(const int8_t *p) {
     v16 r;
     LANES_EACH(r.f[l] = (float)p[l]);
@@ -172,6 +200,11 @@ LANES_INLINE v16 v_load_s8(const int8_t *p) {
 }
 
 /* ---- Integers ---- */
+LANES_INLINE vi16 vi_set(int32_t x) {
+    vi16 r;
+    LANES_EACH(r.i[l] = x);
+    return r;
+}
 LANES_INLINE vi16 vi_load(const int32_t *p) {
     vi16 r;
     memcpy(&r, p, sizeof r);
@@ -194,6 +227,39 @@ LANES_INLINE vq4 vq_load(const uint8_t *p) {
 LANES_INLINE vi16 vi_dot(vi16 sum, vq4 x, vb64 w) {
     for (int l = 0; l < 16; l++)
         for (int p = 0; p < 4; p++) sum.i[l] += (int32_t)x.q[p] * w.at[4 * l + p];
+    return sum;
+}
+/* s8 x 13 bits; the caller bounds k. */
+LANES_INLINE vs32 vs_load(const int8_t *p) {
+    return (vs32){p};
+}
+LANES_INLINE vq2 vq2_load(const int16_t *p) {
+    vq2 r;
+    memcpy(&r, p, sizeof r);
+    return r;
+}
+LANES_INLINE vi16 vi_dot2(vi16 sum, vq2 x, vs32 w) {
+    for (int l = 0; l < 16; l++)
+        for (int p = 0; p < 2; p++) sum.i[l] += (int32_t)x.q[p] * w.at[2 * l + p];
+    return sum;
+}
+/* u4 x s8: four calls of vg_dot (8 k each) are a group, which vg_sum ends. */
+LANES_INLINE vn128 vn_load(const uint8_t *p) {
+    return (vn128){p};
+}
+LANES_INLINE vgroup vg_zero(void) {
+    return (vgroup){{0}};
+}
+LANES_INLINE vgroup vg_dot(vgroup sum, vq4 low, vq4 high, vn128 w) {
+    for (int l = 0; l < 16; l++)
+        for (int p = 0; p < 4; p++) {
+            int32_t byte = w.at[4 * l + p];
+            sum.i[l] += (byte & 15) * (int8_t)low.q[p] + (byte >> 4) * (int8_t)high.q[p];
+        }
+    return sum;
+}
+LANES_INLINE vi16 vg_sum(vgroup sum, int32_t start) {
+    LANES_EACH(sum.i[l] += start);
     return sum;
 }
 

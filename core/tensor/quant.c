@@ -6,15 +6,25 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tensor/quant_parts.h"
 
-enum { WEIGHT_STEPS = 63, ROW_STEPS = 127, F32_TRAILER = 1, I8_TRAILER_BYTES = 192 };
+enum {
+    WEIGHT_STEPS = 63,
+    ROW_STEPS = 127,
+    F32_TRAILER = 1,
+    I8_TRAILER_BYTES = 192,
+    I16_TRAILER_BYTES = 128
+};
 
 static size_t padded_k(nlp_dtype dtype, size_t k) {
-    return dtype == NLP_I8 ? (k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE : k;
+    return dtype == NLP_F32 ? k : (k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE;
 }
 
 size_t nlp_panel_bytes(nlp_dtype dtype, size_t k) {
-    if (dtype == NLP_I8) return padded_k(dtype, k) * NLP_PANEL + I8_TRAILER_BYTES;
+    size_t padded = padded_k(dtype, k);
+    if (dtype == NLP_I8) return padded * NLP_PANEL + I8_TRAILER_BYTES;
+    if (dtype == NLP_I16) return padded * NLP_PANEL + I16_TRAILER_BYTES;
+    if (dtype == NLP_Q4 || dtype == NLP_Q4M) return nlp_q4_panel_bytes(dtype, padded);
     return (k + F32_TRAILER) * NLP_PANEL * sizeof(float);
 }
 
@@ -35,11 +45,6 @@ void nlp_pack_f32(const float *w, const float *bias, size_t k, size_t n, void *p
                 out[p * NLP_PANEL + j] = column < n ? w[column * k + p] : 0;
             out[k * NLP_PANEL + j] = column < n && bias ? bias[column] : 0;
         }
-}
-
-void nlp_panel_row(const void *panels, size_t k, size_t j, float *out) {
-    const float *panel = (const float *)panels + j / NLP_PANEL * (k + F32_TRAILER) * NLP_PANEL;
-    for (size_t p = 0; p < k; p++) out[p] = panel[p * NLP_PANEL + j % NLP_PANEL];
 }
 
 /* ---- i8 ---- */
@@ -110,7 +115,43 @@ void nlp_pack_i8(const nlp_pack_i8_args *a, void *panels) {
         pack_column(a, column, (uint8_t *)panels + column / NLP_PANEL * bytes);
 }
 
+/* ---- i16 ---- */
+
+static void pack_i16_column(const float *w, float bias, size_t k, size_t column, uint8_t *panel) {
+    size_t j = column % NLP_PANEL, trailer = padded_k(NLP_I16, k) * NLP_PANEL;
+    float top = 0;
+    for (size_t p = 0; p < k; p++) top = fabsf(w[p]) > top ? fabsf(w[p]) : top;
+    float scale = top / ROW_STEPS;
+    for (size_t p = 0; p < k; p++)
+        panel[p / 2 * (2 * NLP_PANEL) + 2 * j + p % 2] = (uint8_t)nlp_round_s8(w[p], scale);
+    memcpy(panel + trailer + 4 * j, &scale, sizeof scale);
+    memcpy(panel + trailer + 64 + 4 * j, &bias, sizeof bias);
+}
+
+void nlp_pack_i16(const float *w, const float *bias, size_t k, size_t n, void *panels) {
+    size_t bytes = nlp_panel_bytes(NLP_I16, k);
+    memset(panels, 0, bytes * ((n + NLP_PANEL - 1) / NLP_PANEL));
+    for (size_t column = 0; column < n; column++)
+        pack_i16_column(w + column * k, bias ? bias[column] : 0, k, column,
+                        (uint8_t *)panels + column / NLP_PANEL * bytes);
+}
+
 /* ---- Back ---- */
+
+static void unpack_f32_column(const uint8_t *panel, size_t j, size_t k, float *w, float *bias) {
+    const float *f32 = (const float *)(const void *)panel;
+    for (size_t p = 0; p < k; p++) w[p] = f32[p * NLP_PANEL + j];
+    *bias = f32[k * NLP_PANEL + j];
+}
+
+static void unpack_i16_column(const uint8_t *panel, size_t j, size_t k, float *w, float *bias) {
+    const int8_t *q = (const int8_t *)panel + 2 * j;
+    const uint8_t *trailer = panel + padded_k(NLP_I16, k) * NLP_PANEL;
+    float scale;
+    memcpy(&scale, trailer + 4 * j, sizeof scale);
+    memcpy(bias, trailer + 64 + 4 * j, sizeof *bias);
+    for (size_t p = 0; p < k; p++) w[p] = (float)q[p / 2 * (2 * NLP_PANEL) + p % 2] * scale;
+}
 
 static void unpack_i8_column(const uint8_t *panel, size_t j, size_t k, float *w, float *bias) {
     const int8_t *q = (const int8_t *)panel + 4 * j;
@@ -121,30 +162,41 @@ static void unpack_i8_column(const uint8_t *panel, size_t j, size_t k, float *w,
     for (size_t p = 0; p < k; p++) w[p] = (float)q[p / 4 * (4 * NLP_PANEL) + p % 4] * scale;
 }
 
+static void unpack_column(nlp_dtype dtype, const void *panels, size_t k, size_t column, float *w,
+                          float *bias) {
+    size_t j = column % NLP_PANEL;
+    const uint8_t *panel = (const uint8_t *)panels + column / NLP_PANEL * nlp_panel_bytes(dtype, k);
+    if (dtype == NLP_I8)
+        unpack_i8_column(panel, j, k, w, bias);
+    else if (dtype == NLP_I16)
+        unpack_i16_column(panel, j, k, w, bias);
+    else if (dtype == NLP_Q4 || dtype == NLP_Q4M)
+        nlp_q4_unpack_column(dtype, panel, j, k, w, bias);
+    else
+        unpack_f32_column(panel, j, k, w, bias);
+}
+
 /* Tests and OpenBLAS see the weights that the kernels see, rounding included. */
 void nlp_unpack(nlp_dtype dtype, const void *panels, size_t k, size_t n, float *w, float *bias) {
-    for (size_t column = 0; column < n; column++) {
-        size_t j = column % NLP_PANEL;
-        const uint8_t *panel =
-            (const uint8_t *)panels + column / NLP_PANEL * nlp_panel_bytes(dtype, k);
-        if (dtype == NLP_I8) {
-            unpack_i8_column(panel, j, k, w + column * k, bias + column);
-            continue;
-        }
-        const float *f32 = (const float *)(const void *)panel;
-        for (size_t p = 0; p < k; p++) w[column * k + p] = f32[p * NLP_PANEL + j];
-        bias[column] = f32[k * NLP_PANEL + j];
-    }
+    for (size_t column = 0; column < n; column++)
+        unpack_column(dtype, panels, k, column, w + column * k, bias + column);
+}
+
+void nlp_panel_row(nlp_dtype dtype, const void *panels, size_t k, size_t j, float *out) {
+    float bias;
+    unpack_column(dtype, panels, k, j, out, &bias);
+}
+
+int8_t nlp_round_s8(float x, float scale) {
+    float q = scale == 0 ? 0 : (x / scale + 12582912.0f) - 12582912.0f; /* half to even */
+    return (int8_t)(q > ROW_STEPS ? ROW_STEPS : q < -ROW_STEPS ? -ROW_STEPS : q);
 }
 
 float nlp_quantise_s8_row(const float *row, size_t width, int8_t *out) {
     float top = 0;
     for (size_t i = 0; i < width; i++) top = fabsf(row[i]) > top ? fabsf(row[i]) : top;
     float scale = top / ROW_STEPS;
-    for (size_t i = 0; i < width; i++) {
-        float q = scale == 0 ? 0 : (row[i] / scale + 12582912.0f) - 12582912.0f;
-        out[i] = (int8_t)(q > ROW_STEPS ? ROW_STEPS : q < -ROW_STEPS ? -ROW_STEPS : q);
-    }
+    for (size_t i = 0; i < width; i++) out[i] = nlp_round_s8(row[i], scale);
     return scale;
 }
 
@@ -153,22 +205,6 @@ float nlp_quantise_s8_row(const float *row, size_t width, int8_t *out) {
 float nlp_f32_from_bf16(uint16_t bits) {
     uint32_t wide = (uint32_t)bits << 16;
     float value;
-    memcpy(&value, &wide, sizeof value);
-    return value;
-}
-
-/* Exact: every half is a float; subnormal halves are normalised by hand. */
-float nlp_f32_from_f16(uint16_t bits) {
-    uint32_t sign = (uint32_t)(bits & 0x8000) << 16, exponent = bits >> 10 & 31,
-             fraction = bits & 1023;
-    uint32_t wide;
-    float value;
-    if (exponent == 0) { /* zero or subnormal: fraction * 2^-24, exact in f32 */
-        value = (float)fraction * 0x1p-24f;
-        return sign ? -value : value;
-    }
-    wide = exponent == 31 ? sign | 0x7F800000 | fraction << 13
-                          : sign | (exponent + 112) << 23 | fraction << 13;
     memcpy(&value, &wide, sizeof value);
     return value;
 }

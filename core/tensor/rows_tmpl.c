@@ -154,6 +154,75 @@ static void quantise(const nlp_quantise_args *a) {
     }
 }
 
+static void quantise_i16(const nlp_quantise_args *a) {
+    size_t stride = padded_width(a->width);
+    int16_t *q = (int16_t *)(void *)a->q;
+    for (size_t r = 0; r < a->n_rows; r++, q += stride) {
+        const float *row = a->rows + r * a->width;
+        float top =
+            a->row_max ? v_top_bits(v_load(a->row_max + NLP_LANES * r)) : max_abs(row, a->width);
+        float multiplier = multiplier_of(top, 4095.0f, &a->q_scales[r]);
+        memset(q, 0, stride * sizeof *q);
+        EACH_LANES(i, live, a->width) {
+            int16_t words[16] = {0};
+            if (multiplier != 0)
+                v_store_s16(words, v_mul(load_live(row + i, live), v_set(multiplier)));
+            memcpy(q + i, words, live * sizeof *q);
+        }
+    }
+}
+
+/* `live` values of a group of 32; what lies behind them becomes 0. */
+LANES_INLINE nlp_q4_group quantise_group(const float *x, size_t live, int8_t *q) {
+    nlp_q4_group group = {0};
+    v16 first = v_load_n(x, live < 16 ? live : 16),
+        second = live > 16 ? v_load_n(x + 16, live - 16) : v_set(0);
+    float multiplier =
+        multiplier_of(v_top_bits(v_max_bits(v_abs(first), v_abs(second))), 127.0f, &group.scale);
+    if (multiplier == 0) {
+        memset(q, 0, NLP_Q4_GROUP);
+        return group;
+    }
+    v_store_s8(q, v_mul(first, v_set(multiplier)));
+    v_store_s8(q + 16, v_mul(second, v_set(multiplier)));
+    for (int i = 0; i < NLP_Q4_GROUP; i++) group.sum += q[i];
+    return group;
+}
+
+static void quantise_q4(const nlp_quantise_args *a) {
+    size_t k = padded_width(a->width), n_groups = k / NLP_Q4_GROUP;
+    uint8_t *out = a->q;
+    for (size_t r = 0; r < a->n_rows; r++, out += k + n_groups * sizeof(nlp_q4_group)) {
+        const float *row = a->rows + r * a->width;
+        nlp_q4_group *groups = (nlp_q4_group *)(void *)(out + k);
+        for (size_t g = 0; g < n_groups; g++) {
+            size_t at = g * NLP_Q4_GROUP, left = at < a->width ? a->width - at : 0;
+            groups[g] = quantise_group(row + at, left < NLP_Q4_GROUP ? left : NLP_Q4_GROUP,
+                                       (int8_t *)out + at);
+        }
+    }
+}
+
+/* ---- Half floats ---- */
+
+static void from_half(float *out, const uint16_t *halves, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v_store(out + i, v_load_half(halves + i));
+    if (i == n) return;
+    uint16_t tail[16] = {0};
+    memcpy(tail, halves + i, (n - i) * sizeof *tail);
+    v_store_n(out + i, v_load_half(tail), n - i);
+}
+
+static void to_half(uint16_t *out, const float *x, size_t n) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) v_store_half(out + i, v_load(x + i));
+    if (i == n) return;
+    uint16_t tail[16];
+    v_store_half(tail, v_load_n(x + i, n - i));
+    memcpy(out + i, tail, (n - i) * sizeof *tail);
+}
+
 /* ---- Norms ---- */
 
 /* gain * (x - mean) / deviation + bias; returns the largest |y * factor|. RMS norm has no mean and no
@@ -222,6 +291,9 @@ static void cap(float *x, size_t n, float limit) {
 
 void NLP_LEVEL(product_f32)(const nlp_product *product);
 void NLP_LEVEL(product_i8)(const nlp_product *product);
+void NLP_LEVEL(product_i16)(const nlp_product *product);
+void NLP_LEVEL(product_q4)(const nlp_product *product);
+void NLP_LEVEL(product_q4m)(const nlp_product *product);
 void NLP_LEVEL(attention)(const nlp_attention_args *args);
 size_t NLP_LEVEL(attention_scratch_floats)(size_t n_keys, size_t head_dim);
 
@@ -230,8 +302,13 @@ const nlp_kernels NLP_LEVEL(kernels) = {
     .name = LANES_NAME,
     .product_f32 = NLP_LEVEL(product_f32),
     .product_i8 = NLP_LEVEL(product_i8),
+    .product_i16 = NLP_LEVEL(product_i16),
+    .product_q4 = NLP_LEVEL(product_q4),
+    .product_q4m = NLP_LEVEL(product_q4m),
     .norm = norm,
     .quantise = quantise,
+    .quantise_i16 = quantise_i16,
+    .quantise_q4 = quantise_q4,
     .scale_columns = scale_columns,
     .gate = gate,
     .rotate = rotate,
@@ -245,6 +322,8 @@ const nlp_kernels NLP_LEVEL(kernels) = {
     .scale = scale,
     .sum = sum,
     .dot = dot,
+    .from_half = from_half,
+    .to_half = to_half,
     .max_abs = max_abs,
     .axpy = axpy,
     .maximum = maximum,

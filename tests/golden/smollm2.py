@@ -2,7 +2,8 @@
 
     tests/golden/smollm2.py NLP FILE.gguf
 
-Ids of 100 texts and 6 chats, the logits behind 5 prompts with what greedy decoding makes of them, the log-likelihood of 3 paragraphs.
+Ids of 100 texts and 6 chats, the logits behind 5 prompts with what greedy decoding makes of them, the log-likelihood of 3 paragraphs;
+then what an import makes of the file without a wish, and its log-likelihood.
 """
 import array
 import json
@@ -16,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import SHARED, check, finish, json_lines, run  # noqa: E402
 
 NLP, GGUF = sys.argv[1:3]
-LOGIT_LIMIT, LIKELIHOOD_LIMIT, GAP_LIMIT = 2e-2, 1e-3, 1e-4
+LOGIT_LIMIT, LIKELIHOOD_LIMIT, GAP_LIMIT, GROWTH_LIMIT = 2e-2, 1e-3, 1e-4, 5e-3
 
 
 def tensors_of(path):
@@ -86,6 +87,18 @@ def check_likelihood(model, record, work):
         check(f"log-likelihood {got:.4f}, reference {r['sum']:.4f}", abs(got - r["sum"]) <= LIKELIHOOD_LIMIT * abs(r["sum"]))
 
 
+def check_best(record, work):
+    """A Q4_1 file goes over in 4 bits with minima, its weights exactly, so only activations cost anything."""
+    model = os.path.join(work, "best.nlp")
+    status, out, problem = run([NLP, "import", GGUF, "--out", model, "--json"])
+    report = json.loads(out) if status == 0 else {}
+    check("import without a precision takes q4m, and it passes", report.get("precision") == "q4m" and report["accuracy"][0]["passed"], problem)
+    rows = record["teacher_forced"]
+    got = sum(log_likelihood(trace(model, [r["input_ids"]], 1, work)[1]["logits.0"], r["input_ids"]) for r in rows)
+    growth = got / sum(r["sum"] for r in rows) - 1
+    check(f"q4m: -ln p of {len(rows)} paragraphs grows by {100 * growth:.2f} %", growth <= GROWTH_LIMIT)
+
+
 def main():
     with open(os.path.join(SHARED, "fixtures", "golden", "smollm2", "expected.json"), encoding="utf-8") as file:
         record = json.load(file)
@@ -97,6 +110,7 @@ def main():
         check_ids(model, record)
         check_logits(model, record, work)
         check_likelihood(model, record, work)
+        check_best(record, work)
     finish()
 
 

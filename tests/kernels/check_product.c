@@ -11,14 +11,13 @@
 typedef struct problem {
     size_t m, k, n;
     float *x, *w, *bias, *factors, *residual, *next;
-    void *f32_panels, *i8_panels;
+    void *panels[NLP_Q4M + 1]; /* by dtype */
     uint8_t *q;
     float *q_scales, *exact; /* exact: y before the epilogue, of the f32 product */
 } problem;
 
-static size_t k64(size_t k) {
-    return (k + 63) / 64 * 64;
-}
+static const nlp_dtype dtypes[] = {NLP_F32, NLP_I8, NLP_I16, NLP_Q4, NLP_Q4M};
+enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
 static void *panels_of(nlp_dtype dtype, size_t k, size_t n) {
     size_t bytes = 0;
@@ -35,11 +34,14 @@ static problem make_problem(size_t m, size_t k, size_t n, uint64_t seed) {
     for (size_t i = 0; i < k; i++) p.factors[i] += 1;
     for (size_t i = 0; i < n; i++) p.next[i] += 1;
     p.residual = random_floats(&r, m * n, 1);
-    p.f32_panels = panels_of(NLP_F32, k, n), p.i8_panels = panels_of(NLP_I8, k, n);
-    nlp_pack_f32(p.w, p.bias, k, n, p.f32_panels);
+    for (size_t i = 0; i < N_DTYPES; i++) p.panels[dtypes[i]] = panels_of(dtypes[i], k, n);
+    nlp_pack_f32(p.w, p.bias, k, n, p.panels[NLP_F32]);
     nlp_pack_i8(&(nlp_pack_i8_args){.w = p.w, .bias = p.bias, .k = k, .n = n, .factors = p.factors},
-                p.i8_panels);
-    p.q = aligned_alloc(64, m * k64(k) + 64), p.q_scales = calloc(m, sizeof *p.q_scales);
+                p.panels[NLP_I8]);
+    nlp_pack_i16(p.w, p.bias, k, n, p.panels[NLP_I16]);
+    nlp_pack_q4(NLP_Q4, p.w, p.bias, k, n, p.panels[NLP_Q4]);
+    nlp_pack_q4(NLP_Q4M, p.w, p.bias, k, n, p.panels[NLP_Q4M]);
+    p.q = aligned_alloc(64, m * nlp_row_bytes_most(k)), p.q_scales = calloc(m, sizeof *p.q_scales);
     p.exact = calloc(m * n, sizeof *p.exact);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
@@ -51,26 +53,24 @@ static problem make_problem(size_t m, size_t k, size_t n, uint64_t seed) {
 }
 
 static void free_problem(problem *p) {
-    void *all[] = {p->x,          p->w,         p->bias, p->factors,  p->residual, p->next,
-                   p->f32_panels, p->i8_panels, p->q,    p->q_scales, p->exact};
+    void *all[] = {p->x,    p->w, p->bias,     p->factors, p->residual,
+                   p->next, p->q, p->q_scales, p->exact};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    for (size_t i = 0; i < N_DTYPES; i++) free(p->panels[dtypes[i]]);
 }
 
-static void quantise_input(const nlp_kernels *k, problem *p) {
+static void quantise_input(const nlp_kernels *k, problem *p, nlp_dtype dtype) {
+    nlp_weight w = {.dtype = dtype, .k = p->k, .n = p->n};
     float *t = malloc(p->m * p->k * sizeof *t);
     memcpy(t, p->x, p->m * p->k * sizeof *t);
-    k->scale_columns(t, p->m, p->k, p->factors);
-    k->quantise(&(nlp_quantise_args){
-        .rows = t, .n_rows = p->m, .width = p->k, .q = p->q, .q_scales = p->q_scales});
+    if (dtype == NLP_I8) k->scale_columns(t, p->m, p->k, p->factors);
+    if (dtype != NLP_F32) nlp_rows_quantise(k, &w, p->m, t, NULL, p->q, p->q_scales);
     free(t);
 }
 
 static void multiply(const nlp_kernels *k, problem *p, nlp_dtype dtype, const nlp_epilogue *e,
                      float *out) {
-    nlp_weight w = {.dtype = dtype,
-                    .k = p->k,
-                    .n = p->n,
-                    .panels = dtype == NLP_I8 ? p->i8_panels : p->f32_panels};
+    nlp_weight w = {.dtype = dtype, .k = p->k, .n = p->n, .panels = p->panels[dtype]};
     nlp_rows rows = {.f32 = p->x, .q = p->q, .q_scales = p->q_scales};
     if (e && e->row_max) memset(e->row_max, 0, p->m * 16 * sizeof(float));
     CHECK_STATUS(nlp_gemm(k, &w, p->m, &rows, e, out, NULL, NULL), NLP_OK, NULL);
@@ -103,28 +103,163 @@ static void test_f32_is_near_the_double_sum(void) {
     }
 }
 
-static void test_i8_is_near_the_f32_product(void) {
+static void test_quantised_is_near_the_f32_product(void) {
+    static const double limits[] = {
+        [NLP_I8] = 0.05, [NLP_I16] = 0.02, [NLP_Q4] = 0.25, [NLP_Q4M] = 0.25};
+    for (size_t s = 0; s < N_SIZES; s++)
+        for (size_t d = 1; d < N_DTYPES; d++) {
+            problem p = make_problem(sizes[s][0], sizes[s][1], sizes[s][2], s + 1);
+            float *out = calloc(p.m * p.n, sizeof *out);
+            quantise_input(nlp_kernels_at(0), &p, dtypes[d]);
+            multiply(nlp_kernels_at(0), &p, dtypes[d], NULL, out);
+            double worst = relative_to(out, p.exact, p.m * p.n, 0.1 * 3 * sqrt((double)p.k));
+            if (worst > limits[dtypes[d]])
+                nlp_test_fail(__FILE__, __LINE__, "dtype %d, size %zu: off by %g", dtypes[d], s,
+                              worst);
+            free(out);
+            free_problem(&p);
+        }
+}
+
+/* A number of a quantised row, read as nlp_product says it lies. */
+static double number_of(const problem *p, nlp_dtype dtype, size_t row, size_t c) {
+    const uint8_t *at = p->q + row * nlp_row_bytes(dtype, p->k);
+    if (dtype == NLP_I16) {
+        int16_t q;
+        memcpy(&q, at + 2 * c, sizeof q);
+        return q * (double)p->q_scales[row];
+    }
+    nlp_q4_group group;
+    memcpy(&group, at + (p->k + 63) / 64 * 64 + c / 32 * sizeof group, sizeof group);
+    return (int8_t)at[c] * (double)group.scale;
+}
+
+/* What the kernels should compute from the integers that they were given: the double sum of the same
+ * rounded rows and weights, so that no rounding of the format is in the difference. */
+static void check_against_rounded(problem *p, const nlp_kernels *k, nlp_dtype dtype) {
+    float *out = calloc(p->m * p->n, sizeof *out), *w = calloc(p->n * p->k, sizeof *w),
+          *bias = calloc(p->n, sizeof *bias);
+    quantise_input(k, p, dtype);
+    multiply(k, p, dtype, NULL, out);
+    nlp_unpack(dtype, p->panels[dtype], p->k, p->n, w, bias);
+    for (size_t i = 0; i < p->m; i++)
+        for (size_t j = 0; j < p->n; j++) {
+            double sum = (double)bias[j], size = fabs(sum);
+            for (size_t c = 0; c < p->k; c++) {
+                double product = number_of(p, dtype, i, c) * (double)w[j * p->k + c];
+                sum += product, size += fabs(product);
+            }
+            double off = fabs((double)out[i * p->n + j] - sum);
+            if (off > 2e-6 * (1 + size))
+                nlp_test_fail(__FILE__, __LINE__,
+                              "%s: dtype %d, %zux%zux%zu, row %zu column %zu: %g", k->name, dtype,
+                              p->m, p->k, p->n, i, j, off);
+        }
+    free(out), free(w), free(bias);
+}
+
+static void test_quantised_is_the_double_sum_of_what_is_rounded(void) {
+    static const nlp_dtype rounded[] = {NLP_I16, NLP_Q4, NLP_Q4M};
+    const nlp_kernels *k;
     for (size_t s = 0; s < N_SIZES; s++) {
         problem p = make_problem(sizes[s][0], sizes[s][1], sizes[s][2], s + 1);
-        float *out = calloc(p.m * p.n, sizeof *out);
-        quantise_input(nlp_kernels_at(0), &p);
-        multiply(nlp_kernels_at(0), &p, NLP_I8, NULL, out);
-        double worst = relative_to(out, p.exact, p.m * p.n, 0.1 * 3 * sqrt((double)p.k));
-        if (worst > 0.05) nlp_test_fail(__FILE__, __LINE__, "size %zu: off by %g", s, worst);
-        free(out);
+        for (size_t level = 0; (k = nlp_kernels_at(level)); level++)
+            for (size_t d = 0; d < 3; d++) check_against_rounded(&p, k, rounded[d]);
         free_problem(&p);
     }
 }
 
-/* Every epilogue, both number formats: the bits of the base level. */
+/* Rows with NaN or infinity: every level gives the row's own quantised form, and no other row
+ * changes. */
+static void test_what_is_not_finite_is_seen(void) {
+    const nlp_kernels *k;
+    problem p = make_problem(7, 100, 40, 11), clean = make_problem(7, 100, 40, 11);
+    float *out = calloc(7 * 40, sizeof *out), *want = calloc(7 * 40, sizeof *want);
+    p.x[2 * 100 + 3] = NAN, p.x[4 * 100 + 98] = INFINITY, p.x[5 * 100] = -INFINITY;
+    for (size_t d = 1; d < N_DTYPES; d++)
+        for (size_t level = 0; (k = nlp_kernels_at(level)); level++) {
+            quantise_input(k, &p, dtypes[d]), quantise_input(k, &clean, dtypes[d]);
+            multiply(k, &p, dtypes[d], NULL, out), multiply(k, &clean, dtypes[d], NULL, want);
+            for (size_t i = 0; i < 7; i++)
+                for (size_t j = 0; j < 40; j++)
+                    CHECK(i == 2 || i == 4 || i == 5 ? isnan(out[i * 40 + j])
+                                                     : out[i * 40 + j] == want[i * 40 + j]);
+        }
+    free(out), free(want);
+    free_problem(&p), free_problem(&clean);
+}
+
+/* Integers at their limits: i16 over its split of k, q4 with every nibble 15 and every byte 127. */
+static void test_the_widest_sums_do_not_overflow(void) {
+    enum { K = 2 * NLP_I16_PART + 64 };
+    problem p = make_problem(6, K, 16, 12);
+    float out[6 * 16];
+    const nlp_kernels *k;
+    for (size_t i = 0; i < 16u * K; i++) p.w[i] = i / K % 2 ? 127 : -127;
+    for (size_t i = 0; i < 6u * K; i++) p.x[i] = 4095;
+    memset(p.bias, 0, 16 * sizeof *p.bias);
+    nlp_pack_i16(p.w, p.bias, K, 16, p.panels[NLP_I16]);
+    for (size_t i = 0; i < 16u * K; i++) p.w[i] = i % 32 ? 15 : 0; /* d = 1, m = 0 */
+    nlp_pack_q4(NLP_Q4M, p.w, p.bias, K, 16, p.panels[NLP_Q4M]);
+    for (size_t level = 0; (k = nlp_kernels_at(level)); level++) {
+        quantise_input(k, &p, NLP_I16);
+        multiply(k, &p, NLP_I16, NULL, out);
+        for (int j = 0; j < 6 * 16; j++)
+            CHECK(fabsf(out[j] / (float)(j % 2 ? K : -K) - 127.0f * 4095) < 1);
+        quantise_input(k, &p, NLP_Q4M);
+        multiply(k, &p, NLP_Q4M, NULL, out);
+        for (int j = 0; j < 6 * 16; j++)
+            CHECK(fabsf(out[j] / (K / 32.0f * 31 * 15 * 4095) - 1) < 1e-5f);
+    }
+    free_problem(&p);
+}
+
+/* Numbers that lie on a grid of 4 bits already, as GGUF's Q4_0 and Q4_1 do, go over exactly: whatever
+ * the steps that occur. */
+static void test_grids_of_a_source_go_over_exactly(void) {
+    enum { K = 320, N = 33 };
+    nlp_random r = {13};
+    problem p = make_problem(1, K, N, 14);
+    float *w = calloc(K * N, sizeof *w), bias[N];
+    for (int minima = 0; minima < 2; minima++) {
+        nlp_dtype dtype = minima ? NLP_Q4M : NLP_Q4;
+        for (size_t i = 0; i < K * N / 32; i++) {
+            float *numbers = random_floats(&r, 34, 0.2f);
+            float d = nlp_f32_from_f16(nlp_f16_from_f32(numbers[32] * 0.1f)),
+                  m = nlp_f32_from_f16(nlp_f16_from_f32(numbers[33]));
+            if (minima) d = fabsf(d);
+            for (size_t c = 0; c < 32; c++) {
+                /* block 0 of 4 has all steps, the others a part of them */
+                float q = floorf((numbers[c] + 0.2f) * 40 * (i % 4 ? 0.6f : 1)) + (i % 4 ? 2 : 0);
+                q = c == 0 && i % 4 == 0 ? 0 : c == 1 && i % 4 == 0 ? 15 : fminf(fmaxf(q, 0), 15);
+                p.w[i * 32 + c] = minima ? q * d + m : (q - 8) * d;
+            }
+            free(numbers);
+        }
+        nlp_pack_q4(dtype, p.w, p.bias, K, N, p.panels[dtype]);
+        nlp_unpack(dtype, p.panels[dtype], K, N, w, bias);
+        CHECK(!memcmp(bias, p.bias, sizeof bias));
+        for (size_t i = 0; i < K * N; i++)
+            if (w[i] != p.w[i])
+                nlp_test_fail(__FILE__, __LINE__, "dtype %d, number %zu: %g not %g", dtype, i,
+                              (double)w[i], (double)p.w[i]);
+    }
+    free(w);
+    free_problem(&p);
+}
+
+/* Every epilogue, every number format: the bits of the base level. */
 static void compare_levels(problem *p, nlp_dtype dtype, nlp_epilogue e, float *first, float *other,
                            float *tops) {
     const nlp_kernels *k;
     e.row_max = tops;
+    quantise_input(nlp_kernels_at(0), p, dtype);
     multiply(nlp_kernels_at(0), p, dtype, &e, first);
     float *first_tops = malloc(p->m * 16 * sizeof *first_tops);
     memcpy(first_tops, tops, p->m * 16 * sizeof *tops);
     for (size_t level = 1; (k = nlp_kernels_at(level)); level++) {
+        if (dtype != NLP_F32) memset(p->q, 0xEE, p->m * nlp_row_bytes(dtype, p->k));
+        quantise_input(k, p, dtype);
         multiply(k, p, dtype, &e, other);
         if (memcmp(first, other, p->m * p->n * sizeof *first) ||
             memcmp(first_tops, tops, p->m * 16 * sizeof *tops))
@@ -142,13 +277,12 @@ static void test_levels_give_the_same_bits(void) {
         problem p = make_problem(sizes[s][0], sizes[s][1], sizes[s][2], s + 1);
         float *first = calloc(p.m * p.n, sizeof *first), *other = calloc(p.m * p.n, sizeof *other);
         float *tops = aligned_alloc(64, p.m * 64);
-        quantise_input(nlp_kernels_at(0), &p);
         for (size_t a = 0; a < sizeof acts / sizeof *acts; a++)
             for (int form = 0; form < 4; form++) {
                 nlp_epilogue e = {.act = acts[a], .residual = form & 1 ? p.residual : NULL};
                 if (form & 2) e.next_factors = p.next, e.next_grid = acts[a] == NLP_ACT_GELU_ERF;
-                compare_levels(&p, NLP_F32, e, first, other, tops);
-                compare_levels(&p, NLP_I8, e, first, other, tops);
+                for (size_t d = 0; d < N_DTYPES; d++)
+                    compare_levels(&p, dtypes[d], e, first, other, tops);
             }
         free(first), free(other), free(tops);
         free_problem(&p);
@@ -160,8 +294,9 @@ static void test_a_row_does_not_depend_on_its_batch(void) {
     float *all = calloc(p.m * p.n, sizeof *all), *one = calloc(p.m * p.n, sizeof *one);
     const nlp_kernels *k;
     for (size_t level = 0; (k = nlp_kernels_at(level)); level++) {
-        quantise_input(k, &p);
-        for (nlp_dtype dtype = NLP_F32; dtype <= NLP_I8; dtype++) {
+        for (size_t d = 0; d < N_DTYPES; d++) {
+            nlp_dtype dtype = dtypes[d];
+            quantise_input(k, &p, dtype);
             multiply(k, &p, dtype, NULL, all);
             for (size_t m = 1; m < p.m; m += 7) {
                 problem part = p;
@@ -185,7 +320,7 @@ static void test_the_largest_integers_are_exact(void) {
     nlp_pack_i8(
         &(nlp_pack_i8_args){
             .w = p.w, .bias = p.bias, .k = K, .n = 64, .grid = NLP_GRID_GELU, .input_mean = NULL},
-        p.i8_panels);
+        p.panels[NLP_I8]);
     memset(p.q, 255, 6 * K);
     for (int i = 0; i < 6; i++) p.q_scales[i] = 1;
     const nlp_kernels *k;
@@ -205,7 +340,7 @@ static void test_the_largest_integers_are_exact(void) {
 static void test_openblas_agrees(void) {
     problem p = make_problem(13, 100, 70, 4);
     float *own = calloc(p.m * p.n, sizeof *own), *blas = calloc(p.m * p.n, sizeof *blas);
-    nlp_weight w = {.dtype = NLP_F32, .k = p.k, .n = p.n, .panels = p.f32_panels};
+    nlp_weight w = {.dtype = NLP_F32, .k = p.k, .n = p.n, .panels = p.panels[NLP_F32]};
     nlp_rows rows = {.f32 = p.x};
     nlp_epilogue e = {.act = NLP_ACT_GELU_ERF, .residual = p.residual};
     nlp_error err = {0};
@@ -220,11 +355,19 @@ static void test_openblas_agrees(void) {
 static void test_unpacking_is_the_way_back(void) {
     problem p = make_problem(1, 37, 21, 5);
     float w[37 * 21], bias[21];
-    nlp_unpack(NLP_F32, p.f32_panels, p.k, p.n, w, bias);
+    nlp_unpack(NLP_F32, p.panels[NLP_F32], p.k, p.n, w, bias);
     CHECK(!memcmp(w, p.w, sizeof w) && !memcmp(bias, p.bias, sizeof bias));
-    nlp_unpack(NLP_I8, p.i8_panels, p.k, p.n, w, bias);
+    nlp_unpack(NLP_I8, p.panels[NLP_I8], p.k, p.n, w, bias);
     for (size_t i = 0; i < p.n * p.k; i++)
         CHECK(fabsf(w[i] * p.factors[i % p.k] - p.w[i]) < 0.2f * 1.5f / 63);
+    for (size_t d = 0; d < N_DTYPES; d++) {
+        float row[37];
+        nlp_unpack(dtypes[d], p.panels[dtypes[d]], p.k, p.n, w, bias);
+        nlp_panel_row(dtypes[d], p.panels[dtypes[d]], p.k, 17, row);
+        CHECK(!memcmp(row, w + 17 * p.k, sizeof row));
+        for (size_t i = 0; d > 1 && i < p.n * p.k; i++)
+            CHECK(fabsf(w[i] - p.w[i]) < (dtypes[d] == NLP_I16 ? 0.1f / 127 : 0.1f / 7));
+    }
     free_problem(&p);
 }
 
@@ -236,7 +379,7 @@ static bool always(void *context) {
 static void test_a_product_can_be_stopped(void) {
     problem p = make_problem(97, 384, 1152, 6);
     float *out = calloc(p.m * p.n, sizeof *out);
-    nlp_weight w = {.dtype = NLP_F32, .k = p.k, .n = p.n, .panels = p.f32_panels};
+    nlp_weight w = {.dtype = NLP_F32, .k = p.k, .n = p.n, .panels = p.panels[NLP_F32]};
     nlp_rows rows = {.f32 = p.x};
     nlp_stop stop = {.should_stop = always};
     nlp_poll poll;
@@ -250,7 +393,12 @@ static void test_a_product_can_be_stopped(void) {
 int main(int argc, char **argv) {
     static const nlp_test tests[] = {
         {"f32_is_near_the_double_sum", test_f32_is_near_the_double_sum},
-        {"i8_is_near_the_f32_product", test_i8_is_near_the_f32_product},
+        {"quantised_is_near_the_f32_product", test_quantised_is_near_the_f32_product},
+        {"quantised_is_the_double_sum_of_what_is_rounded",
+         test_quantised_is_the_double_sum_of_what_is_rounded},
+        {"what_is_not_finite_is_seen", test_what_is_not_finite_is_seen},
+        {"the_widest_sums_do_not_overflow", test_the_widest_sums_do_not_overflow},
+        {"grids_of_a_source_go_over_exactly", test_grids_of_a_source_go_over_exactly},
         {"levels_give_the_same_bits", test_levels_give_the_same_bits},
         {"a_row_does_not_depend_on_its_batch", test_a_row_does_not_depend_on_its_batch},
         {"the_largest_integers_are_exact", test_the_largest_integers_are_exact},

@@ -437,6 +437,55 @@ static void test_caps(void) {
     }
 }
 
+/* ---- Half floats ---- */
+
+/* What IEEE 754 says of 16 bits: 5 of exponent with bias 15, 10 of fraction. */
+static double value_of_half(unsigned bits) {
+    int exponent = (int)(bits >> 10 & 31), fraction = (int)(bits & 1023);
+    double size = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+    if (exponent == 31) size = fraction ? (double)NAN : (double)INFINITY;
+    return bits & 0x8000 ? -size : size;
+}
+
+static void test_every_half_is_a_float(void) {
+    enum { N = 65536 };
+    uint16_t *halves = malloc(N * sizeof *halves), *back = malloc(N * sizeof *back);
+    float *out = malloc(N * sizeof *out);
+    const nlp_kernels *k;
+    for (unsigned i = 0; i < N; i++) halves[i] = (uint16_t)i;
+    for (size_t level = 0; (k = nlp_kernels_at(level)); level++) {
+        memset(back, 0, N * sizeof *back);
+        k->from_half(out, halves, N - 1), k->from_half(out + N - 1, halves + N - 1, 1);
+        k->to_half(back, out, N - 3), k->to_half(back + N - 3, out + N - 3, 3);
+        for (unsigned i = 0; i < N; i++) {
+            double want = value_of_half(i);
+            bool quiet = isnan(want) && (back[i] | 0x200) == (i | 0x200);
+            if (isnan(want) ? !isnan(out[i]) || !quiet : (double)out[i] != want || back[i] != i)
+                nlp_test_fail(__FILE__, __LINE__, "%s: half %04x is %g and back %04x", k->name, i,
+                              (double)out[i], back[i]);
+        }
+    }
+    free(halves), free(back), free(out);
+}
+
+/* Between two neighbours the nearer one, in the middle the even one; beyond the largest, infinity. */
+static void test_floats_round_to_the_nearest_half(void) {
+    const nlp_kernels *k;
+    for (size_t level = 0; (k = nlp_kernels_at(level)); level++)
+        for (unsigned i = 0; i < 0x7C00; i++) {
+            double next = i == 0x7BFF ? 65536 : value_of_half(i + 1);
+            float middle = (float)((value_of_half(i) + next) / 2);
+            float in[6] = {nextafterf(middle, 0), middle, nextafterf(middle, INFINITY)};
+            for (int j = 0; j < 3; j++) in[3 + j] = -in[j];
+            uint16_t out[6], want[3] = {(uint16_t)i, (uint16_t)(i + i % 2), (uint16_t)(i + 1)};
+            k->to_half(out, in, 6);
+            for (int j = 0; j < 3; j++)
+                if (out[j] != want[j] || out[3 + j] != (want[j] | 0x8000))
+                    nlp_test_fail(__FILE__, __LINE__, "%s: %g becomes half %04x", k->name,
+                                  (double)in[j], out[j]);
+        }
+}
+
 int main(int argc, char **argv) {
     static const nlp_test tests[] = {
         {"vectors_are_near_double_and_equal_at_every_level",
@@ -450,6 +499,8 @@ int main(int argc, char **argv) {
         {"norms_are_near_double", test_norms_are_near_double},
         {"gates", test_gates},
         {"rotary_positions", test_rotary_positions},
-        {"caps", test_caps}};
+        {"caps", test_caps},
+        {"every_half_is_a_float", test_every_half_is_a_float},
+        {"floats_round_to_the_nearest_half", test_floats_round_to_the_nearest_half}};
     return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }

@@ -23,6 +23,14 @@ typedef struct vb64 {
     __m256i a, b;
 } vb64;
 typedef __m256i vq4;
+typedef struct vs32 {
+    __m256i a, b;
+} vs32; /* widened to 16 bits */
+typedef __m256i vq2;
+typedef struct vn128 {
+    __m256i low_a, low_b, high_a, high_b;
+} vn128;
+typedef vi16 vgroup; /* pairs of 16 bits: |sum| <= 8 * 2 * 15 * 127 = 30,480 */
 
 LANES_INLINE v16 v_set(float x) {
     return LANES_HALVES(v16, _mm256_set1_ps(x), _mm256_set1_ps(x));
@@ -123,6 +131,28 @@ LANES_INLINE void v_store_u8(uint8_t *p, v16 x, int32_t zero) {
     __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(words, words), 0xD8);
     _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(bytes));
 }
+LANES_INLINE __m128i store_words(v16 x) {
+    __m256i words = _mm256_permute4x64_epi64(
+        _mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)), 0xD8);
+    return _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+}
+LANES_INLINE void v_store_s8(int8_t *p, v16 x) {
+    _mm_storeu_si128((__m128i *)p, store_words(x));
+}
+LANES_INLINE void v_store_s16(int16_t *p, v16 x) {
+    _mm256_storeu_si256(
+        (__m256i *)p,
+        _mm256_permute4x64_epi64(
+            _mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)), 0xD8));
+}
+LANES_INLINE v16 v_load_half(const uint16_t *p) {
+    return LANES_HALVES(v16, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
+                        _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8))));
+}
+LANES_INLINE void v_store_half(uint16_t *p, v16 x) {
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));
+    _mm_storeu_si128((__m128i *)(p + 8), _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
+}
 LANES_INLINE v16 v_load_s8(const int8_t *p) {
     __m128i bytes = _mm_loadu_si128((const __m128i *)p);
     return LANES_HALVES(v16, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)),
@@ -130,6 +160,9 @@ LANES_INLINE v16 v_load_s8(const int8_t *p) {
 }
 
 /* ---- Integers ---- */
+LANES_INLINE vi16 vi_set(int32_t x) {
+    return LANES_HALVES(vi16, _mm256_set1_epi32(x), _mm256_set1_epi32(x));
+}
 LANES_INLINE vi16 vi_load(const int32_t *p) {
     return LANES_HALVES(vi16, _mm256_loadu_si256((const __m256i *)p),
                         _mm256_loadu_si256((const __m256i *)(p + 8)));
@@ -152,6 +185,42 @@ LANES_INLINE vi16 vi_dot(vi16 sum, vq4 x, vb64 w) {
     return LANES_HALVES(
         vi16, _mm256_add_epi32(sum.a, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w.a), ones)),
         _mm256_add_epi32(sum.b, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w.b), ones)));
+}
+LANES_INLINE vs32 vs_load(const int8_t *p) {
+    return LANES_HALVES(vs32, _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)p)),
+                        _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(p + 16))));
+}
+LANES_INLINE vq2 vq2_load(const int16_t *p) {
+    int32_t two;
+    memcpy(&two, p, sizeof two);
+    return _mm256_set1_epi32(two);
+}
+LANES_INLINE vi16 vi_dot2(vi16 sum, vq2 x, vs32 w) {
+    return LANES_HALVES(vi16, _mm256_add_epi32(sum.a, _mm256_madd_epi16(x, w.a)),
+                        _mm256_add_epi32(sum.b, _mm256_madd_epi16(x, w.b)));
+}
+LANES_INLINE vn128 vn_load(const uint8_t *p) {
+    __m256i nibble = _mm256_set1_epi8(15), a = _mm256_load_si256((const __m256i *)p),
+            b = _mm256_load_si256((const __m256i *)(p + 32));
+    return (vn128){_mm256_and_si256(a, nibble), _mm256_and_si256(b, nibble),
+                   _mm256_and_si256(_mm256_srli_epi16(a, 4), nibble),
+                   _mm256_and_si256(_mm256_srli_epi16(b, 4), nibble)};
+}
+LANES_INLINE vgroup vg_zero(void) {
+    return LANES_HALVES(vgroup, _mm256_setzero_si256(), _mm256_setzero_si256());
+}
+LANES_INLINE vgroup vg_dot(vgroup sum, vq4 low, vq4 high, vn128 w) {
+    return LANES_HALVES(
+        vgroup,
+        _mm256_add_epi16(sum.a, _mm256_add_epi16(_mm256_maddubs_epi16(w.low_a, low),
+                                                 _mm256_maddubs_epi16(w.high_a, high))),
+        _mm256_add_epi16(sum.b, _mm256_add_epi16(_mm256_maddubs_epi16(w.low_b, low),
+                                                 _mm256_maddubs_epi16(w.high_b, high))));
+}
+LANES_INLINE vi16 vg_sum(vgroup sum, int32_t start) {
+    __m256i ones = _mm256_set1_epi16(1), first = _mm256_set1_epi32(start);
+    return LANES_HALVES(vi16, _mm256_add_epi32(_mm256_madd_epi16(sum.a, ones), first),
+                        _mm256_add_epi32(_mm256_madd_epi16(sum.b, ones), first));
 }
 
 #endif

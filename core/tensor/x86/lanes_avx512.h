@@ -20,6 +20,13 @@ typedef __m512 v16;
 typedef __m512i vi16;
 typedef __m512i vb64;
 typedef __m512i vq4;
+typedef __m512i vs32; /* widened to 16 bits */
+typedef __m512i vq2;
+typedef struct vn128 {
+    __m512i low, high;
+} vn128;
+/* without VNNI pairs of 16 bits: |sum| <= 8 * 2 * 15 * 127 = 30,480 */
+typedef __m512i vgroup;
 
 LANES_INLINE __mmask16 first_mask(size_t n) {
     return (__mmask16)((1u << n) - 1);
@@ -102,11 +109,26 @@ LANES_INLINE void v_store_u8(uint8_t *p, v16 x, int32_t zero) {
     _mm_storeu_si128((__m128i *)p,
                      _mm512_cvtusepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
 }
+LANES_INLINE void v_store_s8(int8_t *p, v16 x) {
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)));
+}
+LANES_INLINE void v_store_s16(int16_t *p, v16 x) {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtsepi32_epi16(_mm512_cvtps_epi32(x)));
+}
+LANES_INLINE v16 v_load_half(const uint16_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+LANES_INLINE void v_store_half(uint16_t *p, v16 x) {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
 LANES_INLINE v16 v_load_s8(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
 /* ---- Integers ---- */
+LANES_INLINE vi16 vi_set(int32_t x) {
+    return _mm512_set1_epi32(x);
+}
 LANES_INLINE vi16 vi_load(const int32_t *p) {
     return _mm512_loadu_si512(p);
 }
@@ -129,6 +151,43 @@ LANES_INLINE vi16 vi_dot(vi16 sum, vq4 x, vb64 w) {
     __m512i pairs = _mm512_maddubs_epi16(x, w);
     return _mm512_add_epi32(sum, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 #endif
+}
+LANES_INLINE vs32 vs_load(const int8_t *p) {
+    return _mm512_cvtepi8_epi16(_mm256_load_si256((const __m256i *)p));
+}
+LANES_INLINE vq2 vq2_load(const int16_t *p) {
+    int32_t two;
+    memcpy(&two, p, sizeof two);
+    return _mm512_set1_epi32(two);
+}
+LANES_INLINE vi16 vi_dot2(vi16 sum, vq2 x, vs32 w) {
+#ifdef LANES_VNNI
+    return _mm512_dpwssd_epi32(sum, x, w);
+#else
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w));
+#endif
+}
+LANES_INLINE vn128 vn_load(const uint8_t *p) {
+    __m512i nibble = _mm512_set1_epi8(15), bytes = _mm512_load_si512(p);
+    return (vn128){_mm512_and_si512(bytes, nibble),
+                   _mm512_and_si512(_mm512_srli_epi16(bytes, 4), nibble)};
+}
+LANES_INLINE vgroup vg_zero(void) {
+    return _mm512_setzero_si512();
+}
+LANES_INLINE vgroup vg_dot(vgroup sum, vq4 low, vq4 high, vn128 w) {
+#ifdef LANES_VNNI
+    return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, w.low, low), w.high, high);
+#else
+    return _mm512_add_epi16(sum, _mm512_add_epi16(_mm512_maddubs_epi16(w.low, low),
+                                                  _mm512_maddubs_epi16(w.high, high)));
+#endif
+}
+LANES_INLINE vi16 vg_sum(vgroup sum, int32_t start) {
+#ifndef LANES_VNNI
+    sum = _mm512_madd_epi16(sum, _mm512_set1_epi16(1));
+#endif
+    return _mm512_add_epi32(sum, _mm512_set1_epi32(start));
 }
 
 #endif
