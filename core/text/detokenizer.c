@@ -212,6 +212,7 @@ static nlp_text finish(decoding *d) {
     while (decoder == NLP_DECODE_SPM && start < d->t->extension.decoder_strip &&
            start < d->out.n_bytes && d->out.bytes[start] == ' ')
         start++;
+    if (!d->out.n_bytes) return (nlp_text){"", 0};
     return (nlp_text){(const char *)d->out.bytes + start, d->out.n_bytes - start};
 }
 
