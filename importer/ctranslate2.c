@@ -14,7 +14,8 @@ enum {
     MOST_VARIABLES = 1 << 16,
     MOST_LAYERS = 64,
     POSITIONS = 512,
-    MOST_VOCABULARY = 16 << 20
+    MOST_VOCABULARY = 16 << 20,
+    WINDOW = 4096 /* more than what stands before any variable's numbers */
 };
 
 /* What the name of a specification fixes. */
@@ -25,8 +26,9 @@ static const struct specification {
 
 typedef struct reader {
     nlp_model_folder *f;
-    nlp_cursor c;
-    const nlp_map *map;
+    nlp_cursor c; /* over the window */
+    uint8_t window[WINDOW];
+    uint64_t at, n_bytes; /* of the window's first byte, of the file */
     nlp_error *err;
     int heads;
 } reader;
@@ -56,6 +58,15 @@ static bool knows(const char *path) {
 }
 
 /* ---- Variables ---- */
+
+/* The window goes to where the cursor is and `ahead` bytes further. */
+static nlp_status move_window(reader *r, uint64_t ahead) {
+    const nlp_source *source = &r->f->source;
+    r->at += (r->c.at ? (uint64_t)(r->c.at - r->window) : 0) + ahead;
+    size_t n = r->n_bytes - r->at < WINDOW ? (size_t)(r->n_bytes - r->at) : WINDOW;
+    r->c = nlp_cursor_of(r->window, n);
+    return nlp_file_read(source->fds[source->n_files - 1], r->at, r->window, n, NULL, r->err);
+}
 
 /* u16 length, the end's zero included. */
 static const char *read_text(reader *r) {
@@ -99,15 +110,16 @@ static nlp_status read_variable(reader *r) {
             "CTranslate2: %.80s has items of %u bytes; convert the model without quantising",
             t->name, item);
     t->n_bytes = (uint64_t)n * item;
-    t->offset = (uint64_t)(r->c.at - r->map->bytes);
+    t->offset = r->at + (uint64_t)(r->c.at - r->window);
     t->file = source->n_files - 1;
-    if (t->n_elements != n || t->n_bytes > r->c.n_left ||
-        !nlp_read_bytes(&r->c, (size_t)t->n_bytes))
+    if (r->c.failed || t->n_elements != n || t->n_bytes > r->n_bytes - t->offset)
         return damaged(r, "a variable is cut or has another size than its shape");
-    return nlp_arena_status(&source->arena, r->err);
+    NLP_TRY(nlp_arena_status(&source->arena, r->err));
+    return move_window(r, t->n_bytes);
 }
 
 static nlp_status read_header(reader *r) {
+    NLP_TRY(move_window(r, 0));
     uint32_t version = nlp_read_u32(&r->c);
     if (version != VERSION)
         return nlp_fail(r->err, NLP_EUNSUPPORTED,
@@ -129,13 +141,9 @@ static nlp_status read_header(reader *r) {
 
 static nlp_status read_variables(nlp_model_folder *f, const char *path, int *heads,
                                  nlp_error *err) {
-    nlp_map map;
-    uint64_t n_bytes;
-    NLP_TRY(nlp_source_add_file(&f->source, path, &n_bytes, err));
-    NLP_TRY(nlp_map_file(f->source.fds[f->source.n_files - 1], (size_t)n_bytes, &map, err));
-    reader r = {.f = f, .map = &map, .c = nlp_cursor_of(map.bytes, map.n_bytes), .err = err};
+    reader r = {.f = f, .err = err};
+    NLP_TRY(nlp_source_add_file(&f->source, path, &r.n_bytes, err));
     nlp_status status = read_header(&r);
-    nlp_map_close(&map);
     *heads = r.heads;
     return status;
 }

@@ -4,13 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mapfile.h"
+
+/* Keys and tensors' places come first: never more than this, of which vocabularies are the most. */
+#define MOST_HEADER ((size_t)64 << 20)
 enum { MOST_PAIRS = 1 << 16, MOST_TENSORS = 1 << 17, MOST_KEY = 65535, MOST_NAME = 256 };
 
 typedef struct reader {
     nlp_gguf *g;
     nlp_source *source;
-    nlp_cursor c;
-    const char *path;
+    nlp_cursor c;          /* over the header */
+    const uint8_t *header; /* the file's first bytes */
+    uint64_t n_bytes;      /* of the file */
     nlp_error *err;
 } reader;
 
@@ -161,11 +166,11 @@ static nlp_status check_apart(reader *r) {
 /* Offsets count from the aligned end of the header. */
 static nlp_status place_tensors(reader *r) {
     uint64_t alignment = (uint64_t)nlp_gguf_integer(r->g, "general.alignment", 32);
-    uint64_t header = (uint64_t)(r->c.at - r->g->map.bytes);
+    uint64_t header = (uint64_t)(r->c.at - r->header);
     if (!alignment || alignment > 1 << 20 || alignment & (alignment - 1))
         return damaged(r, "its alignment is no power of two");
     uint64_t start = (header + alignment - 1) / alignment * alignment;
-    uint64_t room = start <= r->g->map.n_bytes ? r->g->map.n_bytes - start : 0;
+    uint64_t room = start <= r->n_bytes ? r->n_bytes - start : 0;
     for (size_t i = 0; i < r->source->n_tensors; i++) {
         nlp_source_tensor *t = &r->source->tensors[i];
         if (t->offset % alignment || t->offset > room || t->n_bytes > room - t->offset)
@@ -197,18 +202,20 @@ static nlp_status read_header(reader *r) {
 }
 
 nlp_status nlp_gguf_open(nlp_gguf *g, nlp_source *source, const char *path, nlp_error *err) {
-    uint64_t n_bytes;
+    reader r = {.g = g, .source = source, .err = err};
     memset(g, 0, sizeof *g);
     nlp_arena_init(&g->arena, source->mem);
-    NLP_TRY(nlp_source_add_file(source, path, &n_bytes, err));
-    NLP_TRY(nlp_map_file(source->fds[source->n_files - 1], (size_t)n_bytes, &g->map, err));
-    reader r = {.g = g, .source = source, .path = path, .err = err};
-    r.c = nlp_cursor_of(g->map.bytes, g->map.n_bytes);
+    NLP_TRY(nlp_source_add_file(source, path, &r.n_bytes, err));
+    size_t n = r.n_bytes < MOST_HEADER ? (size_t)r.n_bytes : MOST_HEADER;
+    uint8_t *header = NLP_PUSH(&g->arena, uint8_t, n);
+    NLP_TRY(nlp_arena_status(&g->arena, err));
+    NLP_TRY(nlp_file_read(source->fds[source->n_files - 1], 0, header, n, NULL, err));
+    r.header = header;
+    r.c = nlp_cursor_of(header, n);
     return read_header(&r);
 }
 
 void nlp_gguf_close(nlp_gguf *g) {
-    nlp_map_close(&g->map);
     nlp_arena_deinit(&g->arena);
     g->n_pairs = 0;
 }

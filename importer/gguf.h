@@ -3,7 +3,6 @@
 #define NLP_IMPORTER_GGUF_H
 
 #include "base/buf.h"
-#include "base/mapfile.h"
 #include "source.h"
 
 typedef enum nlp_gguf_type {
@@ -27,13 +26,12 @@ typedef struct nlp_gguf_pair {
     nlp_gguf_type type; /* of an array: of its members */
     bool is_array;
     uint64_t n;           /* members */
-    const uint8_t *bytes; /* borrowed from the map: the members behind each other */
+    const uint8_t *bytes; /* from the arena: the members behind each other */
     size_t n_bytes;
 } nlp_gguf_pair;
 
 typedef struct nlp_gguf {
     nlp_arena arena;
-    nlp_map map;
     nlp_gguf_pair *pairs;
     size_t n_pairs;
 } nlp_gguf;
