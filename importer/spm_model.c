@@ -2,6 +2,8 @@
 #include "spm_model.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "spm_bpe.h"
 
@@ -50,8 +52,27 @@ static nlp_status fill_unigram(spm_model *s) {
     return NLP_OK;
 }
 
+/* Pieces that are said to be bytes are called "<0x00>" to "<0xFF>", in just these letters. */
+static nlp_status check_byte_names(const spm_model *s) {
+    char name[8];
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (s->kinds[i] != SPM_BYTE) continue;
+        uint32_t byte = 0;
+        do snprintf(name, sizeof name, "<0x%02X>", byte);
+        while ((s->pieces[i].n_bytes != 6 || memcmp(s->pieces[i].text, name, 6) != 0) &&
+               ++byte < 256);
+        if (byte == 256)
+            return nlp_fail(s->c->err, NLP_ECORRUPT,
+                            "the tokenizer's piece %u stands for a byte, but is not called <0x00> "
+                            "to <0xFF>",
+                            i);
+    }
+    return NLP_OK;
+}
+
 static nlp_status fill_pieces(spm_model *s) {
     compiler *c = s->c;
+    NLP_TRY(check_byte_names(s));
     c->header.max_word = 100;
     if (s->byte_fallback) {
         piece_index index;

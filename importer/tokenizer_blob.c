@@ -232,6 +232,9 @@ static nlp_status push_extension(compiler *c, nlp_buf *blob, size_t start) {
     }
     NLP_TRY(push_trie(c, blob, start));
     if (x->charsmap_bytes) {
+        if (!charsmap_is_sound(c->charsmap, x->charsmap_bytes))
+            return nlp_fail(c->err, NLP_ECORRUPT, "%s: the precompiled charsmap is damaged",
+                            c->file);
         x->charsmap_at = place(blob, start, 4);
         nlp_buf_push(blob, c->charsmap, x->charsmap_bytes);
     }
