@@ -89,6 +89,7 @@ int cmd_import(cli *app) {
                                   .out = out,
                                   .precision = cli_flag_value(app, "precision"),
                                   .pooling = cli_flag_value(app, "pooling"),
+                                  .chat_template = cli_flag_value(app, "chat-template"),
                                   .meta = meta,
                                   .replace = cli_flag_value(app, "replace") != NULL};
     nlp_import_report report;

@@ -27,6 +27,8 @@ static const cli_flag import_flags[] = {
     {"out", "FILE", "the pack to write: a path, or a name in the model path"},
     {"precision", "P", "f32, i16, i8, q4 or q4m (default: the fastest whose accuracy passes)"},
     {"pooling", "KIND", "mean, cls, max or last (default: what the model's folder says)"},
+    {"chat-template", "NAME",
+     "format of its chats: chatml, llama3 ... or none (default: by its template)"},
     {"licence", "TEXT", "licence of the model, written into the pack"},
     {"languages", "LIST", "languages of the model: en,fr"},
     {"description", "TEXT", "one sentence about the model"},

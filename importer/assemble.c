@@ -299,7 +299,8 @@ static nlp_status write_sources(const assembly *a) {
                                         "tokenizer_config.json",
                                         "modules.json",
                                         "sentence_bert_config.json",
-                                        "config_sentence_transformers.json"};
+                                        "config_sentence_transformers.json",
+                                        "chat_template.jinja"};
     const nlp_source *source = &a->folder->source;
     for (int i = 0; a->folder->is_file && i < source->n_files; i++)
         NLP_TRY(write_source(a, source->paths[i]));
@@ -321,6 +322,8 @@ static void write_texts(const assembly *a) {
     nlp_pack_writer_pair(a->writer, "meta", "family", f->family->name);
     nlp_pack_writer_pair(a->writer, "meta", "tasks", tasks_of(f));
     nlp_pack_writer_pair(a->writer, "meta", "importer", "nlp " NLP_VERSION);
+    if (f->chat_template)
+        nlp_pack_writer_pair(a->writer, "meta", "chat template", f->chat_template);
     write_meta_lines(a->writer, a->options->meta, &f->arena);
 }
 

@@ -298,6 +298,14 @@ static const char *pooling_of(nlp_gguf *g) {
     return kind >= 0 && kind < 4 ? names[kind] : NULL;
 }
 
+static nlp_status copy_chat_template(nlp_gguf *g, json_t **tokenizer_config, nlp_error *err) {
+    const char *text = nlp_gguf_text(g, "tokenizer.chat_template");
+    if (!text) return NLP_OK;
+    *tokenizer_config = json_pack("{s:s}", "chat_template", text);
+    if (*tokenizer_config) return NLP_OK;
+    return nlp_fail(err, NLP_EINVAL, "\"tokenizer.chat_template\" is no UTF-8 text");
+}
+
 static bool knows(const char *path) {
     char magic[4];
     uint64_t n_bytes;
@@ -310,6 +318,7 @@ static nlp_status read(nlp_model_folder *f, nlp_error *err) {
     if (status == NLP_OK) status = read_config(&gguf, &f->source, &f->config, err);
     if (status == NLP_OK) status = nlp_gguf_tokenizer_compile(&gguf, &f->tokenizer, err);
     if (status == NLP_OK) f->pooling = pooling_of(&gguf);
+    if (status == NLP_OK) status = copy_chat_template(&gguf, &f->tokenizer_config, err);
     nlp_gguf_close(&gguf);
     return status;
 }

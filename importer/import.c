@@ -187,7 +187,8 @@ nlp_status nlp_import(const nlp_import_options *o, nlp_import_report *report, nl
     name_of(o, name, sizeof name);
     nlp_mem_init(&mem, NULL, NULL, 0);
     report_progress(o, "reading", 0.05);
-    nlp_status status = nlp_model_folder_open(&folder, &mem, path, o->pooling, err);
+    const nlp_model_choices choices = {o->pooling, o->chat_template};
+    nlp_status status = nlp_model_folder_open(&folder, &mem, path, &choices, err);
     if (status == NLP_OK) status = make_pack(&folder, o, name, NLP_F32, NULL, &f32, err);
     if (status == NLP_OK) status = choose(&folder, o, name, &f32, &other, &precision, report, err);
     report_progress(o, "writing", 0.95);

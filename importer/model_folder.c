@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mapfile.h"
+#include "chat_template.h"
 #include "container.h"
 #include "json.h"
 #include "tokenizer_files.h"
@@ -313,10 +314,12 @@ static nlp_status read_folder(nlp_model_folder *f, nlp_error *err) {
     return nlp_weight_files_open(&f->source, f->path, err);
 }
 
-static nlp_status interpret(nlp_model_folder *f, const char *pooling, nlp_error *err) {
+static nlp_status interpret(nlp_model_folder *f, const nlp_model_choices *choices, nlp_error *err) {
+    const char *pooling = choices->pooling;
     if (!f->family) NLP_TRY(find_family(f, err));
     NLP_TRY(read_config(f, f->config, err));
     NLP_TRY(read_generation(f, err));
+    if (f->generation.struct_size) NLP_TRY(nlp_chat_template_read(f, choices->chat_template, err));
     read_max_tokens(f, f->tokenizer_config);
     if (f->pipeline.struct_size && !pooling) { /* the container has said it */
         f->pipeline.dims = f->stack.spec.hidden_size;
@@ -326,7 +329,8 @@ static nlp_status interpret(nlp_model_folder *f, const char *pooling, nlp_error 
 }
 
 nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *path,
-                                 const char *pooling, nlp_error *err) {
+                                 const nlp_model_choices *choices, nlp_error *err) {
+    static const nlp_model_choices none = {NULL, NULL};
     memset(f, 0, sizeof *f);
     f->mem = mem, f->path = path;
     const nlp_container *container = nlp_container_of(path);
@@ -336,7 +340,7 @@ nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *
     nlp_buf_init(&f->tokenizer, mem);
     nlp_buf_init(&f->decoder_tokenizer, mem);
     NLP_TRY(container ? container->read(f, err) : read_folder(f, err));
-    return interpret(f, pooling, err);
+    return interpret(f, choices ? choices : &none, err);
 }
 
 void nlp_model_folder_close(nlp_model_folder *f) {

@@ -15,7 +15,8 @@ typedef struct nlp_model_folder {
     const char *path;
     bool is_file; /* one file has all; else a folder of many */
     json_t *config, *tokenizer_config;
-    const char *pooling; /* that a file names; NULL: none */
+    const char *pooling;       /* that a file names; NULL: none */
+    const char *chat_template; /* name of its format; NULL: none */
     const nlp_family *family;
     nlp_stack_config stack, decoder; /* decoder: of a seq2seq */
     bool tied;                       /* tie_word_embeddings */
@@ -33,9 +34,15 @@ typedef struct nlp_model_folder {
     char notes[NLP_MAX_NOTES];
 } nlp_model_folder;
 
-/* Close on failure too. pooling: "mean" ... or NULL for what the folder says. */
+/* What the caller knows better than the folder; NULL for what the folder says. */
+typedef struct nlp_model_choices {
+    const char *pooling;       /* "mean" ... */
+    const char *chat_template; /* "chatml" ... or "none" */
+} nlp_model_choices;
+
+/* Close on failure too. choices may be NULL. */
 nlp_status nlp_model_folder_open(nlp_model_folder *folder, nlp_mem *mem, const char *path,
-                                 const char *pooling, nlp_error *err);
+                                 const nlp_model_choices *choices, nlp_error *err);
 void nlp_model_folder_close(nlp_model_folder *folder);
 void nlp_model_folder_note(nlp_model_folder *folder, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
