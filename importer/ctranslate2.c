@@ -97,7 +97,7 @@ static nlp_status read_variable(reader *r) {
     const char *name = read_text(r);
     nlp_source_tensor *t = name ? nlp_source_push(source) : NULL;
     if (!name) return damaged(r, "a name is none");
-    if (!t) return nlp_arena_status(&source->arena, r->err);
+    if (!t) return nlp_mem_fail(source->mem, sizeof *t, r->err);
     t->name = plain_name(&source->arena, name);
     t->n_dims = nlp_read_u8(&r->c);
     t->n_elements = 1;

@@ -116,7 +116,7 @@ static void tell_generation(const teller *t, const nlp_pack *pack) {
 static void tell_pooling(const teller *t, const nlp_pooling_spec *p) {
     static const char *const kinds[] = {"cls",           "max", "mean", "mean over roots",
                                         "weighted mean", "last"};
-    char list[128] = "";
+    char list[256] = ""; /* all kinds and NLP_MAX_STAGES stages */
     size_t n = 0;
     for (uint32_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (p->pooling >> i & 1)

@@ -168,26 +168,38 @@ static json_t *decimal(double value) {
     return json_real(strtod(text, NULL));
 }
 
-static void copy_keys(nlp_gguf *g, const char *name, json_t *config) {
+/* A number that is none, or a text in no UTF-8, is no value. */
+static nlp_status set(json_t *config, const char *key, json_t *value, nlp_error *err) {
+    if (json_object_set_new(config, key, value) == 0) return NLP_OK;
+    return nlp_fail(err, NLP_EINVAL, "GGUF: what stands for \"%s\" is no number or text", key);
+}
+
+static nlp_status copy_keys(nlp_gguf *g, const char *name, json_t *config, nlp_error *err) {
     char key[160];
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         snprintf(key, sizeof key, "%s.%s", name, keys[i].gguf);
         const nlp_gguf_pair *p = nlp_gguf_find(g, key);
         if (!p || p->is_array || p->type == NLP_GGUF_STRING) continue;
         for (size_t k = 0; k < 2 && keys[i].folder[k]; k++)
-            json_object_set_new(config, keys[i].folder[k],
-                                keys[i].kind == REAL ? decimal(nlp_gguf_real(g, key, 0))
-                                                     : json_integer(nlp_gguf_integer(g, key, 0)));
+            NLP_TRY(set(config, keys[i].folder[k],
+                        keys[i].kind == REAL ? decimal(nlp_gguf_real(g, key, 0))
+                                             : json_integer(nlp_gguf_integer(g, key, 0)),
+                        err));
     }
+    return NLP_OK;
 }
+
+/* NULL where they are no numbers. */
 
 static json_t *numbers_of(const nlp_source *source, const char *name, nlp_error *err) {
     nlp_source_tensor *t = nlp_source_find(source, name);
     json_t *list = json_array();
     float numbers[1024];
     if (!t || t->n_elements > sizeof numbers / sizeof *numbers ||
-        nlp_source_read(source, t, numbers, NULL, err) != NLP_OK)
-        return list;
+        nlp_source_read(source, t, numbers, NULL, err) != NLP_OK) {
+        json_decref(list);
+        return NULL;
+    }
     t->used = true;
     for (uint64_t i = 0; i < t->n_elements; i++)
         json_array_append_new(list, json_real((double)numbers[i]));
@@ -195,34 +207,34 @@ static json_t *numbers_of(const nlp_source *source, const char *name, nlp_error 
 }
 
 /* Scaled frequencies stand as divisors in tensors, or as a kind and a factor in keys. */
-static void set_rope(nlp_gguf *g, const char *name, const nlp_source *source, json_t *config,
-                     nlp_error *err) {
+static nlp_status set_rope(nlp_gguf *g, const char *name, const nlp_source *source, json_t *config,
+                           nlp_error *err) {
     char key[160];
     snprintf(key, sizeof key, "%s.rope.freq_base", name);
-    json_object_set_new(config, "rope_theta", decimal(nlp_gguf_real(g, key, 10000)));
+    NLP_TRY(set(config, "rope_theta", decimal(nlp_gguf_real(g, key, 10000)), err));
     snprintf(key, sizeof key, "%s.rope.scaling.original_context_length", name);
     int64_t original = nlp_gguf_integer(g, key, 0);
     if (original)
-        json_object_set_new(config, "original_max_position_embeddings", json_integer(original));
-    if (nlp_source_find(source, "rope_factors_long.weight")) {
-        json_object_set_new(config, "rope_scaling",
-                            json_pack("{s:s, s:o, s:o}", "rope_type", "longrope", "long_factor",
-                                      numbers_of(source, "rope_factors_long.weight", err),
-                                      "short_factor",
-                                      numbers_of(source, "rope_factors_short.weight", err)));
-    } else if (nlp_source_find(source, "rope_freqs.weight")) {
-        json_object_set_new(config, "rope_scaling",
-                            json_pack("{s:s, s:o}", "rope_type", "divided", "factors",
-                                      numbers_of(source, "rope_freqs.weight", err)));
-    } else {
-        snprintf(key, sizeof key, "%s.rope.scaling.type", name);
-        const char *type = nlp_gguf_text(g, key);
-        snprintf(key, sizeof key, "%s.rope.scaling.factor", name);
-        if (type && strcmp(type, "none") != 0)
-            json_object_set_new(config, "rope_scaling",
-                                json_pack("{s:s, s:o}", "rope_type", type, "factor",
-                                          decimal(nlp_gguf_real(g, key, 1))));
-    }
+        NLP_TRY(set(config, "original_max_position_embeddings", json_integer(original), err));
+    if (nlp_source_find(source, "rope_factors_long.weight"))
+        return set(config, "rope_scaling",
+                   json_pack("{s:s, s:o, s:o}", "rope_type", "longrope", "long_factor",
+                             numbers_of(source, "rope_factors_long.weight", err), "short_factor",
+                             numbers_of(source, "rope_factors_short.weight", err)),
+                   err);
+    if (nlp_source_find(source, "rope_freqs.weight"))
+        return set(config, "rope_scaling",
+                   json_pack("{s:s, s:o}", "rope_type", "divided", "factors",
+                             numbers_of(source, "rope_freqs.weight", err)),
+                   err);
+    snprintf(key, sizeof key, "%s.rope.scaling.type", name);
+    const char *type = nlp_gguf_text(g, key);
+    snprintf(key, sizeof key, "%s.rope.scaling.factor", name);
+    if (!type || !strcmp(type, "none")) return NLP_OK;
+    return set(
+        config, "rope_scaling",
+        json_pack("{s:s, s:o}", "rope_type", type, "factor", decimal(nlp_gguf_real(g, key, 1))),
+        err);
 }
 
 /* A head that turns in part says how many of its numbers do. */
@@ -275,8 +287,8 @@ static nlp_status read_config(nlp_gguf *g, nlp_source *source, json_t **config, 
         "vocab_size", n_tokens, "type_vocab_size", rows_of(source, "token_types.weight"),
         "tie_word_embeddings", nlp_source_find(source, "output.weight") == NULL);
     if (!c) return nlp_fail(err, NLP_ENOMEM, "out of memory for the model's config");
-    copy_keys(g, name, c);
-    set_rope(g, name, source, c, err);
+    NLP_TRY(copy_keys(g, name, c, err));
+    NLP_TRY(set_rope(g, name, source, c, err));
     set_partial(g, name, c);
     set_ends(g, n_tokens, c);
     uint32_t heads = (uint32_t)json_integer_value(json_object_get(c, "num_attention_heads")),

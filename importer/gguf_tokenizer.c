@@ -15,6 +15,7 @@ typedef struct reader {
     const nlp_gguf_pair *tokens, *types;
     const char *pre;
     uint32_t n;
+    bool strips; /* control tokens take the white space behind them */
 } reader;
 
 static uint32_t type_of(const reader *r, uint32_t id) {
@@ -30,11 +31,15 @@ static uint32_t id_of(const reader *r, const char *key) {
 
 /* ---- Added tokens and templates ---- */
 
-/* Phi-3's writer does not say that its control tokens take the white space behind them. */
+/* Phi-3's writer does not say it. */
+static bool strips(nlp_gguf *g) {
+    const char *architecture = nlp_gguf_text(g, "general.architecture");
+    return architecture && !strcmp(architecture, "phi3");
+}
+
 static uint32_t strip_flag(const reader *r, const piece *p) {
     static const char *const plain[] = {"<unk>", "<s>", "<|endoftext|>"};
-    const char *architecture = nlp_gguf_text(r->g, "general.architecture");
-    if (!architecture || strcmp(architecture, "phi3") != 0) return 0;
+    if (!r->strips) return 0;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (p->n_bytes == strlen(plain[i]) && !memcmp(p->text, plain[i], p->n_bytes)) return 0;
     return NLP_ADDED_RSTRIP;
@@ -236,6 +241,7 @@ static nlp_status compile(reader *r, nlp_buf *blob) {
     r->types = nlp_gguf_find(r->g, KEY("token_type"));
     r->pre = nlp_gguf_text(r->g, KEY("pre"));
     if (!r->pre) r->pre = "default";
+    r->strips = strips(r->g);
     if (!r->tokens || !r->tokens->is_array || r->tokens->type != NLP_GGUF_STRING ||
         r->tokens->n > NLP_TOKENIZER_MAX_PIECES)
         return nlp_fail(err, NLP_EINVAL, "GGUF: there are no " KEY("tokens"));

@@ -13,7 +13,7 @@ enum { MAX_DEPTH = 64, HEAP_PER_BYTE = 24, HEAP_EXTRA = 1 << 20 };
  * that documents made before and freed after are none of our business; what a block takes is asked
  * of malloc. The importer runs in a process of its own (the command line), one document at a time.
  */
-static size_t heap_left;
+static size_t heap_left = SIZE_MAX / 2;
 
 static void *budget_alloc(size_t n_bytes) {
     void *block = n_bytes <= heap_left ? malloc(n_bytes) : NULL;
@@ -49,6 +49,17 @@ static bool too_deep(const char *at, size_t n_bytes) {
     return false;
 }
 
+static json_t *parse_in_budget(const void *bytes, size_t n_bytes, json_error_t *problem) {
+    heap_left = HEAP_PER_BYTE * n_bytes + HEAP_EXTRA;
+    json_set_alloc_funcs(budget_alloc, budget_free);
+    json_t *json = json_loadb(bytes, n_bytes, JSON_REJECT_DUPLICATES, problem);
+    if (!json && json_error_code(problem) == json_error_numeric_overflow)
+        json =
+            json_loadb(bytes, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, problem);
+    heap_left = SIZE_MAX / 2; /* what is built from documents has no budget */
+    return json;
+}
+
 nlp_status nlp_json_parse(const void *bytes, size_t n_bytes, size_t max_bytes, const char *name,
                           json_t **json, nlp_error *err) {
     json_error_t problem;
@@ -58,12 +69,7 @@ nlp_status nlp_json_parse(const void *bytes, size_t n_bytes, size_t max_bytes, c
                         max_bytes);
     if (too_deep(bytes, n_bytes))
         return nlp_fail(err, NLP_EINVAL, "%s nests deeper than %d levels", name, MAX_DEPTH);
-    heap_left = HEAP_PER_BYTE * n_bytes + HEAP_EXTRA;
-    json_set_alloc_funcs(budget_alloc, budget_free);
-    *json = json_loadb(bytes, n_bytes, JSON_REJECT_DUPLICATES, &problem);
-    if (!*json && json_error_code(&problem) == json_error_numeric_overflow)
-        *json =
-            json_loadb(bytes, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &problem);
+    *json = parse_in_budget(bytes, n_bytes, &problem);
     if (*json) return NLP_OK;
     return nlp_fail(err, NLP_EINVAL, "%s is no JSON that can be read (line %d, column %d)", name,
                     problem.line, problem.column);
@@ -97,6 +103,7 @@ nlp_status nlp_json_parse_vocabulary(const void *bytes, size_t n_bytes, const ch
                                      json_t **json, nlp_error *err) {
     bool clash;
     *json = NULL;
+    *nul = false;
     char *copy = n_bytes <= NLP_JSON_TOKENIZER_BYTES ? malloc(n_bytes + 1) : NULL;
     if (!copy) return nlp_json_parse(bytes, n_bytes, NLP_JSON_TOKENIZER_BYTES, name, json, err);
     memcpy(copy, bytes, n_bytes);

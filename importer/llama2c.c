@@ -84,7 +84,7 @@ static bool knows(const char *path) {
 static nlp_status push_tensor(nlp_source *source, const part *p, uint32_t layer, uint64_t *offset,
                               nlp_error *err) {
     nlp_source_tensor *t = nlp_source_push(source);
-    if (!t) return nlp_arena_status(&source->arena, err);
+    if (!t) return nlp_mem_fail(source->mem, sizeof *t, err);
     const char *mark = strstr(p->name, "%u");
     t->name = mark ? nlp_arena_format(&source->arena, "%.*s%u%s", (int)(mark - p->name), p->name,
                                       layer, mark + 2)

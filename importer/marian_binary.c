@@ -192,7 +192,7 @@ static nlp_status push_tensor(reader *r, const item *t) {
     if (t->n_dims != 2) return damaged(r, "a tensor is no matrix");
     for (uint64_t i = 0; i < t->n_dims; i++) n *= (uint64_t)t->shape[i];
     nlp_source_tensor *out = nlp_source_push(source);
-    if (!out) return nlp_arena_status(&source->arena, r->err);
+    if (!out) return nlp_mem_fail(source->mem, sizeof *out, r->err);
     out->name = plain_name(&source->arena, t->name);
     out->dtype = i8 ? NLP_SOURCE_S8 : NLP_SOURCE_F32;
     out->n_elements = n;

@@ -163,7 +163,7 @@ static nlp_status get(machine *m, uint32_t index) {
 static nlp_status push_tuple(machine *m, const value *items, size_t n) {
     nlp_arena *arena = &m->pickle->arena;
     if (n > MOST_VALUES) return damaged(m, "a tuple is too long");
-    tuple *t = nlp_arena_push(arena, sizeof *t + n * sizeof *items, sizeof(void *));
+    tuple *t = nlp_arena_push(arena, sizeof *t + n * sizeof *items, 1);
     NLP_TRY(nlp_arena_status(arena, m->err));
     t->n = (uint32_t)n;
     if (n) memcpy(t->items, items, n * sizeof *items);

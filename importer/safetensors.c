@@ -27,7 +27,7 @@ static const dtype_row *dtype_named(const char *name) {
     static const dtype_row rows[] = {
         {"F32", NLP_SOURCE_F32, 32},   {"F16", NLP_SOURCE_F16, 16},   {"BF16", NLP_SOURCE_BF16, 16},
         {"F64", NLP_SOURCE_F64, 64},   {"I64", NLP_SOURCE_OTHER, 64}, {"I32", NLP_SOURCE_OTHER, 32},
-        {"U8", NLP_SOURCE_OTHER, 8},   {"I8", NLP_SOURCE_OTHER, 8},   {"BOOL", NLP_SOURCE_OTHER, 8},
+        {"U8", NLP_SOURCE_OTHER, 8},   {"I8", NLP_SOURCE_I8, 8},      {"BOOL", NLP_SOURCE_OTHER, 8},
         {"I16", NLP_SOURCE_OTHER, 16}, {"U16", NLP_SOURCE_OTHER, 16}, {"U32", NLP_SOURCE_OTHER, 32},
         {"U64", NLP_SOURCE_OTHER, 64}};
     for (size_t i = 0; name && i < sizeof rows / sizeof *rows; i++)

@@ -59,7 +59,7 @@ static const struct {
     [NLP_SOURCE_Q2_K] = {8, 84},    [NLP_SOURCE_Q3_K] = {8, 110}, [NLP_SOURCE_Q4_K] = {8, 144},
     [NLP_SOURCE_Q5_K] = {8, 176},   [NLP_SOURCE_Q6_K] = {8, 210}, [NLP_SOURCE_IQ4_NL] = {1, 18},
     [NLP_SOURCE_IQ4_XS] = {8, 136}, [NLP_SOURCE_MXFP4] = {1, 17}, [NLP_SOURCE_S8] = {0, 1},
-    [NLP_SOURCE_OTHER] = {0, 0}};
+    [NLP_SOURCE_I8] = {0, 0},       [NLP_SOURCE_OTHER] = {0, 0}};
 
 uint32_t nlp_source_block_elements(nlp_source_dtype dtype) {
     return blocks[dtype].elements_by_32 ? 32u * blocks[dtype].elements_by_32 : 1;

@@ -28,7 +28,8 @@ typedef enum nlp_source_dtype {
     NLP_SOURCE_IQ4_NL,
     NLP_SOURCE_IQ4_XS,
     NLP_SOURCE_MXFP4,
-    NLP_SOURCE_S8,   /* times `scale` */
+    NLP_SOURCE_S8, /* times `scale` */
+    NLP_SOURCE_I8, /* whole numbers; the reader of a family makes S8 of it where it knows the scale */
     NLP_SOURCE_OTHER /* known and no weight: whole numbers */
 } nlp_source_dtype;
 
@@ -71,7 +72,7 @@ nlp_status nlp_source_add_file(nlp_source *source, const char *path, uint64_t *n
 nlp_source_tensor *nlp_source_push(nlp_source *source);
 nlp_source_tensor *nlp_source_find(const nlp_source *source,
                                    const char *name); /* NULL where there is none */
-/* Elements and bytes of a block (of single numbers: 1 element). 0 for OTHER. */
+/* Elements and bytes of a block (of single numbers: 1 element). 0 for I8 and OTHER. */
 uint32_t nlp_source_block_elements(nlp_source_dtype dtype);
 uint32_t nlp_source_block_bytes(nlp_source_dtype dtype);
 /* All elements as f32 (exact from F16 and BF16; F64 is rounded). NaN and infinity are refused. */

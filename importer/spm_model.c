@@ -35,6 +35,10 @@ static nlp_status fill_unigram(spm_model *s) {
     float least = INFINITY, most = -INFINITY;
     for (uint32_t i = 0; i < s->n; i++) {
         uint8_t kind = s->kinds[i];
+        if (s->pieces[i].n_bytes > NLP_TOKENIZER_MAX_PIECE_BYTES)
+            return nlp_fail(c->err, NLP_ELIMIT,
+                            "the tokenizer's piece %u has %zu bytes, at most %d", i,
+                            s->pieces[i].n_bytes, NLP_TOKENIZER_MAX_PIECE_BYTES);
         c->scores[i] = (double)s->scores[i];
         if (kind == SPM_NORMAL || kind == SPM_USER || kind == SPM_UNUSED) keys[i] = s->pieces[i];
         if (kind == SPM_USER) c->kinds[i] = NLP_PIECE_USER_DEFINED;
@@ -104,7 +108,7 @@ static nlp_status fill_normaliser(spm_model *s) {
     c->charsmap = (const uint8_t *)s->charsmap.text;
     c->extension.charsmap_bytes = (uint32_t)s->charsmap.n_bytes;
     c->extension.decoder = NLP_DECODE_SENTENCEPIECE;
-    c->extension.decoder_strip = s->dummy_prefix || s->remove_extra;
+    c->extension.decoder_strip = s->remove_extra ? 2 : s->dummy_prefix;
     return compiler_add_rule(c, false, (text_rule){.kind = NLP_NORMALIZE_SPM, .flags = flags});
 }
 

@@ -119,7 +119,7 @@ static nlp_status find_table(nlp_source *source, nlp_source_tensor **table, bool
     nlp_source_tensor *t = own ? own : nlp_source_find(source, "embedding.weight");
     if (!t || t->n_dims != 2 || !t->shape[1] || t->shape[1] > 1 << 16)
         return nlp_fail(err, NLP_EINVAL, "the model has no matrix embeddings or embedding.weight");
-    if (t->dtype == NLP_SOURCE_OTHER && t->n_bytes == t->n_elements)
+    if (t->dtype == NLP_SOURCE_I8)
         t->dtype = NLP_SOURCE_S8, t->scale = 1; /* model2vec's int8 has no scale */
     t->name = "embeddings.weight";
     *table = t;
@@ -187,6 +187,7 @@ static nlp_status read_config(nlp_model_folder *f, const nlp_source_tensor *tabl
     int64_t limit;
     bool normalize;
     uint32_t median = 0;
+    uint64_t most;
     NLP_TRY(nlp_model_folder_json(f, "config.json", NLP_JSON_CONFIG_BYTES, &config, err));
     nlp_status status = nlp_json_integer(config, "config.json", "max_length", DEFAULT_TOKENS, 1,
                                          MOST_TOKENS, &limit, err);
@@ -196,11 +197,13 @@ static nlp_status read_config(nlp_model_folder *f, const nlp_source_tensor *tabl
     NLP_TRY(status);
     if (!is_model2vec) NLP_TRY(has_normalize(f, &normalize, err));
     if (is_model2vec) NLP_TRY(median_length(f, &median, err));
-    f->pipeline = (nlp_pooling_spec){.struct_size = sizeof f->pipeline,
-                                     .pooling = NLP_POOL_MEAN,
-                                     .max_characters = median * (uint32_t)limit,
-                                     .n_stages = normalize,
-                                     .stages = {NLP_STAGE_NORMALIZE}};
+    most = median * (uint64_t)limit;
+    f->pipeline =
+        (nlp_pooling_spec){.struct_size = sizeof f->pipeline,
+                           .pooling = NLP_POOL_MEAN,
+                           .max_characters = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX,
+                           .n_stages = normalize,
+                           .stages = {NLP_STAGE_NORMALIZE}};
     f->config = json_pack("{s:s, s:I, s:I, s:I}", "model_type", "static", "vocab_size",
                           (json_int_t)table->shape[0], "hidden_size", (json_int_t)table->shape[1],
                           "max_position_embeddings", (json_int_t)limit);

@@ -19,7 +19,7 @@ typedef struct torch_file {
     nlp_zip zip;
     nlp_arena arena;
     nlp_zip_member program;
-    bool has_program;
+    bool has_program, has_byte_order;
     storage *storages;
     size_t n_storages, capacity;
 } torch_file;
@@ -63,6 +63,9 @@ static nlp_status add_storage(torch_file *f, const nlp_zip_member *m, uint64_t k
 
 static nlp_status check_byte_order(torch_file *f, const nlp_zip_member *m) {
     uint8_t *bytes;
+    if (f->has_byte_order) return refuse(f, "it has two byte orders");
+    f->has_byte_order = true;
+    if (m->n_bytes > 8 || m->packed_bytes > 64) return refuse(f, "its byte order is too long");
     NLP_TRY(nlp_zip_load(&f->zip, m, &bytes));
     bool little = m->n_bytes == 6 && !memcmp(bytes, "little", 6);
     nlp_mem_free(f->zip.mem, bytes, (size_t)m->n_bytes + 1);
@@ -88,6 +91,15 @@ static int by_key(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+static nlp_status sort_storages(torch_file *f) {
+    if (!f->n_storages) return NLP_OK;
+    qsort(f->storages, f->n_storages, sizeof *f->storages, by_key);
+    for (size_t i = 1; i < f->n_storages; i++)
+        if (f->storages[i].key == f->storages[i - 1].key)
+            return refuse(f, "a storage is there twice");
+    return NLP_OK;
+}
+
 /* ---- Tensors ---- */
 
 /* The numbers must lie one behind the other: strides of dimensions of one do not count. */
@@ -110,7 +122,8 @@ static bool count_elements(const nlp_pickle_tensor *t, uint64_t *n) {
 /* All of it inside its storage, and the storage as long as the program says. */
 static nlp_status add_tensor(torch_file *f, nlp_source *source, const nlp_pickle_tensor *t) {
     const storage wanted = {.key = strtoull(t->storage, NULL, 10)};
-    const storage *s = bsearch(&wanted, f->storages, f->n_storages, sizeof *s, by_key);
+    const storage *s =
+        f->n_storages ? bsearch(&wanted, f->storages, f->n_storages, sizeof *s, by_key) : NULL;
     uint64_t n, end, n_bytes;
     if (!s) return refuse(f, "a storage is missing");
     if (!count_elements(t, &n) || __builtin_add_overflow(t->offset, n, &end) ||
@@ -121,7 +134,7 @@ static nlp_status add_tensor(torch_file *f, nlp_source *source, const nlp_pickle
         return nlp_fail(f->zip.err, NLP_EUNSUPPORTED,
                         "tensor %.80s is not stored in the order of its rows", t->name);
     nlp_source_tensor *out = nlp_source_push(source);
-    if (!out) return nlp_arena_status(&source->arena, f->zip.err);
+    if (!out) return nlp_mem_fail(source->mem, sizeof *out, f->zip.err);
     out->name = nlp_arena_text(&source->arena, t->name, strlen(t->name));
     out->dtype = t->dtype;
     out->n_dims = t->n_dims;
@@ -136,12 +149,13 @@ static nlp_status add_tensor(torch_file *f, nlp_source *source, const nlp_pickle
 static nlp_status read_program(torch_file *f, nlp_source *source) {
     nlp_pickle pickle;
     uint8_t *program;
+    nlp_mem mem;
     if (!f->has_program) return refuse(f, "it has no data.pkl");
     if (f->program.n_bytes > MOST_PROGRAM) return refuse(f, "its data.pkl is too long");
+    NLP_TRY(sort_storages(f));
     NLP_TRY(nlp_zip_load(&f->zip, &f->program, &program));
-    qsort(f->storages, f->n_storages, sizeof *f->storages, by_key);
-    nlp_status status =
-        nlp_pickle_read(&pickle, f->zip.mem, program, f->program.n_bytes, f->zip.err);
+    nlp_mem_init(&mem, NULL, NULL, 16 * (size_t)f->program.n_bytes + (1 << 20));
+    nlp_status status = nlp_pickle_read(&pickle, &mem, program, f->program.n_bytes, f->zip.err);
     for (size_t i = 0; i < pickle.n_tensors && status == NLP_OK; i++)
         status = add_tensor(f, source, &pickle.tensors[i]);
     nlp_pickle_close(&pickle);

@@ -25,7 +25,9 @@ static nlp_status add_shard(nlp_source *s, const struct form *form, const char *
     if (strchr(name, '/') || !strcmp(name, "..") || *name == '.')
         return nlp_fail(err, NLP_EDENIED, "%s names a file outside its folder", form->index);
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    return form->add(s, path, err);
+    nlp_status status = form->add(s, path, err);
+    if (status != NLP_ENOFILE) return status;
+    return nlp_fail(err, NLP_EINVAL, "%s names %s, which is not there", form->index, name);
 }
 
 /* Each file of the weight map once, in the order of their names. */

@@ -147,7 +147,7 @@ static nlp_status inflate_all(nlp_zip *z, uint8_t *packed, const nlp_zip_member 
         if (rc == Z_OK && !left) rc = Z_DATA_ERROR; /* more than it says */
         status = nlp_poll_now(&z->poll, z->err);
     }
-    if (status == NLP_OK && (rc != Z_STREAM_END || s.total_out != m->n_bytes))
+    if (status == NLP_OK && (rc != Z_STREAM_END || s.total_out != m->n_bytes || s.avail_in))
         status = corrupt(z->err, "a member does not unpack to its size");
     inflateEnd(&s);
     return status;

@@ -146,7 +146,7 @@ static bool add_byte_piece(decoding *d, nlp_text piece) {
 }
 
 /* SentencePiece's own decoder (sentencepiece_processor.cc): one blank at the start of a text is the
- * dummy prefix; unknown pieces show as a mark. */
+ * dummy prefix, or one of each piece until the text begins (decoder_strip 1, 2); unknown pieces show as a mark. */
 static void add_sentencepiece(decoding *d, nlp_text piece, uint32_t id) {
     if (add_byte_piece(d, piece)) return;
     if (id == d->t->header.unknown_id) {
@@ -154,9 +154,9 @@ static void add_sentencepiece(decoding *d, nlp_text piece, uint32_t id) {
         return;
     }
     bool at_start = !d->seen_blank && !d->out.n_bytes && d->t->extension.decoder_strip;
-    d->seen_blank = at_start && starts_with(piece, escaped_blank);
-    if (d->seen_blank)
-        piece = (nlp_text){piece.bytes + ESCAPED_BYTES, piece.n_bytes - ESCAPED_BYTES};
+    bool strips = at_start && starts_with(piece, escaped_blank);
+    if (strips) piece = (nlp_text){piece.bytes + ESCAPED_BYTES, piece.n_bytes - ESCAPED_BYTES};
+    d->seen_blank = d->seen_blank || (strips && d->t->extension.decoder_strip == 1);
     add_unescaped(d, piece, false);
 }
 

@@ -103,7 +103,9 @@ static nlp_status check_sides(const opening *o) {
     nlp_tokenizer *t = o->t;
     const nlp_tokenizer_header *h = &t->header;
     uint32_t n = h->n_pieces;
-    bool bad = false;
+    /* only the merging of characters turns them into ids of the vocabulary */
+    bool bad = t->sides && (h->model != NLP_MODEL_BPE || t->whole ||
+                            (t->extension.flags & NLP_BPE_WHOLE_FIRST));
     while (t->sides && n && t->sides[n - 1] == NLP_SIDE_CUTTER) n--;
     t->n_vocabulary = n;
     for (uint32_t i = 0; t->sides && i < n; i++) bad = bad || t->sides[i] == NLP_SIDE_CUTTER;
@@ -123,6 +125,7 @@ static nlp_status check_model(const opening *o) {
     if (bytes && !t->bytes) return corrupt(o, "it has no bytes");
     if (t->header.model == NLP_MODEL_UNIGRAM && (!t->trie || !t->scores || !x->n_trie))
         return corrupt(o, "it has no trie");
+    if (t->kinds && !x->n_trie) return corrupt(o, "it has kinds of pieces and no trie");
     if (t->header.unknown_id == NLP_NO_ID && !(x->flags & NLP_BPE_NO_UNKNOWN))
         return corrupt(o, "it has no unknown token");
     if (!isfinite(x->unknown_score) || !isfinite(x->user_score) ||

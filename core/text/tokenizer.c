@@ -316,7 +316,8 @@ static size_t language_code(encoder *e, const nlp_text *text, nlp_status *status
     for (size_t i = text->n_bytes - 1; i > 2; i--) {
         if (memcmp(text->bytes + i - 1, "<<", 2)) continue;
         uint32_t id = piece_find(e->tokenizer, text->bytes, i + 1);
-        if (id == NLP_NO_ID) id = e->tokenizer->header.unknown_id;
+        if (id == NLP_NO_ID || id >= e->tokenizer->n_vocabulary)
+            id = e->tokenizer->header.unknown_id;
         if (!token_push(e->tokens, id, 0, i + 1))
             *status = nlp_arena_status(e->tokens->arena, e->err);
         return i + 1;

@@ -155,8 +155,10 @@ typedef struct nlp_trie_unit { /* child of state s by byte c: base + c, if its c
 typedef struct nlp_tokenizer_extension {
     uint32_t extension_bytes; /* sizeof: later versions append */
     uint32_t flags;
-    uint32_t decoder;                       /* NLP_DECODE_* */
-    uint32_t decoder_strip;                 /* blanks put before a text, that decoding takes away */
+    uint32_t decoder; /* NLP_DECODE_* */
+    /* blanks put before a text, that decoding takes away; of NLP_DECODE_SENTENCEPIECE 1: one, 2: one
+     * of each piece until the text begins */
+    uint32_t decoder_strip;
     uint32_t n_normalizers, normalizers_at; /* nlp_text_rule */
     uint32_t n_splits, splits_at;           /* nlp_text_rule */
     uint32_t n_merge_slots, merges_at;      /* a power of two, or 0 */

@@ -48,13 +48,16 @@ static double score_of(const nlp_tokenizer *t, uint32_t value, size_t n_bytes) {
     return t->scores[value];
 }
 
-/* All pieces that begin at a byte; true where one of them is the single character there. */
-static bool offer_pieces(const nlp_tokenizer *t, const span *word, size_t at, size_t n_char,
-                         node *nodes) {
-    bool single = false;
+/* All pieces that begin at a byte: *single where one of them is the single character there. The bytes
+ * that were looked at. */
+static size_t offer_pieces(const nlp_tokenizer *t, const span *word, size_t at, size_t n_char,
+                           node *nodes, bool *single) {
     uint32_t state = 0;
     double so_far = nodes[at].score;
-    for (size_t i = at; i < word->n_bytes; i++) {
+    size_t left = word->n_bytes - at, i = at,
+           end = at + (left < NLP_TOKENIZER_MAX_PIECE_BYTES ? left : NLP_TOKENIZER_MAX_PIECE_BYTES);
+    *single = false;
+    for (; i < end; i++) {
         uint32_t child = t->trie[state].base + (uint8_t)word->bytes[i];
         if (child >= t->extension.n_trie || t->trie[child].check != state + 1) break;
         state = child;
@@ -63,9 +66,9 @@ static bool offer_pieces(const nlp_tokenizer *t, const span *word, size_t at, si
         size_t n = i + 1 - at;
         if (t->kinds && t->kinds[value] == NLP_PIECE_UNUSED) continue;
         offer(t, &nodes[i + 1], (uint32_t)at, score_of(t, value, n) + so_far, value);
-        single = single || n == n_char;
+        *single = *single || n == n_char;
     }
-    return single;
+    return i - at;
 }
 
 static nlp_status find_path(encoder *e, const span *word) {
@@ -75,11 +78,13 @@ static nlp_status find_path(encoder *e, const span *word) {
     nodes[0].from = 0;
     for (size_t at = 0, end; at < word->n_bytes; at = end) {
         uint32_t code;
+        bool single;
         end = at + nlp_utf8_decode(word->bytes + at, word->n_bytes - at, &code);
-        if (!offer_pieces(t, word, at, end - at, nodes))
+        size_t n_seen = offer_pieces(t, word, at, end - at, nodes, &single);
+        if (!single)
             offer(t, &nodes[end], (uint32_t)at, t->extension.unknown_score + nodes[at].score,
                   UNKNOWN);
-        NLP_TRY(nlp_poll_work(e->poll, 64, e->err));
+        NLP_TRY(nlp_poll_work(e->poll, 64 + n_seen, e->err));
     }
     return NLP_OK;
 }

@@ -5,11 +5,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/mem.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 /* Writes the bytes to NAME in a folder of this process, over the last ones; the path. */
 const char *fuzz_file(const char *name, const uint8_t *bytes, size_t n);
 /* Ends the process with a report: a property does not hold. */
 void fuzz_require(int holds, const char *what);
+/* A parser took at most factor x n bytes of input + 1 MiB. */
+void fuzz_require_budget(const nlp_mem *mem, size_t n, size_t factor);
 
 #endif

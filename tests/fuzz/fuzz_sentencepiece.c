@@ -33,7 +33,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     const nlp_spm_files files = {.model = bytes, .model_bytes = n};
     nlp_mem_init(&mem, NULL, NULL, (size_t)256 << 20);
     nlp_buf_init(&blob, &mem);
-    if (nlp_sentencepiece_compile(&files, NLP_SPM_PLAIN, &blob, &err) == NLP_OK) {
+    nlp_status status = nlp_sentencepiece_compile(&files, NLP_SPM_PLAIN, &blob, &err);
+    fuzz_require_budget(&mem, n, 24);
+    if (status == NLP_OK) {
         fuzz_require(nlp_tokenizer_open(blob.bytes, blob.n_bytes, &mem, &tokenizer, &err) == NLP_OK,
                      err.message);
         encode(tokenizer, &mem);

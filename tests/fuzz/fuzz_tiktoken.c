@@ -14,7 +14,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     nlp_mem_init(&mem, NULL, NULL, (size_t)256 << 20);
     nlp_buf_init(&blob, &mem);
     nlp_tiktoken_is((const char *)bytes, n);
-    if (nlp_tiktoken_compile(&ranks, &blob, &err) == NLP_OK)
+    nlp_status status = nlp_tiktoken_compile(&ranks, &blob, &err);
+    fuzz_require_budget(&mem, n, 24);
+    if (status == NLP_OK)
         fuzz_require(nlp_tokenizer_open(blob.bytes, blob.n_bytes, &mem, &tokenizer, &err) == NLP_OK,
                      err.message);
     nlp_tokenizer_close(tokenizer);

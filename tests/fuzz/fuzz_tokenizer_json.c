@@ -29,8 +29,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
     nlp_error err;
     nlp_mem_init(&mem, NULL, NULL, (size_t)256 << 20);
     nlp_buf_init(&blob, &mem);
-    if (nlp_hf_tokenizer_compile(bytes, n, NULL, &blob, &err) == NLP_OK) {
-        nlp_status status = nlp_tokenizer_open(blob.bytes, blob.n_bytes, &mem, &tokenizer, &err);
+    nlp_status status = nlp_hf_tokenizer_compile(bytes, n, NULL, &blob, &err);
+    fuzz_require_budget(&mem, n, 24);
+    if (status == NLP_OK) {
+        status = nlp_tokenizer_open(blob.bytes, blob.n_bytes, &mem, &tokenizer, &err);
         fuzz_require(status == NLP_OK, err.message); /* what the importer compiles can be opened */
         encode(tokenizer, &mem);
     }

@@ -20,3 +20,10 @@ void fuzz_require(int holds, const char *what) {
     fprintf(stderr, "does not hold: %s\n", what);
     abort();
 }
+
+void fuzz_require_budget(const nlp_mem *mem, size_t n, size_t factor) {
+    size_t most = factor * n + ((size_t)1 << 20);
+    if (mem->peak_bytes > most)
+        fprintf(stderr, "%zu bytes of heap for %zu of input\n", mem->peak_bytes, n);
+    fuzz_require(mem->peak_bytes <= most, "a parser keeps to its budget");
+}

@@ -370,6 +370,30 @@ static void test_ascii_is_told_from_the_rest(void) {
     }
 }
 
+/* A tokenizer that says that it has a table which its model does not have. */
+static void check_forged(const char *head, fill_fn fill, bool sides) {
+    made m = make(head, fill, 5);
+    nlp_tokenizer *forged;
+    nlp_error err;
+    nlp_tokenizer_extension *x =
+        (nlp_tokenizer_extension *)(m.blob.bytes + sizeof(nlp_tokenizer_header));
+    uint32_t *at = sides ? &x->sides_at : &x->kinds_at;
+    *at = x->n_trie ? x->trie_at : x->merges_at;
+    CHECK_STATUS(nlp_tokenizer_open(m.blob.bytes, m.blob.n_bytes, &mem, &forged, &err),
+                 NLP_ECORRUPT, &err);
+    *at = 0;
+    CHECK_STATUS(nlp_tokenizer_open(m.blob.bytes, m.blob.n_bytes, &mem, &forged, &err), NLP_OK,
+                 &err);
+    nlp_tokenizer_close(forged);
+    discard(&m);
+}
+
+static void test_forged_tables_are_refused(void) {
+    check_forged(bpe_head, add_merges, true);
+    check_forged(bpe_head, add_merges, false);
+    check_forged(unigram_head, add_scores, true);
+}
+
 int main(int argc, char **argv) {
     static const nlp_test tests[] = {
         {"kept_words_give_the_same_tokens", test_kept_words_give_the_same_tokens},
@@ -381,6 +405,7 @@ int main(int argc, char **argv) {
         {"what_no_rule_changes_is_what_the_rules_give",
          test_what_no_rule_changes_is_what_the_rules_give},
         {"short_stretches_compare_as_memcmp", test_short_stretches_compare_as_memcmp},
+        {"forged_tables_are_refused", test_forged_tables_are_refused},
         {"ascii_is_told_from_the_rest", test_ascii_is_told_from_the_rest},
     };
     nlp_mem_init(&mem, NULL, NULL, 0);
