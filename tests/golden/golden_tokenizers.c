@@ -1,6 +1,7 @@
 /* golden_tokenizers: ids and offsets of the reference's tokenizers, from every kind of file. The committed
  * part always, the whole sets where they are at hand. */
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -369,6 +370,37 @@ static void encode_hostile(const nlp_tokenizer *tokenizer, const char *unit, cha
     nlp_arena_deinit(&arena);
 }
 
+enum { STACK_BYTES = 1 << 20, MOST_STACK = 64 << 10, PAINT = 0xA5 };
+
+typedef struct hostile {
+    const nlp_tokenizer *tokenizer;
+    const char *unit;
+    char *text; /* room for a mebibyte */
+} hostile;
+
+static void *encode_on_own_stack(void *context) {
+    const hostile *h = context;
+    encode_hostile(h->tokenizer, h->unit, h->text);
+    return NULL;
+}
+
+/* On a painted stack: what a text makes of recursion would have been painted over. */
+static void encode_within_stack(hostile h, uint8_t *stack) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    size_t untouched = 0;
+    memset(stack, PAINT, STACK_BYTES);
+    pthread_attr_init(&attributes);
+    CHECK(pthread_attr_setstack(&attributes, stack, STACK_BYTES) == 0);
+    CHECK(pthread_create(&thread, &attributes, encode_on_own_stack, &h) == 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attributes);
+    while (untouched < STACK_BYTES && stack[untouched] == PAINT) untouched++;
+    if (STACK_BYTES - untouched > MOST_STACK)
+        nlp_test_fail(__FILE__, __LINE__, "\"%s\" takes %zu bytes of stack", h.unit,
+                      STACK_BYTES - untouched);
+}
+
 /* Time is not measured here; what is quadratic would not end. */
 static void test_hostile_texts_end(void) {
     static const char *const units[] = {"a",
@@ -397,16 +429,18 @@ static void test_hostile_texts_end(void) {
                       {JSON, "models/sharp-albert/tokenizer.json"},
                       {SPM, "models/m2m100-slow/sentencepiece.bpe.model"}};
     char *text = malloc(1 << 20);
+    uint8_t *stack = aligned_alloc(4096, STACK_BYTES);
     for (size_t t = 0; t < sizeof tokenizers / sizeof *tokenizers; t++) {
         char path[512];
         nlp_buf blob;
         snprintf(path, sizeof path, "%s/%s", nlp_test_data(), tokenizers[t].path);
         nlp_tokenizer *tokenizer = open_tokenizer(tokenizers[t].kind, path, NULL, &blob);
         for (size_t u = 0; tokenizer && u < sizeof units / sizeof *units; u++)
-            encode_hostile(tokenizer, units[u], text);
+            encode_within_stack((hostile){tokenizer, units[u], text}, stack);
         nlp_tokenizer_close(tokenizer);
         nlp_buf_deinit(&blob);
     }
+    free(stack);
     free(text);
     CHECK(mem.used_bytes == 0);
 }
