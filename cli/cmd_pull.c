@@ -15,6 +15,7 @@ typedef struct pull {
     cli *app;
     const char *name;
     const json_t *entry; /* of the catalogue */
+    bool replace;
     /* the pack, and a temporary folder beside it */
     char pack[CLI_PATH_BYTES], work[CLI_PATH_BYTES];
     char files[CLI_PATH_BYTES]; /* the model's folder inside work */
@@ -197,11 +198,33 @@ static int import_files(pull *p) {
                                   .name = p->name,
                                   .precision = cli_flag_value(p->app, "precision"),
                                   .meta = meta,
-                                  .replace = cli_flag_value(p->app, "replace") != NULL};
+                                  .replace = p->replace};
     nlp_import_report report;
     int status = cli_import(p->app, &options, &report);
     if (status == CLI_DONE) compare_digest(p, &report);
     return status;
+}
+
+typedef struct known {
+    const json_t *digests;
+    bool is_known;
+} known;
+
+static void compare_fact(void *context, const char *group, const char *key, const char *value) {
+    known *k = context;
+    const char *precision;
+    json_t *digest;
+    if (strcmp(group, "pack") != 0 || strcmp(key, "digest") != 0) return;
+    json_object_foreach((json_t *)(uintptr_t)k->digests, precision,
+                        digest) if (!strcmp(json_string_value(digest), value)) k->is_known = true;
+}
+
+/* A pack of an earlier version has a digest that the catalogue does not say, or can't be read. */
+static bool is_of_this_version(const pull *p) {
+    known k = {.digests = json_object_get(p->entry, "digest")};
+    nlp_error err;
+    bool readable = nlp_pack_describe(p->pack, compare_fact, &k, &err) == NLP_OK;
+    return readable && (!k.digests || k.is_known);
 }
 
 /* Everything in a temporary folder beside the pack, which is removed whatever happened. */
@@ -214,9 +237,12 @@ static int pull_one(cli *app, json_t *catalogue, const char *name) {
     if (!cli_writable_folder(app, folder, sizeof folder)) return CLI_ENVIRONMENT;
     snprintf(p.pack, sizeof p.pack, "%s/%s%s%s.nlp", folder, name, precision ? "-" : "",
              precision ? precision : "");
-    if (access(p.pack, R_OK) == 0 && !cli_flag_value(app, "replace")) {
-        printf("%s is there already\n", p.pack);
-        return CLI_DONE;
+    p.replace = cli_flag_value(app, "replace") != NULL;
+    if (access(p.pack, R_OK) == 0 && !p.replace) {
+        p.replace = !is_of_this_version(&p);
+        printf("%s is there already%s\n", p.pack,
+               p.replace ? ", of another version: importing it again" : "");
+        if (!p.replace) return CLI_DONE;
     }
     snprintf(p.work, sizeof p.work, "%s/.pull-XXXXXX", folder);
     if (!mkdtemp(p.work)) return fail("no temporary folder in %s", folder);

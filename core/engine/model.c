@@ -150,13 +150,12 @@ static nlp_status bind_model(nlp_model *m, nlp_error *err) {
 
 /* ---- The base of a task pack ---- */
 
-static nlp_status no_base(nlp_engine *engine, const nlp_pack *pack, const char *name,
-                          const char *base, nlp_error *err) {
+static nlp_status no_base(const nlp_pack *pack, const char *name, const char *base,
+                          nlp_error *err) {
     nlp_span known = nlp_pack_pair(pack, "meta", "base");
-    (void)engine;
     nlp_fail(err, NLP_ENOMODEL,
-             "model %s (%.8s) stands on a base with digest %.16s, which is not in the model path",
-             name, pack->header ? "task pack" : "", base);
+             "model %s stands on a base with digest %.16s, which is not in the model path", name,
+             base);
     nlp_hint(
         err,
         "nlp pull %.*s; a base of another precision or version has another digest: fit the task pack again then",
@@ -180,7 +179,7 @@ static nlp_status open_base(nlp_engine *engine, const void *bytes, size_t n_byte
         if (!strcmp(m->digest, hex)) (*base = m)->n_references++;
     bool found = *base || nlp_model_path_find_digest(engine, hex, path);
     nlp_mutex_unlock(&engine->lock);
-    if (!found) return no_base(engine, &pack, name, hex, err);
+    if (!found) return no_base(&pack, name, hex, err);
     if (!*base) NLP_TRY(nlp_model_open_file(engine, path, stop, base, err));
     if (!(*base)->base) return NLP_OK;
     nlp_model_close(*base);
