@@ -27,7 +27,9 @@ static const struct format {
     {"gemma", {"<start_of_turn>"}, NULL},
     {"llama3", {"<|start_header_id|>", "<|end_header_id|>"}, NULL},
     {"granite", {"<|start_of_role|>"}, NULL},
-    {"deepseek", {"<\uFF5CUser\uFF5C>", "<\uFF5CAssistant\uFF5C>"}, NULL},
+    {"deepseek",
+     {"<\uFF5CUser\uFF5C>", "<\uFF5CAssistant\uFF5C>", "<\uFF5Cend\u2581of\u2581sentence\uFF5C>"},
+     NULL},
 };
 enum { N_FORMATS = sizeof formats / sizeof *formats };
 
