@@ -260,13 +260,9 @@ static nlp_status compile(reader *r, nlp_buf *blob) {
 
 nlp_status nlp_gguf_tokenizer_compile(nlp_gguf *g, nlp_buf *blob, nlp_error *err) {
     nlp_arena arena;
-    nlp_arena_init(&arena, blob->mem);
-    compiler *c = NLP_PUSH_ZERO(&arena, compiler, 1);
-    nlp_status status = nlp_arena_status(&arena, err);
-    if (status == NLP_OK) {
-        c->arena = &arena, c->err = err, c->file = "GGUF";
-        status = compile(&(reader){.g = g, .c = c}, blob);
-    }
+    compiler *c = compiler_start(&arena, blob->mem, "GGUF", err);
+    nlp_status status =
+        c ? compile(&(reader){.g = g, .c = c}, blob) : nlp_arena_status(&arena, err);
     nlp_arena_deinit(&arena);
     return status;
 }

@@ -290,13 +290,9 @@ static nlp_status compile_json(compiler *c, const json_t *json, const nlp_hf_opt
 static nlp_status build(const json_t *json, const char *file, const nlp_hf_options *options,
                         bool has_nul, nlp_buf *blob, nlp_error *err) {
     nlp_arena arena;
-    nlp_arena_init(&arena, blob->mem);
-    compiler *c = NLP_PUSH_ZERO(&arena, compiler, 1);
-    nlp_status status = nlp_arena_status(&arena, err);
-    if (status == NLP_OK) {
-        c->arena = &arena, c->err = err, c->file = file, c->has_nul = has_nul;
-        status = compile_json(c, json, options, blob);
-    }
+    compiler *c = compiler_start(&arena, blob->mem, file, err);
+    if (c) c->has_nul = has_nul;
+    nlp_status status = c ? compile_json(c, json, options, blob) : nlp_arena_status(&arena, err);
     nlp_arena_deinit(&arena);
     return status;
 }
@@ -331,18 +327,12 @@ static nlp_status read_lines(compiler *c, const char *text, size_t n_bytes) {
     return NLP_OK;
 }
 
-/* BERT's special tokens are added tokens: matched in the text as they are. */
-static nlp_status add_bert_token(compiler *c, const char *text) {
-    uint32_t id = compiler_find(c, text);
-    return id == NLP_NO_ID ? NLP_OK
-                           : compiler_add_token(c, id, text, strlen(text), NLP_ADDED_SPECIAL);
-}
-
 nlp_status hf_compile_wordpiece(compiler *c, const nlp_vocab_txt_options *o, nlp_buf *blob) {
     static const char *const specials[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
     bool strip = o->strip_accents < 0 ? o->lower_case : o->strip_accents > 0;
+    /* added tokens: matched in the text as they are */
     for (size_t i = 0; i < sizeof specials / sizeof *specials; i++)
-        NLP_TRY(add_bert_token(c, specials[i]));
+        NLP_TRY(compiler_add_special(c, specials[i]));
     c->prefix = "##";
     c->header.model = NLP_MODEL_WORDPIECE;
     c->header.max_word = 100;
@@ -360,14 +350,9 @@ nlp_status nlp_vocab_txt_compile(const void *vocab_txt, size_t n_bytes,
                                  const nlp_vocab_txt_options *options, nlp_buf *blob,
                                  nlp_error *err) {
     nlp_arena arena;
-    nlp_arena_init(&arena, blob->mem);
-    compiler *c = NLP_PUSH_ZERO(&arena, compiler, 1);
-    nlp_status status = nlp_arena_status(&arena, err);
-    if (status == NLP_OK) {
-        c->arena = &arena, c->err = err, c->file = "vocab.txt";
-        status = read_lines(c, vocab_txt, n_bytes);
-        if (status == NLP_OK) status = hf_compile_wordpiece(c, options, blob);
-    }
+    compiler *c = compiler_start(&arena, blob->mem, "vocab.txt", err);
+    nlp_status status = c ? read_lines(c, vocab_txt, n_bytes) : nlp_arena_status(&arena, err);
+    if (status == NLP_OK) status = hf_compile_wordpiece(c, options, blob);
     nlp_arena_deinit(&arena);
     return status;
 }

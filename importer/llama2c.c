@@ -197,13 +197,9 @@ static nlp_status read_vocabulary(nlp_model_folder *f, uint32_t n, nlp_error *er
     size_t n_bytes;
     NLP_TRY(load_vocabulary(f, n, &bytes, &n_bytes, err));
     nlp_arena arena;
-    nlp_arena_init(&arena, f->mem);
-    compiler *c = NLP_PUSH_ZERO(&arena, compiler, 1);
-    nlp_status status = nlp_arena_status(&arena, err);
-    if (status == NLP_OK) {
-        c->arena = &arena, c->err = err, c->file = "the vocabulary";
-        status = compile_pieces(c, n, bytes, n_bytes, &f->tokenizer);
-    }
+    compiler *c = compiler_start(&arena, f->mem, "the vocabulary", err);
+    nlp_status status =
+        c ? compile_pieces(c, n, bytes, n_bytes, &f->tokenizer) : nlp_arena_status(&arena, err);
     nlp_arena_deinit(&arena);
     nlp_mem_free(f->mem, bytes, n_bytes + 1);
     return status;

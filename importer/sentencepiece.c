@@ -248,12 +248,6 @@ static nlp_status add_missing(spm_model *s) {
 
 /* ---- Recipes ---- */
 
-static nlp_status add_special(compiler *c, const char *text) {
-    uint32_t id = compiler_find(c, text);
-    return id == NLP_NO_ID ? NLP_OK
-                           : compiler_add_token(c, id, text, strlen(text), NLP_ADDED_SPECIAL);
-}
-
 /* A template of special tokens by their texts; "A" and "B" are the texts. */
 static nlp_status fill_template(compiler *c, const char *const *names, nlp_template_item *items,
                                 uint32_t *n) {
@@ -335,7 +329,7 @@ static nlp_status compile(spm_model *s, const nlp_spm_files *files, nlp_spm_reci
     c->header.unknown_id = mapped ? compiler_find(c, "<unk>") : s->unknown;
     bool no_start = recipe == NLP_SPM_MARIAN || recipe == NLP_SPM_T5; /* there "<s>" is text */
     for (size_t i = no_start; recipe > NLP_SPM_END && i < sizeof specials / sizeof *specials; i++)
-        NLP_TRY(add_special(c, specials[i]));
+        NLP_TRY(compiler_add_special(c, specials[i]));
     c->extension.language_code = recipe == NLP_SPM_MARIAN;
     const char *language =
         files->language ? language_token(c, files->language, strlen(files->language)) : NULL;
@@ -347,13 +341,9 @@ nlp_status nlp_sentencepiece_compile(const nlp_spm_files *files, nlp_spm_recipe 
                                      nlp_buf *blob, nlp_error *err) {
     nlp_arena arena;
     json_t *vocabulary = NULL;
-    nlp_arena_init(&arena, blob->mem);
-    compiler *c = NLP_PUSH_ZERO(&arena, compiler, 1);
-    nlp_status status = nlp_arena_status(&arena, err);
-    if (status == NLP_OK) {
-        c->arena = &arena, c->err = err, c->file = FILE_NAME;
-        status = compile(&(spm_model){.c = c}, files, recipe, &vocabulary, blob);
-    }
+    compiler *c = compiler_start(&arena, blob->mem, FILE_NAME, err);
+    nlp_status status = c ? compile(&(spm_model){.c = c}, files, recipe, &vocabulary, blob)
+                          : nlp_arena_status(&arena, err);
     nlp_arena_deinit(&arena);
     json_decref(vocabulary);
     return status;

@@ -117,13 +117,9 @@ static nlp_status compile(reader *r, nlp_buf *blob) {
 
 nlp_status nlp_tiktoken_compile(const nlp_tiktoken *ranks, nlp_buf *blob, nlp_error *err) {
     nlp_arena arena;
-    nlp_arena_init(&arena, blob->mem);
-    compiler *c = NLP_PUSH_ZERO(&arena, compiler, 1);
-    nlp_status status = nlp_arena_status(&arena, err);
-    if (status == NLP_OK) {
-        c->arena = &arena, c->err = err, c->file = "the file of ranks";
-        status = compile(&(reader){.c = c, .ranks = ranks}, blob);
-    }
+    compiler *c = compiler_start(&arena, blob->mem, "the file of ranks", err);
+    nlp_status status =
+        c ? compile(&(reader){.c = c, .ranks = ranks}, blob) : nlp_arena_status(&arena, err);
     nlp_arena_deinit(&arena);
     return status;
 }

@@ -8,6 +8,13 @@
 #include "text/tokenizer_parts.h"
 #include "tokenizer_compiler.h"
 
+compiler *compiler_start(nlp_arena *arena, nlp_mem *mem, const char *file, nlp_error *err) {
+    nlp_arena_init(arena, mem);
+    compiler *c = NLP_PUSH_ZERO(arena, compiler, 1);
+    if (c) c->arena = arena, c->err = err, c->file = file;
+    return c;
+}
+
 nlp_status compiler_refuse(const compiler *c, const char *key, const char *what) {
     return nlp_fail(c->err, NLP_EUNSUPPORTED, "%s: \"%s\" has %s, which nlp does not know yet",
                     c->file, key, what);
@@ -96,6 +103,12 @@ nlp_status compiler_add_token(compiler *c, uint32_t id, const char *text, size_t
     c->added_text[i] = (piece){text, n_bytes};
     c->header.n_added++;
     return NLP_OK;
+}
+
+nlp_status compiler_add_special(compiler *c, const char *text) {
+    uint32_t id = compiler_find(c, text);
+    return id == NLP_NO_ID ? NLP_OK
+                           : compiler_add_token(c, id, text, strlen(text), NLP_ADDED_SPECIAL);
 }
 
 nlp_status compiler_add_rule(compiler *c, bool is_split, text_rule rule) {

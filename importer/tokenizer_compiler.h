@@ -57,6 +57,9 @@ typedef struct compiler {
 
 /* ---- tokenizer_blob.c ---- */
 
+/* An empty compiler in an arena that it opens, and that the caller closes; messages name `file`. NULL
+ * when out of memory: the arena's status says it. */
+compiler *compiler_start(nlp_arena *arena, nlp_mem *mem, const char *file, nlp_error *err);
 nlp_status compiler_refuse(const compiler *c, const char *key, const char *what);
 nlp_status compiler_start_pieces(compiler *c, size_t n);
 nlp_status compiler_set_piece(compiler *c, int64_t id, const char *text, size_t n_bytes);
@@ -64,6 +67,8 @@ nlp_status compiler_set_piece(compiler *c, int64_t id, const char *text, size_t 
 uint32_t compiler_find(const compiler *c, const char *text);
 nlp_status compiler_add_token(compiler *c, uint32_t id, const char *text, size_t n_bytes,
                               uint32_t flags);
+/* The same for a piece by its text, where there is one. */
+nlp_status compiler_add_special(compiler *c, const char *text);
 nlp_status compiler_add_rule(compiler *c, bool is_split, text_rule rule);
 nlp_status compiler_add_item(compiler *c, nlp_template_item *items, uint32_t *n,
                              nlp_template_item item);
