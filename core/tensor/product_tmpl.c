@@ -1,7 +1,7 @@
 /* product_tmpl.c: products of up to six rows with runs of panels, compiled once per ISA level. One
  * accumulator an output, k ascending, one fma a step (f32) or a group of 32 (q4), or exact integers
- * (i8, i16); then the epilogue while the tile is in registers. Rows and panels of a tile are constants, so the
- * accumulators stay in registers. */
+ * (i8, i16); then the epilogue while the tile is in the first cache level. Rows and
+ * panels of a tile are constants, so the accumulators stay in registers. */
 #include "tensor/lanes.h"
 #include "tensor/quant.h"
 
@@ -21,6 +21,11 @@ LANES_INLINE void store_live(float *p, v16 x, size_t live) {
         v_store(p, x);
     else
         v_store_n(p, x, live);
+}
+
+/* A row's 16 columns of a panel, fewer in the last one, into `out`. */
+LANES_INLINE void store_panel(const nlp_product *p, int row, size_t panel, v16 x) {
+    store_live(p->out + (size_t)row * p->n + panel * NLP_PANEL, x, live_columns(p, panel));
 }
 
 /* The epilogue of one row's 16 columns, which lie in `out` as scaled sums with bias; 16 live
@@ -78,9 +83,8 @@ LANES_INLINE void tile_f32(const nlp_product *p, size_t panel, int rows, int pan
     }
     LANES_UNROLL for (int j = 0; j < panels; j++) {
         v16 bias = v_load(w + (size_t)j * stride); /* w stands behind the last k */
-        size_t live = live_columns(p, panel + (size_t)j), column = (panel + (size_t)j) * NLP_PANEL;
         LANES_UNROLL for (int i = 0; i < rows; i++)
-            store_live(p->out + (size_t)i * p->n + column, v_add(sum[i][j], bias), live);
+            store_panel(p, i, panel + (size_t)j, v_add(sum[i][j], bias));
     }
 }
 
@@ -112,11 +116,9 @@ LANES_INLINE void tile_i8(const nlp_product *p, size_t panel, int rows, int pane
     LANES_UNROLL for (int j = 0; j < panels; j++) {
         const float *trailer = (const float *)(const void *)(w + (size_t)j * stride);
         v16 scale = v_load(trailer), bias = v_load(trailer + 32);
-        size_t live = live_columns(p, panel + (size_t)j), column = (panel + (size_t)j) * NLP_PANEL;
         LANES_UNROLL for (int i = 0; i < rows; i++) {
             v16 both = v_mul(v_set(p->row_scales[i]), scale);
-            store_live(p->out + (size_t)i * p->n + column,
-                       v_fma(vi_to_float(sum[i][j]), both, bias), live);
+            store_panel(p, i, panel + (size_t)j, v_fma(vi_to_float(sum[i][j]), both, bias));
         }
     }
 }
@@ -155,10 +157,9 @@ LANES_INLINE void tile_i16(const nlp_product *p, size_t panel, int rows, int pan
     LANES_UNROLL for (int j = 0; j < panels; j++) {
         const float *trailer = (const float *)(const void *)(w + (size_t)j * stride);
         v16 scale = v_load(trailer), bias = v_load(trailer + 16);
-        size_t live = live_columns(p, panel + (size_t)j), column = (panel + (size_t)j) * NLP_PANEL;
         LANES_UNROLL for (int i = 0; i < rows; i++)
-            store_live(p->out + (size_t)i * p->n + column,
-                       v_fma(total[i][j], v_mul(v_set(p->row_scales[i]), scale), bias), live);
+            store_panel(p, i, panel + (size_t)j,
+                        v_fma(total[i][j], v_mul(v_set(p->row_scales[i]), scale), bias));
     }
 }
 
@@ -227,9 +228,8 @@ LANES_INLINE void tile_q4(const nlp_product *p, size_t panel, int rows, int pane
     }
     LANES_UNROLL for (int j = 0; j < panels; j++) {
         v16 bias = v_load((const float *)(const void *)(w + (size_t)j * stride));
-        size_t live = live_columns(p, panel + (size_t)j), column = (panel + (size_t)j) * NLP_PANEL;
         LANES_UNROLL for (int i = 0; i < rows; i++)
-            store_live(p->out + (size_t)i * p->n + column, v_add(sum[i][j], bias), live);
+            store_panel(p, i, panel + (size_t)j, v_add(sum[i][j], bias));
     }
 }
 

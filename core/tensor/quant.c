@@ -144,32 +144,24 @@ static void unpack_f32_column(const uint8_t *panel, size_t j, size_t k, float *w
     *bias = f32[k * NLP_PANEL + j];
 }
 
-static void unpack_i16_column(const uint8_t *panel, size_t j, size_t k, float *w, float *bias) {
-    const int8_t *q = (const int8_t *)panel + 2 * j;
-    const uint8_t *trailer = panel + padded_k(NLP_I16, k) * NLP_PANEL;
+/* Whole numbers, `run` of a column behind each other, then scales and, at bias_at, biases. */
+static void unpack_whole_column(nlp_dtype dtype, const uint8_t *panel, size_t j, size_t k, float *w,
+                                float *bias) {
+    size_t run = dtype == NLP_I8 ? 4 : 2, bias_at = dtype == NLP_I8 ? 128 : 64;
+    const int8_t *q = (const int8_t *)panel + run * j;
+    const uint8_t *trailer = panel + padded_k(dtype, k) * NLP_PANEL;
     float scale;
     memcpy(&scale, trailer + 4 * j, sizeof scale);
-    memcpy(bias, trailer + 64 + 4 * j, sizeof *bias);
-    for (size_t p = 0; p < k; p++) w[p] = (float)q[p / 2 * (2 * NLP_PANEL) + p % 2] * scale;
-}
-
-static void unpack_i8_column(const uint8_t *panel, size_t j, size_t k, float *w, float *bias) {
-    const int8_t *q = (const int8_t *)panel + 4 * j;
-    const uint8_t *trailer = panel + padded_k(NLP_I8, k) * NLP_PANEL;
-    float scale;
-    memcpy(&scale, trailer + 4 * j, sizeof scale);
-    memcpy(bias, trailer + 128 + 4 * j, sizeof *bias);
-    for (size_t p = 0; p < k; p++) w[p] = (float)q[p / 4 * (4 * NLP_PANEL) + p % 4] * scale;
+    memcpy(bias, trailer + bias_at + 4 * j, sizeof *bias);
+    for (size_t p = 0; p < k; p++) w[p] = (float)q[p / run * (run * NLP_PANEL) + p % run] * scale;
 }
 
 static void unpack_column(nlp_dtype dtype, const void *panels, size_t k, size_t column, float *w,
                           float *bias) {
     size_t j = column % NLP_PANEL;
     const uint8_t *panel = (const uint8_t *)panels + column / NLP_PANEL * nlp_panel_bytes(dtype, k);
-    if (dtype == NLP_I8)
-        unpack_i8_column(panel, j, k, w, bias);
-    else if (dtype == NLP_I16)
-        unpack_i16_column(panel, j, k, w, bias);
+    if (dtype == NLP_I8 || dtype == NLP_I16)
+        unpack_whole_column(dtype, panel, j, k, w, bias);
     else if (dtype == NLP_Q4 || dtype == NLP_Q4M)
         nlp_q4_unpack_column(dtype, panel, j, k, w, bias);
     else
