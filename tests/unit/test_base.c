@@ -14,6 +14,7 @@
 #include "base/utf8.h"
 #include "base/uuid.h"
 #include "base/workers.h"
+#include "failing.h"
 #include "models.h"
 #include "test.h"
 
@@ -91,20 +92,6 @@ static void test_unicode_properties_are_those_the_tokenizers_need(void) {
 
 /* ---- Memory ---- */
 
-typedef struct failing {
-    int left;
-} failing;
-
-static void *failing_alloc(void *context, void *old, size_t old_bytes, size_t new_bytes) {
-    failing *f = context;
-    (void)old_bytes;
-    if (!new_bytes) {
-        free(old);
-        return NULL;
-    }
-    return f->left-- > 0 ? realloc(old, new_bytes) : NULL;
-}
-
 static void test_a_budget_is_kept_and_named(void) {
     nlp_mem mem;
     nlp_error err;
@@ -120,10 +107,10 @@ static void test_a_budget_is_kept_and_named(void) {
 
 static void test_every_allocation_of_an_arena_may_fail(void) {
     for (int n = 0; n < 6; n++) {
-        failing f = {n};
+        nlp_failing f = {n};
         nlp_mem mem;
         nlp_arena arena;
-        nlp_mem_init(&mem, failing_alloc, &f, 0);
+        nlp_mem_init(&mem, nlp_failing_alloc, &f, 0);
         nlp_arena_init(&arena, &mem);
         for (int i = 0; i < 8; i++) nlp_arena_push(&arena, 20000, 1);
         if (nlp_arena_status(&arena, NULL) != NLP_OK)

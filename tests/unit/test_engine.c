@@ -8,31 +8,9 @@
 #include <xmmintrin.h>
 #endif
 
-#include "models.h"
+#include "bench.h"
 #include "nlp_import.h"
 #include "test.h"
-
-typedef struct bench {
-    nlp_engine *engine;
-    nlp_session *session;
-    nlp_model *model;
-    nlp_error err;
-    const nlp_result *result;
-} bench;
-
-static bench open_bench(const char *name) {
-    bench b = {0};
-    nlp_test_pack(name);
-    nlp_test_engine(&b.engine, &b.session);
-    CHECK_STATUS(nlp_model_open(b.engine, name, NULL, &b.model, &b.err), NLP_OK, &b.err);
-    return b;
-}
-
-static void close_bench(bench *b) {
-    nlp_model_close(b->model);
-    nlp_session_close(b->session);
-    nlp_engine_close(b->engine);
-}
 
 static nlp_status run(bench *b, const char *task, const char *text, const char *key,
                       const char *value) {
@@ -41,7 +19,7 @@ static nlp_status run(bench *b, const char *task, const char *text, const char *
 }
 
 static void test_an_unknown_model_names_the_path_and_the_pull(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     nlp_model *model;
     CHECK_STATUS(nlp_model_open(b.engine, "nothere", NULL, &model, &b.err), NLP_ENOMODEL, &b.err);
     CHECK(strstr(b.err.message, "NLP_MODEL_PATH") && strstr(b.err.hint, "nlp pull nothere"));
@@ -50,11 +28,11 @@ static void test_an_unknown_model_names_the_path_and_the_pull(void) {
     CHECK_STATUS(nlp_model_open(b.engine, "{\"k\": 1}", NULL, &model, &b.err), NLP_ENOMODEL,
                  &b.err);
     CHECK(strstr(b.err.hint, "options =>"));
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static void test_a_model_may_be_pinned_by_its_digest(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     char name[128];
     nlp_model *model;
     nlp_model_info info = {.struct_size = sizeof info};
@@ -65,11 +43,11 @@ static void test_a_model_may_be_pinned_by_its_digest(void) {
     nlp_model_close(model);
     CHECK_STATUS(nlp_model_open(b.engine, "bert-uncased@0000000000", NULL, &model, &b.err),
                  NLP_ENOMODEL, &b.err);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static void test_options_are_checked_by_name_type_and_range(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     CHECK_STATUS(run(&b, "embed", "x", "bogus", "1"), NLP_EINVAL, &b.err);
     CHECK(strstr(b.err.message, "bogus") && strstr(b.err.hint, "on_overflow") &&
           strstr(b.err.hint, "normalize"));
@@ -83,27 +61,27 @@ static void test_options_are_checked_by_name_type_and_range(void) {
     for (size_t i = 0; i < 4; i++)
         CHECK_STATUS(nlp_options_check(nlp_task_find(b.engine, "embed"), &bad[i], 1, &b.err),
                      NLP_EINVAL, &b.err);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static void test_null_and_empty_texts_have_defined_answers(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     CHECK_STATUS(run(&b, "embed", NULL, NULL, NULL), NLP_OK, &b.err);
     CHECK(b.result->outputs->cells->type == NLP_TYPE_NULL);
     CHECK_STATUS(run(&b, "embed", "", NULL, NULL), NLP_OK, &b.err);
     CHECK(b.result->outputs->cells->n == 48 && b.result->outputs->n_tokens == 2);
     CHECK_STATUS(run(&b, "token_count", "", NULL, NULL), NLP_OK, &b.err);
     CHECK(b.result->outputs->cells->as.integer == 2);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static void test_invalid_utf8_is_an_error_with_its_place(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     CHECK_STATUS(run(&b, "embed", "ab\xC3(", NULL, NULL), NLP_EENCODING, &b.err);
     CHECK(strstr(b.err.message, "byte 2"));
     CHECK_STATUS(run(&b, "embed", "ab\xC3(", "on_error", "null"), NLP_OK, &b.err);
     CHECK(b.result->outputs->cells->type == NLP_TYPE_NULL);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static char *long_text(void) {
@@ -114,7 +92,7 @@ static char *long_text(void) {
 }
 
 static void test_long_texts_follow_on_overflow(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     char *text = long_text();
     CHECK_STATUS(run(&b, "embed", text, NULL, NULL), NLP_OK, &b.err);
     CHECK(b.result->outputs->truncated && b.result->outputs->n_tokens == 64 &&
@@ -130,7 +108,7 @@ static void test_long_texts_follow_on_overflow(void) {
     CHECK_STATUS(run(&b, "would_truncate", text, NULL, NULL), NLP_OK, &b.err);
     CHECK(b.result->outputs->cells->as.boolean);
     free(text);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 /* Vectors of a batch of texts, copied. */
@@ -149,7 +127,7 @@ static float *embed_all(bench *b, const nlp_text *texts, size_t n) {
 
 static void test_bits_do_not_depend_on_batch_threads_or_level(void) {
     enum { N = 64 };
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     char storage[N][64];
     nlp_text texts[N];
     for (int i = 0; i < N; i++) {
@@ -181,15 +159,15 @@ static void test_bits_do_not_depend_on_batch_threads_or_level(void) {
         float *leveled = embed_all(&other, texts, N);
         CHECK(!memcmp(leveled, all, N * 48 * sizeof *all));
         free(leveled);
-        close_bench(&other);
+        bench_close(&other);
     }
     free(all);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static void test_a_host_in_another_rounding_mode_gets_the_same_bits(void) {
 #if defined(__x86_64__)
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     nlp_text text = nlp_test_text("rounding and flushing");
     float *plain = embed_all(&b, &text, 1);
     unsigned saved = _mm_getcsr(),
@@ -200,12 +178,12 @@ static void test_a_host_in_another_rounding_mode_gets_the_same_bits(void) {
     _mm_setcsr(saved);
     CHECK(!memcmp(plain, other, 48 * sizeof *plain));
     free(plain), free(other);
-    close_bench(&b);
+    bench_close(&b);
 #endif
 }
 
 static void test_equal_texts_are_computed_once(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     nlp_text texts[3] = {nlp_test_text("same"), nlp_test_text("same"), nlp_test_text("same")};
     nlp_counters before = {0}, after = {0};
     nlp_engine_get_counters(b.engine, &before);
@@ -213,7 +191,7 @@ static void test_equal_texts_are_computed_once(void) {
     nlp_engine_get_counters(b.engine, &after);
     CHECK(after.tokens - before.tokens == b.result->outputs->n_tokens &&
           after.inputs - before.inputs == 3);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static int polls;
@@ -223,7 +201,7 @@ static bool stop_at_third(void *context) {
 }
 
 static void test_a_long_call_can_be_stopped_and_the_session_goes_on(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     size_t n = 1 << 20;
     char *text = malloc(n);
     for (size_t i = 0; i < n; i++) text[i] = i % 6 == 5 ? ' ' : 'a';
@@ -239,21 +217,21 @@ static void test_a_long_call_can_be_stopped_and_the_session_goes_on(void) {
     CHECK(polls == 3);
     CHECK_STATUS(run(&b, "embed", "still fine", NULL, NULL), NLP_OK, &b.err);
     free(text);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static void test_the_memory_limit_is_an_error_with_both_numbers(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     nlp_engine_set_limits(b.engine, 1, 20000);
     CHECK_STATUS(run(&b, "embed", "x", NULL, NULL), NLP_ENOMEM, &b.err);
     CHECK(strstr(b.err.message, "20000"));
     nlp_engine_set_limits(b.engine, 1, 0);
     CHECK_STATUS(run(&b, "embed", "x", NULL, NULL), NLP_OK, &b.err);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static void test_a_replaced_pack_is_seen_at_the_next_open(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     char from[256], to[256];
     nlp_model *old, *new;
     nlp_model_info info = {.struct_size = sizeof info};
@@ -275,11 +253,11 @@ static void test_a_replaced_pack_is_seen_at_the_next_open(void) {
     nlp_model_get_info(old, &info);
     CHECK(info.dims == 32); /* goes on with its own bytes */
     nlp_model_close(old), nlp_model_close(new);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static void test_fit_makes_a_head_that_needs_its_base(void) {
-    bench b = open_bench("bert-uncased");
+    bench b = bench_open("bert-uncased");
     enum { N = 40 };
     char storage[N][32];
     nlp_text texts[N], labels[N];
@@ -313,11 +291,11 @@ static void test_fit_makes_a_head_that_needs_its_base(void) {
     CHECK_STATUS(
         nlp_fit(b.session, b.model, "mine", texts, labels, N, NULL, 0, NULL, &fitted, &b.err),
         NLP_EINVAL, &b.err);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 static void test_classes_have_labels_and_scores(void) {
-    bench b = open_bench("bert-seqcls");
+    bench b = bench_open("bert-seqcls");
     CHECK_STATUS(run(&b, "classify_scores", "hello there", NULL, NULL), NLP_OK, &b.err);
     CHECK(b.result->outputs->n_rows == 3);
     double sum = 0;
@@ -326,10 +304,10 @@ static void test_classes_have_labels_and_scores(void) {
     CHECK(b.result->outputs->cells[1].as.real >= b.result->outputs->cells[3].as.real);
     CHECK_STATUS(run(&b, "sentiment_score", "hello there", NULL, NULL), NLP_OK, &b.err);
     CHECK(fabs(b.result->outputs->cells->as.real) <= 1);
-    close_bench(&b);
-    bench e = open_bench("bert-uncased");
+    bench_close(&b);
+    bench e = bench_open("bert-uncased");
     CHECK_STATUS(run(&e, "classify", "x", NULL, NULL), NLP_EUNSUPPORTED, &e.err);
-    close_bench(&e);
+    bench_close(&e);
 }
 
 static void test_cosine_refuses_what_has_no_cosine(void) {
@@ -350,40 +328,19 @@ static void test_cosine_refuses_what_has_no_cosine(void) {
     CHECK_STATUS(nlp_vector_cosine(a, 0, b, 0, &c, NULL), NLP_EINVAL, NULL);
 }
 
-typedef struct failing {
-    int left;
-} failing;
-static void *failing_alloc(void *context, void *old, size_t old_bytes, size_t new_bytes) {
-    failing *f = context;
-    (void)old_bytes;
-    if (!new_bytes) {
-        free(old);
-        return NULL;
-    }
-    return f->left-- > 0 ? realloc(old, new_bytes) : NULL;
-}
-
 /* Every allocation of open, model, session and run fails once: a clean status, and under ASan no
  * leak. */
 static void test_every_allocation_may_fail(void) {
     nlp_test_pack("bert-uncased");
     bool done = false;
     for (int n = 0; n < 400 && !done; n++) {
-        failing f = {n};
-        nlp_engine_options o;
-        bench b = {0};
-        nlp_engine_options_init(&o);
-        o.model_path = nlp_test_folder();
-        o.alloc = failing_alloc;
-        o.alloc_context = &f;
-        nlp_status status = nlp_engine_open(&o, &b.engine, &b.err);
-        if (status == NLP_OK) status = nlp_session_open(b.engine, &b.session, &b.err);
-        if (status == NLP_OK)
-            status = nlp_model_open(b.engine, "bert-uncased", NULL, &b.model, &b.err);
+        nlp_failing f = {n};
+        bench b;
+        nlp_status status = bench_try_open(&b, "bert-uncased", &f);
         if (status == NLP_OK) status = run(&b, "embed", "a few words", NULL, NULL);
         done = status == NLP_OK;
         if (!done) CHECK_STATUS(status, NLP_ENOMEM, &b.err);
-        close_bench(&b);
+        bench_close(&b);
     }
     CHECK(done);
 }
@@ -392,23 +349,16 @@ static void test_every_allocation_may_fail(void) {
 static void test_a_second_run_allocates_nothing(void) {
     static const char *const tasks[] = {"embed", "tokens", "token_count", "embed"};
     nlp_test_pack("bert-uncased");
-    failing f = {1000000};
-    nlp_engine_options o;
-    bench b = {0};
-    nlp_engine_options_init(&o);
-    o.model_path = nlp_test_folder();
-    o.alloc = failing_alloc;
-    o.alloc_context = &f;
-    CHECK_STATUS(nlp_engine_open(&o, &b.engine, &b.err), NLP_OK, &b.err);
-    CHECK_STATUS(nlp_session_open(b.engine, &b.session, &b.err), NLP_OK, &b.err);
-    CHECK_STATUS(nlp_model_open(b.engine, "bert-uncased", NULL, &b.model, &b.err), NLP_OK, &b.err);
+    nlp_failing f = {1000000};
+    bench b;
+    CHECK_STATUS(bench_try_open(&b, "bert-uncased", &f), NLP_OK, &b.err);
     for (size_t i = 0; i < 4; i++)
         CHECK_STATUS(run(&b, tasks[i], "quite a few words to begin with", NULL, NULL), NLP_OK,
                      &b.err);
     f.left = 0;
     for (size_t i = 0; i < 4; i++)
         CHECK_STATUS(run(&b, tasks[i], "and a few others behind", NULL, NULL), NLP_OK, &b.err);
-    close_bench(&b);
+    bench_close(&b);
 }
 
 int main(int argc, char **argv) {
