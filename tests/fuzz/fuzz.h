@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "text/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -15,5 +16,8 @@ const char *fuzz_file(const char *name, const uint8_t *bytes, size_t n);
 void fuzz_require(int holds, const char *what);
 /* A parser took at most factor x n bytes of input + 1 MiB. */
 void fuzz_require_budget(const nlp_mem *mem, size_t n, size_t factor);
+/* Opens what a compiler gave, and takes a text, alone and as a pair, to ids and back: ids are in the
+ * vocabulary, offsets in the text. */
+void fuzz_use_tokenizer(const void *blob, size_t n_bytes, nlp_mem *mem, const char *text);
 
 #endif
