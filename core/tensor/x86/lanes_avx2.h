@@ -190,10 +190,8 @@ LANES_INLINE vs32 vs_load(const int8_t *p) {
     return LANES_HALVES(vs32, _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)p)),
                         _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)(p + 16))));
 }
-LANES_INLINE vq2 vq2_load(const int16_t *p) {
-    int32_t two;
-    memcpy(&two, p, sizeof two);
-    return _mm256_set1_epi32(two);
+LANES_INLINE vq2 vq2_load(const int16_t *p) { /* two are four bytes */
+    return vq_load((const uint8_t *)p);
 }
 LANES_INLINE vi16 vi_dot2(vi16 sum, vq2 x, vs32 w) {
     return LANES_HALVES(vi16, _mm256_add_epi32(sum.a, _mm256_madd_epi16(x, w.a)),

@@ -155,10 +155,8 @@ LANES_INLINE vi16 vi_dot(vi16 sum, vq4 x, vb64 w) {
 LANES_INLINE vs32 vs_load(const int8_t *p) {
     return _mm512_cvtepi8_epi16(_mm256_load_si256((const __m256i *)p));
 }
-LANES_INLINE vq2 vq2_load(const int16_t *p) {
-    int32_t two;
-    memcpy(&two, p, sizeof two);
-    return _mm512_set1_epi32(two);
+LANES_INLINE vq2 vq2_load(const int16_t *p) { /* two are four bytes */
+    return vq_load((const uint8_t *)p);
 }
 LANES_INLINE vi16 vi_dot2(vi16 sum, vq2 x, vs32 w) {
 #ifdef LANES_VNNI
