@@ -75,7 +75,7 @@ static nlp_status push_part(nlp_task_call *call, asking *a, const asked *q, size
 static nlp_status push_parts(nlp_task_call *call, asking *a, asked *q, nlp_error *err) {
     size_t limit = nlp_task_token_limit(call), n_rest = q->e.n - q->n_context;
     q->first_window = a->windows.n;
-    if (!q->n_context) return NLP_OK;
+    if (!q->n_context && !q->e.truncated) return NLP_OK;
     if (limit <= n_rest) {
         nlp_fail(err, NLP_ELIMIT,
                  "a question needs %zu tokens and leaves none of %zu for its context", n_rest,
@@ -190,7 +190,9 @@ static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_outpu
     asking a = {.texts = request->texts,
                 .asked = NLP_PUSH_ZERO(call->scratch, asked, request->n_inputs)};
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    NLP_TRY(nlp_task_each(call, request->n_inputs, tokenize, &a, outputs, err));
+    nlp_task_call pass = *call;
+    pass.truncation = NLP_TRUNCATE_SECOND; /* a question is asked whole */
+    NLP_TRY(nlp_task_each(&pass, request->n_inputs, tokenize, &a, outputs, err));
     NLP_TRY(nlp_task_run(call, &a.windows, nlp_task_read_places, err));
     for (size_t i = 0; i < request->n_inputs; i++)
         if (outputs[i].status == NLP_OK)

@@ -92,11 +92,7 @@ static nlp_status run_similarity(nlp_task_call *call, const nlp_request *request
     for (size_t i = 0; i < request->n_inputs; i++) {
         double cosine;
         nlp_value *cell = nlp_task_row(call, &outputs[i], 1, 1);
-        outputs[i].status =
-            both[2 * i].status != NLP_OK ? both[2 * i].status : both[2 * i + 1].status;
-        outputs[i].n_tokens = both[2 * i].n_tokens + both[2 * i + 1].n_tokens;
-        outputs[i].truncated = both[2 * i].truncated || both[2 * i + 1].truncated;
-        if (!cell || outputs[i].status != NLP_OK) continue;
+        if (nlp_task_sum_up(both + 2 * i, 2, &outputs[i]) != NLP_OK || !cell) continue;
         NLP_TRY(nlp_vector_cosine(vectors + 2 * i * dims, dims, vectors + (2 * i + 1) * dims, dims,
                                   &cosine, err));
         *cell = nlp_value_real(cosine);

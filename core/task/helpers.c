@@ -48,14 +48,22 @@ nlp_status nlp_task_tokens_of(nlp_task_call *call, const nlp_text *text, const n
                                   .stop_when_full = overflow == NLP_OVERFLOW_TRUNCATE && !pair,
                                   .cache = call->cache,
                                   .work = call->work,
-                                  .truncation = call->keeps_pairs ? NLP_TRUNCATE_FIRST
-                                                                  : NLP_TRUNCATE_LONGEST};
+                                  .truncation = call->truncation};
     NLP_TRY(nlp_tokenizer_encode(call->model->tokenizer, text, pair, &options, call->scratch,
                                  call->poll, e, err));
     if (e->truncated && overflow == NLP_OVERFLOW_ERROR)
         return nlp_task_over_limit(call, e->n_full, err);
     nlp_task_count_tokens(call, e, output);
     return NLP_OK;
+}
+
+nlp_status nlp_task_sum_up(const nlp_output *parts, size_t n, nlp_output *output) {
+    for (size_t i = 0; i < n; i++) {
+        output->n_tokens += parts[i].n_tokens;
+        output->truncated = output->truncated || parts[i].truncated;
+        if (output->status == NLP_OK) output->status = parts[i].status;
+    }
+    return output->status;
 }
 
 nlp_status nlp_task_check_head(const nlp_task_call *call, uint32_t head, const char *what,

@@ -271,12 +271,7 @@ static nlp_status flatten(nlp_task_call *call, ranking *r, size_t n_inputs, judg
 
 static nlp_status put_ranking(nlp_task_call *call, const judging *j, size_t first, size_t n,
                               nlp_output *output, nlp_error *err) {
-    for (size_t i = first; i < first + n; i++) {
-        output->n_tokens += j->outputs[i].n_tokens;
-        output->truncated = output->truncated || j->outputs[i].truncated;
-        if (output->status == NLP_OK) output->status = j->outputs[i].status;
-    }
-    if (output->status != NLP_OK) return NLP_OK;
+    if (nlp_task_sum_up(j->outputs + first, n, output) != NLP_OK) return NLP_OK;
     uint32_t n_rows = n < call->options->k ? (uint32_t)n : call->options->k;
     uint32_t *order = nlp_arena_push(call->scratch, n, 2 * sizeof *order);
     nlp_value *cells = nlp_task_row(call, output, n_rows, 3);

@@ -66,8 +66,8 @@ struct nlp_task_call {
     nlp_counters *counters;
     /* second texts of nlp_task_encode's [n_texts]; NULL: options->pair for all of them, or none */
     const nlp_text *pairs;
-    bool keeps_pairs; /* what is too long is cut from the first text only */
-    const void *job;  /* the running task's own, for its readout */
+    nlp_truncation truncation; /* of a text and its pair */
+    const void *job;           /* the running task's own, for its readout */
 };
 
 /* ---- options.c: the one table of options; a task lists those it takes ---- */
@@ -213,6 +213,8 @@ nlp_status nlp_task_tokens_of(nlp_task_call *call, const nlp_text *text, const n
 /* Into output and counters. */
 void nlp_task_count_tokens(nlp_task_call *call, const nlp_encoding *encoding, nlp_output *output);
 /* NLP_EUNSUPPORTED that says what the model is not, unless its head is of this kind. */
+/* What n passes for one output needed; the status of the first that failed, which it returns. */
+nlp_status nlp_task_sum_up(const nlp_output *parts, size_t n, nlp_output *output);
 nlp_status nlp_task_check_head(const nlp_task_call *call, uint32_t head, const char *what,
                                nlp_error *err);
 

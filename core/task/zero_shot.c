@@ -122,16 +122,6 @@ static nlp_status put_question(nlp_task_call *call, const question *q, inference
     return put_scores(call, q, scores, order, all, output, err);
 }
 
-/* The status of the first pair that failed, and what all of them needed. */
-static nlp_status sum_up(const question *q, const nlp_output *pairs, nlp_output *output) {
-    for (size_t i = q->first; i < q->first + q->n; i++) {
-        output->n_tokens += pairs[i].n_tokens;
-        output->truncated = output->truncated || pairs[i].truncated;
-        if (output->status == NLP_OK) output->status = pairs[i].status;
-    }
-    return output->status;
-}
-
 static nlp_status score_questions(nlp_task_call *call, asking *a, size_t n_pairs, inference labels,
                                   nlp_output *outputs, nlp_error *err) {
     nlp_text *texts = NLP_PUSH(call->scratch, nlp_text, n_pairs),
@@ -149,12 +139,14 @@ static nlp_status score_questions(nlp_task_call *call, asking *a, size_t n_pairs
     float *rows;
     nlp_task_call pass = *call;
     pass.pairs = hypotheses;
-    pass.keeps_pairs = true;
+    pass.truncation = NLP_TRUNCATE_FIRST;
     NLP_TRY(nlp_task_scores(&pass, texts, n_pairs, &rows, pairs, err));
     bool all = a->request->task->n_columns == 2;
-    for (size_t i = 0; i < a->request->n_inputs; i++)
-        if (outputs[i].status == NLP_OK && sum_up(&a->questions[i], pairs, &outputs[i]) == NLP_OK)
-            NLP_TRY(put_question(call, &a->questions[i], labels, rows, all, &outputs[i], err));
+    for (size_t i = 0; i < a->request->n_inputs; i++) {
+        const question *q = &a->questions[i];
+        if (nlp_task_sum_up(pairs + q->first, q->n, &outputs[i]) == NLP_OK)
+            NLP_TRY(put_question(call, q, labels, rows, all, &outputs[i], err));
+    }
     return NLP_OK;
 }
 

@@ -442,6 +442,22 @@ static void truncate_pair(size_t budget, size_t *a, size_t *b) {
     *b = swap ? shorter : longer;
 }
 
+/* n: tokens of the two texts; too many for the limit. */
+static nlp_status truncate_texts(const nlp_encode_options *o, bool is_pair, size_t n_special,
+                                 size_t n[2], nlp_error *err) {
+    size_t room = o->max_tokens - n_special;
+    int cut = is_pair && o->truncation == NLP_TRUNCATE_SECOND;
+    if (is_pair && o->truncation == NLP_TRUNCATE_LONGEST) {
+        truncate_pair(room, &n[0], &n[1]);
+        return NLP_OK;
+    }
+    if (n[!cut] > room)
+        return nlp_fail(err, NLP_ELIMIT, "the %s text alone needs %zu tokens, the limit is %u",
+                        cut ? "first" : "second", n_special + n[!cut], o->max_tokens);
+    n[cut] = room - n[!cut];
+    return NLP_OK;
+}
+
 static void put(nlp_encoding *e, int32_t id, uint32_t start, uint32_t end, uint32_t type_id,
                 int sequence) {
     e->ids[e->n] = id;
@@ -486,12 +502,7 @@ static nlp_status assemble(const nlp_tokenizer *t, bool is_pair, const nlp_encod
         return nlp_fail(err, NLP_EINVAL, "max_tokens is %u, special tokens alone are %zu",
                         o->max_tokens, n_special);
     e->truncated = o->max_tokens && e->n_full > o->max_tokens;
-    bool only_first = !is_pair || o->truncation == NLP_TRUNCATE_FIRST;
-    if (e->truncated && !only_first) truncate_pair(o->max_tokens - n_special, &n[0], &n[1]);
-    if (e->truncated && only_first && n_special + n[1] > o->max_tokens)
-        return nlp_fail(err, NLP_ELIMIT, "the second text alone needs %zu tokens, the limit is %u",
-                        n_special + n[1], o->max_tokens);
-    if (e->truncated && only_first) n[0] = o->max_tokens - n_special - n[1];
+    if (e->truncated) NLP_TRY(truncate_texts(o, is_pair, n_special, n, err));
     size_t total = n[0] + n[1] + n_special;
     e->ids = NLP_PUSH(arena, int32_t, total);
     e->start = NLP_PUSH(arena, uint32_t, total);

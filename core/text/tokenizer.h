@@ -24,8 +24,13 @@ typedef struct nlp_tokenizer_info {
 } nlp_tokenizer_info;
 void nlp_tokenizer_get_info(const nlp_tokenizer *tokenizer, nlp_tokenizer_info *info);
 
-/* Which text of a pair gives way: the longer one, token by token, or the first only. */
-typedef enum nlp_truncation { NLP_TRUNCATE_LONGEST, NLP_TRUNCATE_FIRST } nlp_truncation;
+/* Which text of a pair gives way: the longer one, token by token, or one of them only. NLP_ELIMIT where the
+ * other one alone has no room. */
+typedef enum nlp_truncation {
+    NLP_TRUNCATE_LONGEST,
+    NLP_TRUNCATE_FIRST,
+    NLP_TRUNCATE_SECOND
+} nlp_truncation;
 /* Words of the texts before and their tokens; begins zeroed. For texts of one tokenizer, one thread.
  * What it holds lies in the arena of the calls it is given to, and goes with that. */
 typedef struct nlp_word_cache {

@@ -226,6 +226,19 @@ static void test_answers_are_no_longer_than_asked(void) {
     bench_close(&b);
 }
 
+/* Where on_overflow cuts, it cuts the context. */
+static void test_a_cut_context_leaves_the_question(void) {
+    bench b = bench_open("bert-qa");
+    char *text = bench_long_text(40);
+    nlp_option cut = bench_text("on_overflow", "truncate");
+    CHECK_STATUS(bench_run(&b, "answer", "Who?", text, &cut, 1), NLP_OK, &b.err);
+    CHECK(b.result->outputs->truncated);
+    CHECK_STATUS(bench_run(&b, "answer", text, "He did.", &cut, 1), NLP_ELIMIT, &b.err);
+    CHECK(strstr(b.err.message, "first text"));
+    free(text);
+    bench_close(&b);
+}
+
 static void test_no_answer_is_null(void) {
     bench b = bench_open("bert-qa");
     CHECK_STATUS(bench_run(&b, "answer_span", "When?", "", NULL, 0), NLP_OK, &b.err);
@@ -363,6 +376,7 @@ int main(int argc, char **argv) {
         {"entities_of_nothing", test_entities_of_nothing},
         {"a_long_context_is_read_to_its_end", test_a_long_context_is_read_to_its_end},
         {"answers_are_no_longer_than_asked", test_answers_are_no_longer_than_asked},
+        {"a_cut_context_leaves_the_question", test_a_cut_context_leaves_the_question},
         {"no_answer_is_null", test_no_answer_is_null},
         {"masks", test_masks},
         {"a_text_without_a_mask_is_refused", test_a_text_without_a_mask_is_refused},

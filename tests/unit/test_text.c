@@ -6,6 +6,7 @@
 
 #include "base/utf8.h"
 #include "hf_tokenizer.h"
+#include "models.h"
 #include "random.h"
 #include "test.h"
 #include "text/tokenizer_parts.h"
@@ -370,6 +371,43 @@ static void test_ascii_is_told_from_the_rest(void) {
     }
 }
 
+static size_t count_of(const nlp_encoding *e, int sequence) {
+    size_t n = 0;
+    for (size_t i = 0; i < e->n; i++) n += e->sequence[i] == sequence;
+    return n;
+}
+
+static void test_truncation_keeps_the_other_text(void) {
+    made m = make(bpe_head, add_merges, 3);
+    nlp_arena arena;
+    nlp_encoding whole, cut;
+    nlp_error err;
+    nlp_text first = nlp_test_text("one set of tests"),
+             second = nlp_test_text("notes and stones in a nest");
+    nlp_arena_init(&arena, &mem);
+    CHECK_STATUS(
+        nlp_tokenizer_encode(m.tokenizer, &first, &second, NULL, &arena, NULL, &whole, &err),
+        NLP_OK, &err);
+    for (int kept = 0; kept < 2; kept++) {
+        size_t n_kept = count_of(&whole, kept), n_other = count_of(&whole, !kept);
+        nlp_encode_options o = {.truncation = kept ? NLP_TRUNCATE_FIRST : NLP_TRUNCATE_SECOND};
+        for (size_t n = 0; n < n_other; n++) {
+            o.max_tokens = (uint32_t)(whole.n - n_other + n);
+            CHECK_STATUS(
+                nlp_tokenizer_encode(m.tokenizer, &first, &second, &o, &arena, NULL, &cut, &err),
+                NLP_OK, &err);
+            CHECK(cut.truncated && cut.n == o.max_tokens && count_of(&cut, kept) == n_kept);
+        }
+        o.max_tokens = (uint32_t)(whole.n - n_other - 1);
+        CHECK_STATUS(
+            nlp_tokenizer_encode(m.tokenizer, &first, &second, &o, &arena, NULL, &cut, &err),
+            NLP_ELIMIT, &err);
+        CHECK(strstr(err.message, kept ? "second text" : "first text"));
+    }
+    nlp_arena_deinit(&arena);
+    discard(&m);
+}
+
 /* A tokenizer that says that it has a table which its model does not have. */
 static void check_forged(const char *head, fill_fn fill, bool sides) {
     made m = make(head, fill, 5);
@@ -405,6 +443,7 @@ int main(int argc, char **argv) {
         {"what_no_rule_changes_is_what_the_rules_give",
          test_what_no_rule_changes_is_what_the_rules_give},
         {"short_stretches_compare_as_memcmp", test_short_stretches_compare_as_memcmp},
+        {"truncation_keeps_the_other_text", test_truncation_keeps_the_other_text},
         {"forged_tables_are_refused", test_forged_tables_are_refused},
         {"ascii_is_told_from_the_rest", test_ascii_is_told_from_the_rest},
     };
