@@ -100,37 +100,20 @@ static nlp_status run_similarity(nlp_task_call *call, const nlp_request *request
     return nlp_arena_status(call->arena, err);
 }
 
-#define OPTIONS(list) .options = list, .n_options = sizeof list / sizeof *list
-static const nlp_task_spec embed_spec = {.struct_size = sizeof embed_spec,
-                                         .name = "embed",
-                                         .help = "the vector of a text",
-                                         .operands = one_text,
-                                         .n_operands = 1,
-                                         .columns = vector_column,
-                                         .n_columns = 1,
-                                         .model_setting = "embed_model",
-                                         .default_model = "minilm",
-                                         OPTIONS(embed_options)};
-static const nlp_task_spec query_spec = {.struct_size = sizeof query_spec,
-                                         .name = "embed_query",
-                                         .help = "the vector of a search query",
-                                         .operands = one_text,
-                                         .n_operands = 1,
-                                         .columns = vector_column,
-                                         .n_columns = 1,
-                                         .model_setting = "embed_model",
-                                         .default_model = "minilm",
-                                         OPTIONS(query_options)};
-static const nlp_task_spec similarity_spec = {.struct_size = sizeof similarity_spec,
-                                              .name = "similarity",
-                                              .help = "the cosine of the vectors of two texts",
-                                              .operands = two_texts,
-                                              .n_operands = 2,
-                                              .columns = real_column,
-                                              .n_columns = 1,
-                                              .model_setting = "embed_model",
-                                              .default_model = "minilm",
-                                              OPTIONS(similarity_options)};
+#define SPEC(name_, help_, operands_, n_, columns_, options_)                                      \
+    {                                                                                              \
+        .struct_size = sizeof(nlp_task_spec), .name = name_, .help = help_, .operands = operands_, \
+        .n_operands = n_, .columns = columns_, .n_columns = 1, .model_setting = "embed_model",     \
+        .default_model = "minilm", .options = options_,                                            \
+        .n_options = sizeof options_ / sizeof *options_                                            \
+    }
+static const nlp_task_spec embed_spec =
+    SPEC("embed", "the vector of a text", one_text, 1, vector_column, embed_options);
+static const nlp_task_spec query_spec =
+    SPEC("embed_query", "the vector of a search query", one_text, 1, vector_column, query_options);
+static const nlp_task_spec similarity_spec =
+    SPEC("similarity", "the cosine of the vectors of two texts", two_texts, 2, real_column,
+         similarity_options);
 
 const nlp_task_vtable nlp_task_embed_text = {sizeof(nlp_task_vtable), &embed_spec, run_embed};
 const nlp_task_vtable nlp_task_embed_query = {sizeof(nlp_task_vtable), &query_spec, run_query};
