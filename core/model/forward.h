@@ -16,7 +16,7 @@ typedef struct workspace {
     float *wide;      /* [n, widest of qkv, hidden, embedding] a product's output */
     float *up;        /* [FFN_ROWS, up] */
     float *attention; /* of nlp_attend */
-    float *cached;    /* [2][keys][keys' width] of a half cache, as floats */
+    float *cached;    /* [2][keys][keys' width] of a cache, side by side */
     float *row_max;   /* [FFN_ROWS][16] */
     float *q_scales;  /* [n] */
     float *up_scales; /* [FFN_ROWS] */

@@ -8,6 +8,7 @@ typedef struct run {
     const nlp_writer *writer;
     nlp_greedy *g;
     nlp_error *err;
+    nlp_kv_pool pool;
     nlp_kv_cache cache;
     nlp_memory memory;
     int32_t *ids; /* all that the decoder has read or will read */
@@ -45,9 +46,9 @@ static nlp_status prepare(run *r, const int32_t *ids, size_t n_ids) {
     if (n_ids > r->capacity)
         return nlp_fail(r->err, NLP_ELIMIT, "%zu tokens are over the model's %zu positions", n_ids,
                         limit);
-    NLP_TRY(nlp_kv_cache_open(
-        &r->cache, arena, s->n_layers, r->capacity, (size_t)s->n_kv_heads * s->head_dim,
-        s->recurrence ? s->hidden_size : 0, r->writer->decoder->half_cache, r->err));
+    nlp_kv_shape shape = nlp_kv_shape_of(r->writer->decoder);
+    NLP_TRY(nlp_kv_pool_open(&r->pool, &shape, nlp_kv_blocks(r->capacity), arena, r->err));
+    NLP_TRY(nlp_kv_cache_open(&r->cache, &r->pool, r->capacity, arena, r->err));
     size_t keys = r->capacity > r->memory.n_tokens ? r->capacity : r->memory.n_tokens;
     NLP_TRY(nlp_transformer_plan(r->writer->decoder, r->capacity, r->capacity, keys,
                                  &r->scratch_bytes, r->err));
@@ -69,7 +70,7 @@ static nlp_status prepare(run *r, const int32_t *ids, size_t n_ids) {
 static nlp_status read_ids(run *r) {
     const nlp_stack *decoder = r->writer->decoder;
     uint32_t limit = decoder->spec.rope_switch;
-    if (limit && r->n_read <= limit && r->n_ids > limit) r->n_read = r->cache.n = 0;
+    if (limit && r->n_read <= limit && r->n_ids > limit) nlp_kv_cut(&r->cache, r->n_read = 0);
     nlp_kv_cache *caches[] = {&r->cache};
     uint32_t length = (uint32_t)(r->n_ids - r->n_read);
     nlp_unit unit = {.ids = r->ids + r->n_read,
@@ -79,6 +80,7 @@ static nlp_status read_ids(run *r) {
                      .caches = caches,
                      .memories = r->writer->encoder ? &r->memory : NULL};
     const float *hidden;
+    NLP_TRY(nlp_kv_reserve(&r->cache, length, r->err));
     NLP_TRY(nlp_transformer_run(decoder, r->g->kernels, &unit, r->scratch, r->scratch_bytes, NULL,
                                 r->g->poll, &hidden, r->err));
     r->n_read = r->n_ids;

@@ -3,6 +3,16 @@
 #include "model/transformer.h"
 #include "nn/linear.h"
 
+nlp_kv_shape nlp_kv_shape_of(const nlp_stack *s) {
+    const nlp_arch_spec *spec = &s->spec;
+    if (spec->recurrence)
+        return (nlp_kv_shape){.n_layers = spec->n_layers, .state_width = spec->hidden_size};
+    return (nlp_kv_shape){.n_layers = spec->n_layers,
+                          .n_heads = spec->n_kv_heads,
+                          .head_dim = spec->head_dim,
+                          .half = s->half_cache};
+}
+
 static size_t memory_width(const nlp_stack *s) {
     return nlp_size_of(&s->spec, NLP_SIZE_CROSS_KV);
 }

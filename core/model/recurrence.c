@@ -28,8 +28,8 @@ nlp_status forward_recurrence(forward *f, const nlp_layer *layer, size_t index) 
     for (size_t text = 0; text < f->unit->n_texts; text++) {
         nlp_kv_cache *cache = f->unit->caches[text];
         for (size_t t = 0; t < f->unit->lengths[text]; t++, row++)
-            step(f, forget + row * f->d, input + row * f->d,
-                 cache->states + index * cache->state_width, f->w.x + row * f->d);
+            step(f, forget + row * f->d, input + row * f->d, cache->states + index * f->d,
+                 f->w.x + row * f->d);
     }
     return NLP_OK;
 }

@@ -96,18 +96,38 @@ static nlp_attention shape_of(const forward *f, const nlp_layer *layer) {
     return a;
 }
 
-/* Keys and values of the new rows go behind those that the text has. */
-static void extend_cache(const forward *f, nlp_kv_cache *cache, size_t index, size_t n,
-                         const float *k, size_t stride) {
-    for (size_t i = 0; i < n; i++, k += stride)
-        nlp_kv_put(cache, f->kernels, index, cache->n + i, k, k + cache->width);
-}
-
 /* Without a cache the numbers are those that it would give back: a text has the same bits either
  * way. */
 static void round_rows(const forward *f, size_t n, float *k, size_t stride, size_t width) {
     for (size_t i = 0; i < n; i++, k += stride)
         nlp_kv_round(f->kernels, k, width, (uint16_t *)(void *)f->w.cached);
+}
+
+/* The new rows go behind those that the text has. A few queries read the cache as it lies; many of a
+ * text that goes on want its rows side by side. */
+static nlp_status attend_cached(const forward *f, const nlp_attention *a, size_t index,
+                                const nlp_kv_cache *cache, const float *q, float *new_keys,
+                                float *out) {
+    enum { FEW = 8 };
+    nlp_attention wide = *a;
+    size_t width = a->n_kv_heads * a->head_dim;
+    const float *k = new_keys;
+    for (size_t i = 0; i < a->n_queries; i++, k += a->q_stride)
+        nlp_kv_put(cache, f->kernels, index, cache->n + i, k, k + width);
+    wide.position = cache->n;
+    wide.n_keys = cache->n + a->n_queries;
+    if (a->n_queries <= FEW)
+        return nlp_attend_cached(f->kernels, &wide, cache, index, q, out, f->w.attention, f->poll,
+                                 f->err);
+    float *rows = new_keys, *values = new_keys + width;
+    if (cache->n) {
+        rows = f->w.cached, values = rows + wide.n_keys * width;
+        wide.kv_stride = width;
+        nlp_kv_get(cache, f->kernels, index, wide.n_keys, rows, values);
+    } else if (f->stack->half_cache) {
+        round_rows(f, a->n_queries, new_keys, a->q_stride, 2 * width);
+    }
+    return nlp_attend(f->kernels, &wide, q, rows, values, out, f->w.attention, f->poll, f->err);
 }
 
 static nlp_status attend_text(const forward *f, const nlp_layer *layer, size_t index, size_t text,
@@ -116,22 +136,14 @@ static nlp_status attend_text(const forward *f, const nlp_layer *layer, size_t i
     nlp_attention a = shape_of(f, layer);
     size_t width = nlp_size_of(s, NLP_SIZE_QKV), queries = s->n_heads * s->head_dim,
            n_keys = s->n_kv_heads * s->head_dim, n = f->unit->lengths[text];
-    float *q = f->w.wide + first * width, *new_keys = q + queries;
-    const float *k = new_keys, *v = k + n_keys;
+    float *q = f->w.wide + first * width, *new_keys = q + queries, *out = f->w.y + first * queries;
     a.q_stride = a.kv_stride = width;
     a.out_stride = queries;
     a.n_queries = a.n_keys = n;
-    if (f->unit->caches) {
-        nlp_kv_cache *cache = f->unit->caches[text];
-        extend_cache(f, cache, index, n, k, width);
-        a.position = cache->n;
-        a.n_keys = cache->n + n;
-        a.kv_stride = cache->width;
-        nlp_kv_get(cache, f->kernels, index, a.n_keys, f->w.cached, &k, &v);
-    } else if (f->stack->half_cache) {
-        round_rows(f, n, new_keys, width, 2 * n_keys);
-    }
-    return nlp_attend(f->kernels, &a, q, k, v, f->w.y + first * queries, f->w.attention, f->poll,
+    if (f->unit->caches)
+        return attend_cached(f, &a, index, f->unit->caches[text], q, new_keys, out);
+    if (f->stack->half_cache) round_rows(f, n, new_keys, width, 2 * n_keys);
+    return nlp_attend(f->kernels, &a, q, new_keys, new_keys + n_keys, out, f->w.attention, f->poll,
                       f->err);
 }
 

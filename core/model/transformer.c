@@ -50,7 +50,7 @@ static size_t lay_out(const nlp_stack *stack, const unit_shape *u, uint8_t *base
     w->wide = place(base, &used, n * wide * sizeof(float));
     w->up = place(base, &used, up * sizeof(float));
     w->attention = place(base, &used, attention_floats(stack, u) * sizeof(float));
-    size_t cached = stack->half_cache ? 2 * u->max_keys * s->n_kv_heads * s->head_dim : 0;
+    size_t cached = s->causal ? 2 * u->max_keys * s->n_kv_heads * s->head_dim : 0;
     w->cached = place(base, &used, cached * sizeof(float));
     w->row_max = place(base, &used, NLP_FFN_ROWS * NLP_LANES * sizeof(float));
     w->q_scales = place(base, &used, n * sizeof(float));

@@ -17,8 +17,8 @@ typedef struct nlp_unit {
     const uint8_t *type_ids; /* [n_tokens] or NULL: zeros */
     const uint32_t *lengths; /* [n_texts], each at least 1, sum n_tokens */
     size_t n_texts, n_tokens;
-    /* [n_texts]: the rows continue a cache and are added to it (room is the caller's care). NULL:
-     * texts stand alone */
+    /* [n_texts]: the rows continue a cache and are added to it (the caller has reserved their
+     * room). NULL: texts stand alone */
     nlp_kv_cache *const *caches;
     const nlp_memory *memories; /* [n_texts] of a decoder with cross attention, else NULL */
 } nlp_unit;
@@ -39,6 +39,9 @@ nlp_status nlp_transformer_run(const nlp_stack *stack, const nlp_kernels *kernel
                                const nlp_unit *unit, void *scratch, size_t scratch_bytes,
                                const nlp_hooks *hooks /* or NULL */, nlp_poll *poll,
                                const float **hidden, nlp_error *err);
+
+/* What the cache of a decoder keeps of a token. */
+nlp_kv_shape nlp_kv_shape_of(const nlp_stack *decoder);
 
 /* Keys and values of every cross attention of a decoder for one text: hidden [n_tokens,
  * memory_width] of its encoder; rows: nlp_memory_floats of them; scratch: nlp_memory_scratch. */

@@ -154,3 +154,54 @@ nlp_status nlp_attend(const nlp_kernels *kernels, const nlp_attention *a, const 
     }
     return NLP_OK;
 }
+
+/* ---- Over a cache ---- */
+
+/* Bias of one query of a head: [n_keys]. */
+static void row_bias(const nlp_attention *a, size_t head, size_t position, float *out) {
+    const nlp_score_bias *b = &a->bias;
+    for (size_t t = 0; t < a->n_keys; t++) {
+        size_t off = position > t ? position - t : t - position;
+        if (b->relative)
+            out[t] = b->relative[head * (2 * b->reach + 1) + clamped(t, position, b->reach)];
+        else
+            out[t] = -b->slopes[head] * (float)off;
+    }
+}
+
+static void attend_query(const nlp_kernels *kernels, const nlp_attention *a, size_t position,
+                         size_t kv_head, nlp_cached_attention_args *args) {
+    float *bias = args->scratch + NLP_STRIPE * (a->head_dim + a->n_keys);
+    args->first = position > a->before ? position - a->before : 0;
+    args->end = a->n_keys;
+    if (a->after < a->n_keys && position + a->after + 1 < a->n_keys)
+        args->end = position + a->after + 1;
+    if (a->bias.relative || a->bias.slopes) {
+        for (size_t i = 0; i < args->n_heads; i++)
+            row_bias(a, kv_head * args->n_heads + i, position, bias + i * a->n_keys);
+        args->bias = bias;
+    }
+    kernels->attention_cached(args);
+}
+
+nlp_status nlp_attend_cached(const nlp_kernels *kernels, const nlp_attention *a,
+                             const nlp_kv_cache *cache, size_t layer, const float *q, float *out,
+                             float *scratch, nlp_poll *poll, nlp_error *err) {
+    size_t group = a->n_heads / a->n_kv_heads;
+    nlp_cached_attention_args args = {.n_heads = group,
+                                      .head_dim = a->head_dim,
+                                      .scale = a->scale,
+                                      .cap = a->cap,
+                                      .bias_stride = a->n_keys,
+                                      .scratch = scratch};
+    for (size_t head = 0; head < a->n_kv_heads; head++) {
+        nlp_kv_place(cache, layer, head, &args);
+        for (size_t i = 0; i < a->n_queries; i++) {
+            args.q = q + i * a->q_stride + head * group * a->head_dim;
+            args.out = out + i * a->out_stride + head * group * a->head_dim;
+            attend_query(kernels, a, a->position + i, head, &args);
+        }
+    }
+    return nlp_poll_work(poll, (uint64_t)2 * a->n_queries * a->n_heads * a->n_keys * a->head_dim,
+                         err);
+}

@@ -3,6 +3,7 @@
 #define NLP_NN_ATTENTION_H
 
 #include "base/poll.h"
+#include "nn/kv_cache.h"
 #include "tensor/gemm.h"
 
 /* What is added to the scores; a zeroed struct adds nothing. */
@@ -33,5 +34,11 @@ size_t nlp_attention_scratch(const nlp_attention *attention);
 nlp_status nlp_attend(const nlp_kernels *kernels, const nlp_attention *attention, const float *q,
                       const float *k, const float *v, float *out, float *scratch, nlp_poll *poll,
                       nlp_error *err);
+
+/* The same bits for the few queries that a text goes on with: its keys and values, those of the queries
+ * included, lie in `layer` of the cache. Bias: relative and slopes only. kv_stride is not used. */
+nlp_status nlp_attend_cached(const nlp_kernels *kernels, const nlp_attention *attention,
+                             const nlp_kv_cache *cache, size_t layer, const float *q, float *out,
+                             float *scratch, nlp_poll *poll, nlp_error *err);
 
 #endif

@@ -121,6 +121,28 @@ typedef struct nlp_attention_args {
     float *scratch; /* attention_scratch_floats(n_keys, head_dim), 64-byte aligned */
 } nlp_attention_args;
 
+/* Attention of one query, over keys and values that lie in blocks of 16 positions, for the query heads
+ * that share a key head. Same bits as above. Number formats: f32, or halves. */
+#define NLP_KV_BLOCK   NLP_LANES /* positions of a block: a key's lane is its part of a sum */
+#define NLP_KV_QUERIES 4         /* query heads that a pass takes at most */
+typedef struct nlp_cached_attention_args {
+    const float *q; /* [n_heads, head_dim] */
+    float *out;     /* the same */
+    size_t n_heads, head_dim;
+    /* block table[p / 16] begins at blocks + table[p / 16] * block_bytes; in it, at keys_at, a panel
+     * [head_dim][16] and at values_at rows [16] of value_stride numbers, of which what stands behind
+     * head_dim up to the next 16 may be read */
+    const uint8_t *blocks;
+    const uint32_t *table;
+    size_t block_bytes, keys_at, values_at, value_stride;
+    bool half;
+    size_t first, end; /* the keys seen: first .. end - 1, at least one */
+    float scale, cap;
+    const float *bias; /* [n_heads][bias_stride], by key; or NULL */
+    size_t bias_stride;
+    float *scratch; /* [NLP_KV_QUERIES][end up to the next 16], 64-byte aligned */
+} nlp_cached_attention_args;
+
 typedef struct nlp_kernels {
     const char *name; /* "base", "avx2", "avx512", "avx512vnni" */
     uint32_t level;
@@ -149,6 +171,7 @@ typedef struct nlp_kernels {
     void (*cap)(float *x, size_t n, float limit); /* limit * tanh(x / limit), in place */
     size_t (*attention_scratch_floats)(size_t n_keys, size_t head_dim);
     void (*attention)(const nlp_attention_args *args);
+    void (*attention_cached)(const nlp_cached_attention_args *args);
 
     void (*add)(float *x, const float *y, size_t n); /* x += y */
     void (*dequantise_row)(float *out, const int8_t *row, float scale,

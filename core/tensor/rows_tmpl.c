@@ -295,6 +295,7 @@ void NLP_LEVEL(product_i16)(const nlp_product *product);
 void NLP_LEVEL(product_q4)(const nlp_product *product);
 void NLP_LEVEL(product_q4m)(const nlp_product *product);
 void NLP_LEVEL(attention)(const nlp_attention_args *args);
+void NLP_LEVEL(attention_cached)(const nlp_cached_attention_args *args);
 size_t NLP_LEVEL(attention_scratch_floats)(size_t n_keys, size_t head_dim);
 
 extern const nlp_kernels NLP_LEVEL(kernels);
@@ -315,6 +316,7 @@ const nlp_kernels NLP_LEVEL(kernels) = {
     .cap = cap,
     .attention_scratch_floats = NLP_LEVEL(attention_scratch_floats),
     .attention = NLP_LEVEL(attention),
+    .attention_cached = NLP_LEVEL(attention_cached),
     .add = add,
     .dequantise_row = dequantise_row,
     .activate = activate,
