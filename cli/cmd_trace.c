@@ -58,7 +58,12 @@ static int32_t *ids_of(cli *app, nlp_model *model, cli_record *record, size_t *n
     nlp_text text = cli_record_text(record, "text");
     const nlp_result *result;
     nlp_error err = record->problem;
-    if (err.code != NLP_OK || cli_run(app, task, model, &text, 1, &result, &err) != NLP_OK) {
+    size_t n_options = app->n_options; /* are those of what follows the text */
+    app->n_options = 0;
+    bool failed =
+        err.code != NLP_OK || cli_run(app, task, model, &text, 1, &result, &err) != NLP_OK;
+    app->n_options = n_options;
+    if (failed) {
         cli_report(&err);
         return NULL;
     }
@@ -69,26 +74,43 @@ static int32_t *ids_of(cli *app, nlp_model *model, cli_record *record, size_t *n
     return ids;
 }
 
-/* {"ids": [...], "gaps": [...], "text": "..."} of one input. */
+/* [[id, p], ...] of what may be drawn first. */
+static json_t *json_probabilities(const nlp_continuation *c) {
+    json_t *out = json_array();
+    for (size_t i = 0; i < c->n_probabilities; i++)
+        if (c->probabilities[i] > 0)
+            json_array_append_new(out, json_pack("[i,f]", (int)i, (double)c->probabilities[i]));
+    return out;
+}
+
+static json_t *json_continuation(const nlp_continuation *c) {
+    json_t *tokens = json_array(), *distances = json_array();
+    if (c->probabilities)
+        return json_pack("{s:o, s:o}", "p", json_probabilities(c), "gaps", distances);
+    for (size_t i = 0; i < c->n_made; i++) {
+        json_array_append_new(tokens, json_integer(c->made[i]));
+        json_array_append_new(distances, json_real((double)c->gaps[i]));
+    }
+    return json_pack("{s:o, s:o, s:f, s:o}", "ids", tokens, "gaps", distances, "score", c->score,
+                     "text", json_stringn(c->text.bytes, c->text.n_bytes));
+}
+
+/* A line {"ids": [...], "gaps": [...], "score": 0, "text": "..."} of one input, or with --distribution
+ * {"p": [[id, p], ...]}. */
 static int print_greedy(cli *app, nlp_model *model, const int32_t *ids, size_t n, size_t max_new) {
     nlp_error err;
-    nlp_continuation c = {.ids = ids, .n_ids = n, .max_new = max_new};
-    c.made = malloc(max_new * sizeof *c.made);
-    c.gaps = malloc(max_new * sizeof *c.gaps);
-    json_t *out = json_object(), *tokens = json_array(), *distances = json_array();
+    nlp_continuation c = {.ids = ids,
+                          .n_ids = n,
+                          .max_new = max_new,
+                          .options = app->options,
+                          .n_options = app->n_options,
+                          .wants_probabilities = cli_flag_value(app, "distribution") != NULL};
     int status = CLI_DONE;
+    c.gaps = calloc(max_new, sizeof *c.gaps);
     if (nlp_session_continue(app->session, model, &c, &cli_stop, &err) != NLP_OK)
         status = cli_report(&err);
-    for (size_t i = 0; i < c.n_made; i++) {
-        json_array_append_new(tokens, json_integer(c.made[i]));
-        json_array_append_new(distances, json_real((double)c.gaps[i]));
-    }
-    json_object_set_new(out, "ids", tokens);
-    json_object_set_new(out, "gaps", distances);
-    if (status == CLI_DONE)
-        json_object_set_new(out, "text", json_stringn(c.text.bytes, c.text.n_bytes));
-    cli_print_json(NULL, out);
-    free(c.made);
+    else
+        cli_print_json(NULL, json_continuation(&c));
     free(c.gaps);
     return status;
 }

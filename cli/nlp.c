@@ -15,7 +15,8 @@ static const cli_flag classify_flags[] = {
 };
 static const cli_flag trace_flags[] = {
     {"out", "FILE", "the safetensors file to write"},
-    {"greedy", "N", "also the N most probable next tokens, a JSON line an input"},
+    {"greedy", "N", "also the N next tokens, a JSON line an input; with the options of generate"},
+    {"distribution", NULL, "with --greedy and a temperature: what the first token is drawn from"},
     {0},
 };
 static const cli_flag fit_flags[] = {
@@ -82,7 +83,7 @@ const cli_command cli_commands[] = {
     {"tokens", "[TEXT|FILE...]", "token ids, offsets and pieces", "tokens", cmd_tokens,
      tokens_flags, NULL},
     {"trace", "[TEXT|FILE...]", "hidden states of every layer, for tests", "tokens", cmd_trace,
-     trace_flags, NULL},
+     trace_flags, "generate"},
     {"pull", "NAME...", "fetch a model of the catalogue and import it", NULL, cmd_pull, pull_flags,
      NULL},
     {"import", "FOLDER|FILE", "make a pack of a model's files", NULL, cmd_import, import_flags,

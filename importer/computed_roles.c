@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "assembly.h"
+#include "base/real.h"
 #include "nn/position.h"
-#include "numeric.h"
 #include "tensor/quant.h"
 
 static float *plain(const assembly *a, const char *name, uint64_t rows, uint64_t columns) {
@@ -30,7 +30,7 @@ static void write_frequencies(const assembly *a) {
 static float sinusoid_angle(uint32_t kind, uint32_t position, uint32_t k, uint32_t d) {
     if (kind == NLP_SINUSOID_MARIAN)
         return (float)((double)position / nlp_power(10000, 2.0 * k / d));
-    float step = (float)(nlp_ln(10000) / (d / 2.0 - 1));
+    float step = (float)(nlp_log(10000) / (d / 2.0 - 1));
     return (float)position * (float)nlp_exp((double)((float)k * -step));
 }
 
@@ -68,7 +68,7 @@ static uint32_t t5_bucket(int64_t distance, bool causal, uint32_t n_buckets,
     }
     exact = n / 2;
     if (size < exact) return bucket + (uint32_t)size;
-    double log = nlp_ln((double)size / exact) / nlp_ln((double)max_distance / exact);
+    double log = nlp_log((double)size / exact) / nlp_log((double)max_distance / exact);
     /* the smallest step up, so that a whole number that came out just below it stays whole */
     uint32_t large = exact + (uint32_t)(log * (n - exact) * (1 + 1e-12));
     return bucket + (large < n - 1 ? large : n - 1);

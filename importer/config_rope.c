@@ -4,9 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/real.h"
 #include "family.h"
 #include "json.h"
-#include "numeric.h"
 
 typedef struct rope {
     const json_t *config, *parameters; /* parameters NULL: no scaling */
@@ -55,13 +55,13 @@ static void llama3(const rope *r, float *out) {
 }
 
 static double yarn_magnitude(double factor, double scale) {
-    return factor <= 1 ? 1 : 0.1 * scale * nlp_ln(factor) + 1;
+    return factor <= 1 ? 1 : 0.1 * scale * nlp_log(factor) + 1;
 }
 
 /* The pair that turns so many times over the original positions. */
 static double yarn_pair(const rope *r, double turns) {
-    return r->dim * nlp_ln(original_positions(r) / (turns * 2 * 3.14159265358979323846)) /
-           (2 * nlp_ln(r->theta));
+    return r->dim * nlp_log(original_positions(r) / (turns * 2 * 3.14159265358979323846)) /
+           (2 * nlp_log(r->theta));
 }
 
 static float yarn(const rope *r, float *out) {
@@ -110,7 +110,7 @@ static nlp_status longrope(const rope *r, nlp_stack_config *out, float *first) {
     NLP_TRY(nlp_arena_status(r->arena, r->err));
     NLP_TRY(divided(r, "short_factor", first));
     NLP_TRY(divided(r, "long_factor", second));
-    double magnitude = factor > 1 ? sqrt(1 + nlp_ln(factor) / nlp_ln(original)) : 1;
+    double magnitude = factor > 1 ? sqrt(1 + nlp_log(factor) / nlp_log(original)) : 1;
     out->rope[1] = second;
     out->spec.rope_switch = (uint32_t)original;
     out->spec.rope_scale = (float)number_of(r, "attention_factor", magnitude);

@@ -5,15 +5,15 @@
 #include <string.h>
 
 #include "assembly.h"
-#include "numeric.h"
+#include "base/real.h"
 #include "tensor/quant.h"
 
 /* Distances near 0 have a bucket each, farther ones share them by their logarithm. */
 static int64_t log_bucket(int64_t distance, uint32_t n_buckets, uint32_t max_positions) {
     int64_t mid = n_buckets / 2, size = distance < 0 ? -distance : distance;
     if (size <= mid) return distance;
-    double log = nlp_ln((double)size / (double)mid) /
-                 nlp_ln(((double)max_positions - 1) / (double)mid) * (double)(mid - 1);
+    double log = nlp_log((double)size / (double)mid) /
+                 nlp_log(((double)max_positions - 1) / (double)mid) * (double)(mid - 1);
     int64_t bucket = (int64_t)ceil(log * (1 - 1e-12)) + mid;
     return distance < 0 ? -bucket : bucket;
 }

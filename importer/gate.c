@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/real.h"
 #include "calibration.h"
-#include "numeric.h"
 #include "probe.h"
 
 enum { JOINED = 8 }; /* sentences of a text whose likelihood is measured */
@@ -72,7 +72,7 @@ static double log_sum(const float *logits, size_t n) {
     for (size_t i = 1; i < n; i++) top = (double)logits[i] > top ? (double)logits[i] : top;
     for (size_t i = 0; i < n; i++)
         if ((double)logits[i] - top > -60) sum += nlp_exp((double)logits[i] - top);
-    return sum > 0 ? nlp_ln(sum) + top : (double)INFINITY;
+    return sum > 0 ? nlp_log(sum) + top : (double)INFINITY;
 }
 
 /* Sum of p (ln p - ln q): by how much -ln q is larger than -ln p on texts that p writes. */

@@ -8,9 +8,9 @@
 
 #include "assemble.h"
 #include "base/mapfile.h"
+#include "base/real.h"
 #include "container.h"
 #include "gate.h"
-#include "numeric.h"
 #include "precision.h"
 
 typedef struct made_pack {

@@ -105,7 +105,9 @@ typedef enum nlp_type {
     NLP_TYPE_BOOLEAN = 4, /* as.boolean */
     NLP_TYPE_VECTOR = 5,  /* as.vector, n float32 */
     NLP_TYPE_IDS = 6,     /* as.ids, n token ids */
-    NLP_TYPE_TEXTS = 7    /* only of operands: texts in one nlp_text, each ended by a byte 0 */
+    NLP_TYPE_TEXTS = 7, /* of operands: texts in one nlp_text, each ended by a byte 0; of options: a
+                           * text, or JSON that is an array of texts */
+    NLP_TYPE_JSON = 8   /* only of options: as.text, a JSON array or object */
 } nlp_type;
 
 typedef struct nlp_value {
@@ -129,7 +131,7 @@ typedef struct nlp_column {
 
 typedef struct nlp_option_spec {
     const char *key;           /* options key; `--max-tokens` on the command line */
-    nlp_type type;             /* TEXT, REAL, INTEGER or BOOLEAN */
+    nlp_type type;             /* TEXT, REAL, INTEGER, BOOLEAN, TEXTS or JSON */
     const char *values;        /* TEXT: the allowed values, "truncate|error|chunk"; NULL: any */
     double min, max;           /* REAL, INTEGER: the allowed range, both ends included */
     const char *default_value; /* as text; NULL: the model decides */
@@ -312,16 +314,23 @@ NLP_API nlp_status nlp_session_trace(nlp_session *session, nlp_model *model, con
                                      const uint8_t *type_ids, size_t n_ids, const nlp_stop *stop,
                                      nlp_trace_fn trace, void *context, nlp_error *err);
 
-/* The most probable continuation of given ids, step by step, for tests. NLP_EUNSUPPORTED where the
- * model can't write. */
+/* How a text goes on from given ids, for tests: options are those of the task "generate", the limit of
+ * tokens max_new. NLP_EUNSUPPORTED where the model can't write. What is made belongs to the session,
+ * until its next call. */
 typedef struct nlp_continuation {
     const int32_t *ids; /* [n_ids] the prompt of a decoder, or the source of a seq2seq */
     size_t n_ids, max_new;
-    int32_t *made; /* [max_new] tokens, an end token included */
-    float *gaps;   /* [max_new] distance between the two best scores of each step */
+    const nlp_option *options;
+    size_t n_options;
+    uint64_t seed;
+    float *gaps; /* [max_new] distance between the two best scores of each step, or NULL */
+    bool wants_probabilities;   /* of the first token only, at a temperature */
+    const float *probabilities; /* [n_probabilities] by id */
+    size_t n_probabilities;
+    const int32_t *made; /* [n_made] tokens, an end token included */
     size_t n_made;
-    nlp_text
-        text; /* of what was made, without special tokens; the session's, until its next call */
+    nlp_text text; /* without special tokens */
+    double score;  /* of a search */
 } nlp_continuation;
 NLP_API nlp_status nlp_session_continue(nlp_session *session, nlp_model *model,
                                         nlp_continuation *continuation, const nlp_stop *stop,

@@ -71,6 +71,7 @@ Datum nlp_pg_datum(const nlp_value *value, bool *is_null) {
     case NLP_TYPE_IDS:
         return int_array(value->as.ids, value->n);
     case NLP_TYPE_TEXTS: /* only an operand */
+    case NLP_TYPE_JSON:  /* only an option */
     case NLP_TYPE_NULL:
         break;
     }

@@ -56,6 +56,7 @@ void nlp_sqlite_result(sqlite3_context *context, const nlp_value *value) {
         result_ids(context, value);
         break;
     case NLP_TYPE_TEXTS: /* only an operand */
+    case NLP_TYPE_JSON:  /* only an option */
     case NLP_TYPE_NULL:
         sqlite3_result_null(context);
         break;

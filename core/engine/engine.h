@@ -51,6 +51,28 @@ struct nlp_model {
     char digest[NLP_SHA256_HEX_BYTES], base_digest[NLP_SHA256_HEX_BYTES];
 };
 
+struct nlp_session {
+    nlp_engine *engine;
+    nlp_mem mem; /* budget: the engine's max_memory */
+    nlp_arena arena, scratch, work;
+    nlp_result result;
+};
+
+/* What a call lends: it lives as long as the call's own variables. */
+typedef struct nlp_call_parts {
+    nlp_task_options options;
+    nlp_counters counters;
+    nlp_word_cache words;
+    nlp_poll poll;
+} nlp_call_parts;
+
+/* session.c: the same beginning for all that a session runs: its arenas emptied, the poll ready. */
+nlp_poll nlp_session_begin(nlp_session *session, const nlp_stop *stop);
+nlp_task_call nlp_session_call(nlp_session *session, const nlp_stop *stop, nlp_call_parts *parts);
+/* Into the engine's counters. */
+void nlp_session_count(nlp_engine *engine, const nlp_counters *own, size_t n_inputs,
+                       nlp_status status);
+
 /* builtins.c: the one list. */
 nlp_status nlp_builtins_add(const nlp_host_api *host, nlp_error *err);
 /* registry.c */

@@ -6,13 +6,6 @@
 #include "engine/engine.h"
 #include "task/fit.h"
 
-struct nlp_session {
-    nlp_engine *engine;
-    nlp_mem mem; /* budget: the engine's max_memory */
-    nlp_arena arena, scratch, work;
-    nlp_result result;
-};
-
 nlp_status nlp_session_open(nlp_engine *engine, nlp_session **session, nlp_error *err) {
     nlp_mem mem;
     nlp_mem_init(&mem, engine->alloc, engine->alloc_context, 0);
@@ -161,7 +154,8 @@ static nlp_status run_call(nlp_session *s, nlp_task_call *call, const nlp_task_v
     return fan_out(s, r, &d, computed, err);
 }
 
-static void count(nlp_engine *engine, const nlp_counters *own, size_t n_inputs, nlp_status status) {
+void nlp_session_count(nlp_engine *engine, const nlp_counters *own, size_t n_inputs,
+                       nlp_status status) {
     nlp_mutex_lock(&engine->lock);
     engine->counters.calls++;
     engine->counters.inputs += n_inputs;
@@ -176,7 +170,7 @@ static void count(nlp_engine *engine, const nlp_counters *own, size_t n_inputs, 
 
 /* What a base level CPU does in a millisecond is a 64th of what AVX2 does, so it polls after
  * less work. */
-static nlp_poll begin(nlp_session *s, const nlp_stop *stop) {
+nlp_poll nlp_session_begin(nlp_session *s, const nlp_stop *stop) {
     nlp_poll poll;
     nlp_poll_init(&poll, stop, (uint64_t)1 << (s->engine->kernels->level ? 24 : 18));
     nlp_arena_reset(&s->arena);
@@ -186,16 +180,8 @@ static nlp_poll begin(nlp_session *s, const nlp_stop *stop) {
     return poll;
 }
 
-/* What a call lends: it lives as long as the call's own variables. */
-typedef struct call_parts {
-    nlp_task_options options;
-    nlp_counters counters;
-    nlp_word_cache words;
-    nlp_poll poll;
-} call_parts;
-
-static nlp_task_call start_call(nlp_session *s, const nlp_stop *stop, call_parts *parts) {
-    *parts = (call_parts){.poll = begin(s, stop)};
+nlp_task_call nlp_session_call(nlp_session *s, const nlp_stop *stop, nlp_call_parts *parts) {
+    *parts = (nlp_call_parts){.poll = nlp_session_begin(s, stop)};
     return (nlp_task_call){.options = &parts->options,
                            .kernels = s->engine->kernels,
                            .arena = &s->arena,
@@ -211,10 +197,10 @@ static nlp_task_call start_call(nlp_session *s, const nlp_stop *stop, call_parts
 /* The only door to a task. Results stay in the session's arena until its next run. */
 nlp_status nlp_session_run(nlp_session *s, const nlp_request *request, const nlp_result **result,
                            nlp_error *err) {
-    call_parts parts;
+    nlp_call_parts parts;
     const nlp_task_vtable *task;
     uint64_t saved = nlp_fp_enter();
-    nlp_task_call call = start_call(s, &request->stop, &parts);
+    nlp_task_call call = nlp_session_call(s, &request->stop, &parts);
     nlp_status status = check_request(s, request, &task, err);
     if (status == NLP_OK)
         status = nlp_task_options_read(request->task, request->options, request->n_options,
@@ -223,126 +209,10 @@ nlp_status nlp_session_run(nlp_session *s, const nlp_request *request, const nlp
         call.model = &request->model->task;
         status = run_call(s, &call, task, request, err);
     }
-    count(s->engine, &parts.counters, request->n_inputs, status);
+    nlp_session_count(s->engine, &parts.counters, request->n_inputs, status);
     nlp_fp_restore(saved);
     *result = status == NLP_OK ? &s->result : NULL;
     return status;
-}
-
-/* ---- Tracing ---- */
-
-static nlp_status check_ids(const nlp_stack *e, const int32_t *ids, const uint8_t *type_ids,
-                            size_t n, nlp_error *err) {
-    size_t limit = e->spec.n_positions - e->spec.position_offset;
-    if (!n || n > limit)
-        return nlp_fail(err, NLP_EINVAL, "%zu ids can't be traced, 1 to %zu are possible", n,
-                        limit);
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] < 0 || (uint32_t)ids[i] >= e->spec.vocabulary ||
-            (type_ids && type_ids[i] >= (e->spec.n_types ? e->spec.n_types : 1)))
-            return nlp_fail(err, NLP_EINVAL, "id %d at place %zu is none of the model's", ids[i],
-                            i);
-    return NLP_OK;
-}
-
-/* Scores of the vocabulary at every place. */
-static nlp_status trace_logits(nlp_session *s, const nlp_stack *stack, const char *point,
-                               const float *hidden, size_t n, const nlp_hooks *hooks,
-                               nlp_poll *poll, nlp_error *err) {
-    size_t d = stack->spec.hidden_size, n_outputs = stack->spec.n_outputs;
-    float *rows = NLP_PUSH(&s->scratch, float, n *d),
-          *logits = nlp_arena_push(&s->scratch, n, n_outputs * sizeof *logits);
-    void *scratch = nlp_arena_push(&s->scratch, nlp_output_scratch(stack, n), 1);
-    NLP_TRY(nlp_arena_status(&s->scratch, err));
-    memcpy(rows, hidden, n * d * sizeof *rows);
-    NLP_TRY(nlp_output_run(stack, s->engine->kernels, rows, n, logits, scratch, poll, err));
-    hooks->trace(hooks->trace_context, point, 0, logits, n, n_outputs);
-    return NLP_OK;
-}
-
-/* Of a seq2seq: the scores of each token of the text as an answer to itself, which is how an import
- * measures a precision. A recurrence can't read a text at once. */
-static nlp_status trace_copy(nlp_session *s, const nlp_writer *writer, const int32_t *ids,
-                             const float *hidden, size_t n, const nlp_hooks *hooks, nlp_poll *poll,
-                             nlp_error *err) {
-    const nlp_arch_spec *spec = &writer->decoder->spec;
-    if (!spec->n_outputs || spec->recurrence || n > spec->n_positions - spec->position_offset)
-        return NLP_OK;
-    NLP_TRY(nlp_shifted_states(writer, s->engine->kernels, ids, n, hidden, &s->scratch, poll,
-                               &hidden, err));
-    return trace_logits(s, writer->decoder, "copy", hidden, n, hooks, poll, err);
-}
-
-/* Of a seq2seq: the scores of the first token that it would write. */
-static nlp_status trace_first_logits(nlp_session *s, const nlp_writer *writer, const int32_t *ids,
-                                     size_t n, const nlp_hooks *hooks, nlp_poll *poll,
-                                     nlp_error *err) {
-    size_t n_outputs = writer->decoder->spec.n_outputs;
-    int32_t made;
-    float *logits = NLP_PUSH(&s->scratch, float, n_outputs);
-    nlp_greedy greedy = {.kernels = s->engine->kernels,
-                         .arena = &s->scratch,
-                         .poll = poll,
-                         .max_new = 1,
-                         .ids = &made,
-                         .first_logits = logits};
-    NLP_TRY(nlp_arena_status(&s->scratch, err));
-    if (!n_outputs) return NLP_OK;
-    NLP_TRY(nlp_greedy_run(writer, ids, n, &greedy, err));
-    hooks->trace(hooks->trace_context, "logits", 0, logits, 1, n_outputs);
-    return NLP_OK;
-}
-
-/* One text, no batch, no tokenizer: the ids are the caller's, so they are checked here. */
-nlp_status nlp_session_trace(nlp_session *s, nlp_model *model, const int32_t *ids,
-                             const uint8_t *type_ids, size_t n_ids, const nlp_stop *stop,
-                             nlp_trace_fn trace, void *context, nlp_error *err) {
-    const nlp_stack *e = model->task.stack;
-    uint32_t length = (uint32_t)n_ids;
-    size_t bytes;
-    const float *hidden;
-    nlp_poll poll = begin(s, stop);
-    NLP_TRY(check_ids(e, ids, type_ids, n_ids, err));
-    NLP_TRY(nlp_transformer_plan(e, n_ids, n_ids, n_ids, &bytes, err));
-    void *scratch = nlp_arena_push(&s->scratch, bytes, 1);
-    NLP_TRY(nlp_arena_status(&s->scratch, err));
-    nlp_unit unit = {
-        .ids = ids, .type_ids = type_ids, .lengths = &length, .n_texts = 1, .n_tokens = n_ids};
-    nlp_hooks hooks = {.trace = trace, .trace_context = context};
-    uint64_t saved = nlp_fp_enter();
-    nlp_status status = nlp_transformer_run(e, s->engine->kernels, &unit, scratch, bytes, &hooks,
-                                            &poll, &hidden, err);
-    if (status == NLP_OK && e->spec.n_outputs)
-        status = trace_logits(s, e, "logits", hidden, n_ids, &hooks, &poll, err);
-    const nlp_writer *writer = &model->task.writer;
-    if (status == NLP_OK && writer->encoder)
-        status = trace_copy(s, writer, ids, hidden, n_ids, &hooks, &poll, err);
-    if (status == NLP_OK && writer->encoder)
-        status = trace_first_logits(s, writer, ids, n_ids, &hooks, &poll, err);
-    nlp_fp_restore(saved);
-    return status;
-}
-
-nlp_status nlp_session_continue(nlp_session *s, nlp_model *model, nlp_continuation *c,
-                                const nlp_stop *stop, nlp_error *err) {
-    nlp_poll poll = begin(s, stop);
-    const nlp_writer *writer = &model->task.writer;
-    nlp_greedy greedy = {.kernels = s->engine->kernels,
-                         .arena = &s->scratch,
-                         .poll = &poll,
-                         .max_new = c->max_new,
-                         .ids = c->made,
-                         .gaps = c->gaps};
-    if (!writer->decoder || !writer->decoder->spec.n_outputs)
-        return nlp_fail(err, NLP_EUNSUPPORTED, "model %s does not write text", model->name);
-    NLP_TRY(check_ids(model->task.stack, c->ids, NULL, c->n_ids, err));
-    uint64_t saved = nlp_fp_enter();
-    nlp_status status = nlp_greedy_run(writer, c->ids, c->n_ids, &greedy, err);
-    nlp_fp_restore(saved);
-    c->n_made = greedy.n;
-    if (status != NLP_OK) return status;
-    return nlp_tokenizer_decode(model->task.written, c->made, c->n_made, true, &s->arena, &c->text,
-                                err);
 }
 
 /* ---- Fitting ---- */
@@ -386,13 +256,13 @@ static nlp_status run_fit(nlp_session *s, nlp_task_call *call, nlp_fit_job *job,
 nlp_status nlp_fit(nlp_session *s, nlp_model *base, const char *name, const nlp_text *texts,
                    const nlp_text *labels, size_t n, const nlp_option *options, size_t n_options,
                    const nlp_stop *stop, nlp_fit_result *result, nlp_error *err) {
-    call_parts parts;
+    nlp_call_parts parts;
     *result = (nlp_fit_result){0};
     if (base->base)
         return nlp_fail(err, NLP_EINVAL, "model %s is a task pack itself; a base is needed",
                         base->name);
     uint64_t saved = nlp_fp_enter();
-    nlp_task_call call = start_call(s, stop, &parts);
+    nlp_task_call call = nlp_session_call(s, stop, &parts);
     call.model = &base->task;
     nlp_status status =
         nlp_task_options_read(nlp_task_find(s->engine, "embed"), NULL, 0, &parts.options, err);
@@ -407,7 +277,7 @@ nlp_status nlp_fit(nlp_session *s, nlp_model *base, const char *name, const nlp_
                        .arena = &s->arena,
                        .scratch = &s->scratch};
     if (status == NLP_OK) status = run_fit(s, &call, &job, err);
-    count(s->engine, &parts.counters, n, status);
+    nlp_session_count(s->engine, &parts.counters, n, status);
     nlp_fp_restore(saved);
     if (status == NLP_OK)
         *result = (nlp_fit_result){.pack = job.pack,

@@ -1,5 +1,7 @@
 /* output.c: what stands beside the layers of a decoder: its view of an encoder, and the scores of
  * the vocabulary. */
+#include <string.h>
+
 #include "model/transformer.h"
 #include "nn/linear.h"
 
@@ -54,4 +56,24 @@ nlp_status nlp_output_run(const nlp_stack *s, const nlp_kernels *kernels, float 
     NLP_TRY(nlp_linear(kernels, &s->output, n, hidden, NULL, logits, scratch, poll, err));
     if (spec->logit_cap > 0) kernels->cap(logits, n * spec->n_outputs, spec->logit_cap);
     return NLP_OK;
+}
+
+nlp_status nlp_shifted_states(const nlp_stack *d, int32_t start, const nlp_kernels *kernels,
+                              const int32_t *ids, size_t n_ids, const float *hidden,
+                              nlp_arena *arena, nlp_poll *poll, const float **out, nlp_error *err) {
+    size_t bytes;
+    uint32_t length = (uint32_t)n_ids;
+    nlp_memory memory = {.n_tokens = n_ids};
+    NLP_TRY(nlp_transformer_plan(d, n_ids, n_ids, n_ids, &bytes, err));
+    int32_t *shifted = NLP_PUSH(arena, int32_t, n_ids);
+    void *scratch = nlp_arena_push(arena, bytes, 1),
+         *more = nlp_arena_push(arena, nlp_memory_scratch(d, n_ids), 1);
+    float *rows = NLP_PUSH(arena, float, nlp_memory_floats(d, n_ids));
+    NLP_TRY(nlp_arena_status(arena, err));
+    shifted[0] = start;
+    memcpy(shifted + 1, ids, (n_ids - 1) * sizeof *ids);
+    NLP_TRY(nlp_memory_make(d, kernels, hidden, &memory, rows, more, poll, err));
+    nlp_unit unit = {
+        .ids = shifted, .lengths = &length, .n_texts = 1, .n_tokens = n_ids, .memories = &memory};
+    return nlp_transformer_run(d, kernels, &unit, scratch, bytes, NULL, poll, out, err);
 }

@@ -39,6 +39,10 @@ static const char *type_name(nlp_type type) {
     switch (type) {
     case NLP_TYPE_TEXT:
         return "a text";
+    case NLP_TYPE_TEXTS:
+        return "a text or an array of texts";
+    case NLP_TYPE_JSON:
+        return "an array or object";
     case NLP_TYPE_BOOLEAN:
         return "true or false";
     case NLP_TYPE_INTEGER:
@@ -67,7 +71,9 @@ static nlp_status check_value(const char *of, const nlp_option_spec *spec, const
                               nlp_error *err) {
     bool is_number = value->type == NLP_TYPE_INTEGER || value->type == NLP_TYPE_REAL;
     bool wants_number = spec->type == NLP_TYPE_INTEGER || spec->type == NLP_TYPE_REAL;
-    if (wants_number ? !is_number : value->type != spec->type)
+    bool is_text = value->type == NLP_TYPE_TEXT || value->type == NLP_TYPE_JSON;
+    bool takes_text = spec->type == NLP_TYPE_TEXTS || spec->type == NLP_TYPE_JSON;
+    if (wants_number ? !is_number : value->type != spec->type && !(takes_text && is_text))
         return nlp_fail(err, NLP_EINVAL, "%s: option \"%s\" must be %s", of, spec->key,
                         type_name(spec->type));
     if (wants_number) return check_number(of, spec, value, err);
@@ -108,6 +114,40 @@ static nlp_aggregation aggregation_named(const nlp_value *value) {
     return NLP_AGGREGATE_SIMPLE;
 }
 
+/* How texts are written. */
+static void set_writing(nlp_task_options *o, const char *key, const nlp_value *value) {
+    nlp_sampling *s = &o->sampling;
+    bool is_number = value->type == NLP_TYPE_INTEGER || value->type == NLP_TYPE_REAL;
+    double number = is_number ? number_of(value) : 0;
+    if (!strcmp(key, "min_tokens"))
+        o->min_tokens = (uint32_t)number;
+    else if (!strcmp(key, "temperature"))
+        s->temperature = (float)number;
+    else if (!strcmp(key, "top_k"))
+        s->top_k = (uint32_t)number;
+    else if (!strcmp(key, "top_p"))
+        s->top_p = (float)number;
+    else if (!strcmp(key, "min_p"))
+        s->min_p = (float)number;
+    else if (!strcmp(key, "repetition_penalty"))
+        s->repetition_penalty = (float)number;
+    else if (!strcmp(key, "presence_penalty"))
+        s->presence_penalty = (float)number;
+    else if (!strcmp(key, "frequency_penalty"))
+        s->frequency_penalty = (float)number;
+    else if (!strcmp(key, "seed"))
+        o->has_seed = true, o->seed = value->type == NLP_TYPE_INTEGER ? (uint64_t)value->as.integer
+                                                                      : (uint64_t)(int64_t)number;
+    else if (!strcmp(key, "stop"))
+        o->stop = *value;
+    else if (!strcmp(key, "num_beams"))
+        o->num_beams = (uint32_t)number;
+    else if (!strcmp(key, "length_penalty"))
+        o->length_penalty = number;
+    else if (!strcmp(key, "no_repeat_ngram_size"))
+        o->has_no_repeat = true, s->no_repeat_ngram = (uint32_t)number;
+}
+
 /* Options that are texts of the caller. */
 static nlp_text *text_field(nlp_task_options *o, const char *key) {
     if (!strcmp(key, "hypothesis")) return &o->hypothesis;
@@ -119,9 +159,8 @@ static nlp_text *text_field(nlp_task_options *o, const char *key) {
 
 /* The value was checked before; here it only finds its field. */
 static void set_option(nlp_task_options *o, const char *key, const nlp_value *value) {
-    uint32_t whole = (uint32_t)(value->type == NLP_TYPE_BOOLEAN || value->type == NLP_TYPE_TEXT
-                                    ? 0
-                                    : number_of(value));
+    bool is_number = value->type == NLP_TYPE_INTEGER || value->type == NLP_TYPE_REAL;
+    uint32_t whole = is_number ? (uint32_t)number_of(value) : 0;
     if (!strcmp(key, "on_overflow"))
         o->on_overflow = text_is(value, "error")   ? NLP_OVERFLOW_ERROR
                          : text_is(value, "chunk") ? NLP_OVERFLOW_CHUNK
@@ -159,6 +198,8 @@ static void set_option(nlp_task_options *o, const char *key, const nlp_value *va
         o->sigmoid = value->as.boolean;
     else if (text_field(o, key))
         *text_field(o, key) = (nlp_text){value->as.text, value->n};
+    else
+        set_writing(o, key, value);
 }
 
 /* Defaults of the task's table are texts; no real number has one. */
@@ -177,7 +218,11 @@ static void set_default(nlp_task_options *o, const nlp_option_spec *spec) {
 nlp_status nlp_task_options_read(const nlp_task_spec *task, const nlp_option *given, size_t n_given,
                                  nlp_task_options *options, nlp_error *err) {
     char of[64];
-    *options = (nlp_task_options){.normalize = true, .special_tokens = true, .threshold = NAN};
+    *options = (nlp_task_options){.normalize = true,
+                                  .special_tokens = true,
+                                  .threshold = NAN,
+                                  .length_penalty = NAN,
+                                  .sampling = nlp_plain_sampling};
     snprintf(of, sizeof of, "nlp_%s", task->name);
     for (uint32_t i = 0; i < task->n_options; i++) set_default(options, &task->options[i]);
     for (size_t i = 0; i < n_given; i++) {

@@ -4,7 +4,7 @@
 #define NLP_TASK_TASK_H
 
 #include "base/workers.h"
-#include "model/greedy.h"
+#include "generate/writing.h"
 #include "model/readout.h"
 #include "nlp_plugin.h"
 #include "text/tokenizer.h"
@@ -49,6 +49,13 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     nlp_aggregation aggregation;
     uint32_t k, max_answer_tokens; /* default: what the task's table says */
     bool multi_label, sigmoid;
+    /* of writing; what is not given is the model's own */
+    nlp_sampling sampling;
+    uint32_t min_tokens, num_beams;
+    double length_penalty; /* NaN: not given */
+    bool has_seed, has_no_repeat;
+    uint64_t seed;
+    nlp_value stop;                                    /* a text, or JSON: an array of texts */
     nlp_text hypothesis, prompt, instruction, yes, no; /* bytes NULL: the task's own */
 } nlp_task_options;
 
@@ -129,6 +136,87 @@ struct nlp_task_call {
             "with the tokens that the model adds"                                                  \
     }
 
+/* For tasks that write. Penalties go first, then temperature, top_k, top_p and min_p in this order. */
+#define NLP_OPTIONS_OF_WRITING(most_tokens)                                                        \
+    {                                                                                              \
+        "max_tokens",                                                                              \
+        NLP_TYPE_INTEGER,                                                                          \
+        NULL,                                                                                      \
+        1,                                                                                         \
+        1048576,                                                                                   \
+        most_tokens,                                                                               \
+        "most tokens that are written"},                                                           \
+        {"min_tokens", NLP_TYPE_INTEGER, NULL, 0, 1048576, NULL, "least tokens that are written"}, \
+        {"temperature",                                                                            \
+         NLP_TYPE_REAL,                                                                            \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         100,                                                                                      \
+         NULL,                                                                                     \
+         "scores are divided by it; 0: always the most probable token"},                           \
+        {"top_k", NLP_TYPE_INTEGER, NULL, 0, 1048576, NULL, "draw from the k best; 0: from all"},  \
+        {"top_p",                                                                                  \
+         NLP_TYPE_REAL,                                                                            \
+         NULL,                                                                                     \
+         0.000001,                                                                                 \
+         1,                                                                                        \
+         NULL,                                                                                     \
+         "draw from the fewest tokens of this probability together"},                              \
+        {"min_p",                                                                                  \
+         NLP_TYPE_REAL,                                                                            \
+         NULL,                                                                                     \
+         0,                                                                                        \
+         1,                                                                                        \
+         NULL,                                                                                     \
+         "draw from tokens of at least this part of the best one's probability"},                  \
+        {"repetition_penalty",                                                                     \
+         NLP_TYPE_REAL,                                                                            \
+         NULL,                                                                                     \
+         0.01,                                                                                     \
+         100,                                                                                      \
+         NULL,                                                                                     \
+         "above 1: tokens of prompt and text become less probable"},                               \
+        {"presence_penalty",                                                                       \
+         NLP_TYPE_REAL,                                                                            \
+         NULL,                                                                                     \
+         -100,                                                                                     \
+         100,                                                                                      \
+         NULL,                                                                                     \
+         "taken from the score of each token of the text"},                                        \
+        {"frequency_penalty",                                                                      \
+         NLP_TYPE_REAL,                                                                            \
+         NULL,                                                                                     \
+         -100,                                                                                     \
+         100,                                                                                      \
+         NULL,                                                                                     \
+         "taken from it for each time that it came"},                                              \
+        {"seed",                                                                                   \
+         NLP_TYPE_INTEGER,                                                                         \
+         NULL,                                                                                     \
+         -9.2e18,                                                                                  \
+         9.2e18,                                                                                   \
+         NULL,                                                                                     \
+         "of chance, for temperature > 0: same seed and prompt, same text"},                       \
+        {"stop", NLP_TYPE_TEXTS, NULL, 0, 0, NULL, "texts before which the answer ends"},          \
+        {"num_beams",                                                                              \
+         NLP_TYPE_INTEGER,                                                                         \
+         NULL,                                                                                     \
+         1,                                                                                        \
+         NLP_MAX_BEAMS,                                                                            \
+         NULL,                                                                                     \
+         "above 1: search for the most probable text"},                                            \
+        {"length_penalty",                                                                         \
+         NLP_TYPE_REAL,                                                                            \
+         NULL,                                                                                     \
+         -10,                                                                                      \
+         10,                                                                                       \
+         NULL,                                                                                     \
+         "of a search: above 0 longer texts are preferred"},                                       \
+    {                                                                                              \
+        "no_repeat_ngram_size", NLP_TYPE_INTEGER, NULL, 0, 100, NULL,                              \
+            "no run of so many tokens comes twice"                                                 \
+    }
+
 /* Checks against the task's table and fills *options. */
 nlp_status nlp_task_options_read(const nlp_task_spec *task, const nlp_option *given, size_t n_given,
                                  nlp_task_options *options, nlp_error *err);
@@ -194,6 +282,24 @@ nlp_status nlp_task_embed(nlp_task_call *call, const nlp_text *texts, size_t n_t
 nlp_status nlp_task_scores(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                            float **scores, nlp_output *outputs, nlp_error *err);
 
+/* ---- write.c: what the tasks that write share ---- */
+/* From the options and what the model's files recommend. */
+nlp_status nlp_task_manner(nlp_task_call *call, nlp_manner *manner, nlp_error *err);
+/* Begins a draft: the ids of a prompt or source that fit the model (by on_overflow; *output says what
+ * was cut), and its stream of random numbers. What is cut of a decoder's prompt is its beginning. */
+nlp_status nlp_task_begin_draft(nlp_task_call *call, const nlp_manner *manner, const nlp_text *text,
+                                nlp_draft *draft, nlp_output *output, nlp_error *err);
+/* Runs drafts and counts. */
+nlp_status nlp_task_write(nlp_task_call *call, const nlp_manner *manner, nlp_draft *drafts,
+                          size_t n, nlp_error *err);
+/* The columns of a text that was written: text, ids, finish. */
+#define NLP_WRITTEN_COLUMNS                                                                        \
+    {"text", NLP_TYPE_TEXT}, {"ids", NLP_TYPE_IDS}, {                                              \
+        "finish", NLP_TYPE_TEXT                                                                    \
+    }
+nlp_status nlp_task_written_row(nlp_task_call *call, const nlp_draft *draft, nlp_output *output,
+                                nlp_error *err);
+
 /* ---- helpers.c ---- */
 /* One input's part of a task, which may fail: its status goes to outputs[i].status, and ends the
  * call unless on_error is 'null'. Cancel and memory end it always. */
@@ -255,6 +361,6 @@ extern const nlp_task_vtable nlp_task_embed_text, nlp_task_embed_query, nlp_task
     nlp_task_confidence, nlp_task_token_count, nlp_task_tokenize, nlp_task_tokens,
     nlp_task_detokenize, nlp_task_would_truncate, nlp_task_entities, nlp_task_answer,
     nlp_task_answer_span, nlp_task_fill_mask, nlp_task_zero_shot, nlp_task_zero_shot_scores,
-    nlp_task_rerank_score, nlp_task_rerank;
+    nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate;
 
 #endif

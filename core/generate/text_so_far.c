@@ -1,0 +1,58 @@
+/* text_so_far.c: tokens of a draft as text: where a stop string ends it, and how much of it is sure to
+ * stay. */
+#include <string.h>
+
+#include "generate/desk.h"
+
+static const char replacement[] = "\xEF\xBF\xBD"; /* U+FFFD: a character that is not whole */
+
+/* The place of the first stop string, or the end of the text. */
+static size_t find_stop(const nlp_manner *m, nlp_text text, bool *found) {
+    size_t first = text.n_bytes;
+    *found = false;
+    for (size_t i = 0; i < m->n_stops; i++) {
+        const char *at = memmem(text.bytes, text.n_bytes, m->stops[i].bytes, m->stops[i].n_bytes);
+        if (!at || (size_t)(at - text.bytes) >= first) continue;
+        first = (size_t)(at - text.bytes);
+        *found = true;
+    }
+    return first;
+}
+
+/* Bytes at the end of the text that may be the beginning of a stop string. */
+static size_t begun_stop(const nlp_manner *m, nlp_text text) {
+    size_t most = 0;
+    for (size_t i = 0; i < m->n_stops; i++) {
+        nlp_text stop = m->stops[i];
+        size_t n = stop.n_bytes - 1 < text.n_bytes ? stop.n_bytes - 1 : text.n_bytes;
+        for (; n > most; n--)
+            if (!memcmp(text.bytes + text.n_bytes - n, stop.bytes, n)) most = n;
+    }
+    return most;
+}
+
+static size_t begun_character(nlp_text text) {
+    size_t n = 0, width = sizeof replacement - 1;
+    while (text.n_bytes - n >= width &&
+           !memcmp(text.bytes + text.n_bytes - n - width, replacement, width))
+        n += width;
+    return n;
+}
+
+nlp_status nlp_draft_read(nlp_writing *w, nlp_draft *draft, const int32_t *made, size_t n,
+                          bool *stopped, nlp_error *err) {
+    const nlp_manner *m = &w->manner;
+    bool last = draft->finish != NLP_FINISH_NONE;
+    nlp_text text;
+    *stopped = false;
+    if (!m->tokenizer) return NLP_OK;
+    if (!last) nlp_arena_reset(w->s.text_work);
+    NLP_TRY(nlp_tokenizer_decode(m->tokenizer, made, n, true, last ? w->s.arena : w->s.text_work,
+                                 &text, err));
+    text.n_bytes = find_stop(m, text, stopped);
+    draft->text = text;
+    size_t stop = begun_stop(m, text), character = begun_character(text);
+    size_t unsure = last || *stopped ? 0 : stop > character ? stop : character;
+    draft->n_settled = text.n_bytes - unsure;
+    return nlp_poll_work(w->s.poll, (uint64_t)n << 6, err);
+}

@@ -1,0 +1,180 @@
+/* write.c: what the tasks that write share: the manner, the room for a prompt, the way to results. */
+#include <math.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "task/task.h"
+
+/* ---- The manner ---- */
+
+static nlp_status check_writer(const nlp_task_call *call, nlp_error *err) {
+    const nlp_writer *w = &call->model->writer;
+    if (w->decoder && w->decoder->spec.n_outputs && w->generation) return NLP_OK;
+    nlp_fail(err, NLP_EUNSUPPORTED, "model %s does not write text", call->model->name);
+    nlp_hint(err, "nlp pull smollm2 brings a model that does; nlp import takes any decoder");
+    return NLP_EUNSUPPORTED;
+}
+
+static nlp_status read_stops(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
+    const nlp_value *stop = &call->options->stop;
+    nlp_text *stops = NLP_PUSH(call->scratch, nlp_text, 1);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    if (stop->type == NLP_TYPE_NULL) return NLP_OK;
+    stops[0] = (nlp_text){stop->as.text, stop->n};
+    m->stops = stops, m->n_stops = 1;
+    for (size_t i = 0; i < m->n_stops; i++)
+        if (!m->stops[i].n_bytes)
+            return nlp_fail(err, NLP_EINVAL, "option \"stop\": text %zu of %zu is empty", i + 1,
+                            m->n_stops);
+    return NLP_OK;
+}
+
+static nlp_status check_chance(const nlp_task_options *o, const nlp_manner *m, nlp_error *err) {
+    if (o->sampling.temperature <= 0) return NLP_OK;
+    if (m->n_beams > 1)
+        return nlp_fail(err, NLP_EINVAL,
+                        "a search of %u beams leaves nothing to chance: temperature must be 0",
+                        m->n_beams);
+    if (o->has_seed) return NLP_OK;
+    nlp_fail(err, NLP_EINVAL, "temperature %g draws tokens by chance, which needs a seed",
+             (double)o->sampling.temperature);
+    nlp_hint(err, "add \"seed\": 1 to the options; another seed gives another text");
+    return NLP_EINVAL;
+}
+
+/* A model's files recommend a search where it was made for one. */
+nlp_status nlp_task_manner(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
+    const nlp_task_options *o = call->options;
+    NLP_TRY(check_writer(call, err));
+    const nlp_generation_spec *g = call->model->writer.generation;
+    bool by_chance = o->sampling.temperature > 0;
+    *m = (nlp_manner){.sampling = o->sampling,
+                      .n_beams = o->num_beams               ? o->num_beams
+                                 : g->n_beams && !by_chance ? g->n_beams
+                                                            : 1,
+                      .length_penalty =
+                          isnan(o->length_penalty) ? g->length_penalty : (float)o->length_penalty,
+                      .early_stopping = g->early_stopping != 0,
+                      .max_new = o->max_tokens,
+                      .min_new = o->min_tokens,
+                      .tokenizer = call->model->written};
+    if (!o->has_no_repeat) m->sampling.no_repeat_ngram = g->no_repeat_ngram;
+    if (isnan(o->length_penalty) && g->length_penalty == 0) m->length_penalty = 1;
+    if (m->n_beams > NLP_MAX_BEAMS) m->n_beams = NLP_MAX_BEAMS;
+    NLP_TRY(read_stops(call, m, err));
+    return check_chance(o, m, err);
+}
+
+static uint64_t stream_of(const nlp_task_call *call, const nlp_text *prompt) {
+    uint8_t seed[8], digest[NLP_SHA256_BYTES];
+    uint64_t stream = 0;
+    nlp_sha256 sha;
+    for (int i = 0; i < 8; i++) seed[i] = (uint8_t)(call->options->seed >> 8 * i);
+    nlp_sha256_init(&sha);
+    nlp_sha256_update(&sha, seed, sizeof seed);
+    nlp_sha256_update(&sha, prompt->bytes, prompt->n_bytes);
+    nlp_sha256_final(&sha, digest);
+    for (int i = 0; i < 8; i++) stream |= (uint64_t)digest[i] << 8 * i;
+    return stream;
+}
+
+/* ---- Prompts ---- */
+
+static nlp_status too_long(const nlp_task_call *call, const nlp_manner *m, size_t n, size_t most,
+                           nlp_error *err) {
+    if (call->model->writer.encoder)
+        nlp_fail(err, NLP_ELIMIT, "a text needs %zu tokens, model %s takes %zu", n,
+                 call->model->name, most);
+    else
+        nlp_fail(err, NLP_ELIMIT,
+                 "a prompt of %zu tokens and an answer of up to %u are over the %zu positions of "
+                 "model %s",
+                 n, m->max_new, most, call->model->name);
+    nlp_hint(err, "shorten the text, lower max_tokens, or let on_overflow be 'truncate'");
+    return NLP_ELIMIT;
+}
+
+/* A decoder without a token for beginnings goes on from its end token, as it does in training. */
+static nlp_status begin_of_nothing(nlp_task_call *call, nlp_encoding *e, nlp_error *err) {
+    const nlp_generation_spec *g = call->model->writer.generation;
+    if (!g->n_ends)
+        return nlp_fail(err, NLP_EINVAL,
+                        "the prompt is empty, and model %s has no token to begin with",
+                        call->model->name);
+    e->ids = NLP_PUSH(call->scratch, int32_t, 1);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    e->ids[0] = (int32_t)g->ends[0];
+    e->n = 1;
+    return NLP_OK;
+}
+
+/* Prompt and answer share the positions of a decoder; the prompt always has half of them. The answer
+ * goes on from the prompt's end, so its beginning is what is cut. */
+static nlp_status fit_prompt(nlp_task_call *call, const nlp_manner *m, nlp_encoding *e,
+                             nlp_error *err) {
+    const nlp_arch_spec *s = &call->model->writer.decoder->spec;
+    size_t positions = s->n_positions - s->position_offset;
+    size_t room = m->max_new < positions / 2 ? positions - m->max_new : (positions + 1) / 2;
+    if (!e->n) NLP_TRY(begin_of_nothing(call, e, err));
+    if (e->n <= room) return NLP_OK;
+    if (call->options->on_overflow == NLP_OVERFLOW_ERROR)
+        return too_long(call, m, e->n, positions, err);
+    e->ids += e->n - room;
+    e->n = room;
+    e->truncated = true;
+    return NLP_OK;
+}
+
+nlp_status nlp_task_begin_draft(nlp_task_call *call, const nlp_manner *m, const nlp_text *text,
+                                nlp_draft *draft, nlp_output *output, nlp_error *err) {
+    nlp_encoding e;
+    bool is_seq2seq = call->model->writer.encoder != NULL;
+    uint32_t limit = is_seq2seq ? call->model->stack->spec.max_tokens : 0;
+    nlp_encode_options options = {.max_tokens = limit, .cache = call->cache, .work = call->work};
+    NLP_TRY(nlp_tokenizer_encode(call->model->tokenizer, text, NULL, &options, call->scratch,
+                                 call->poll, &e, err));
+    if (e.truncated && call->options->on_overflow == NLP_OVERFLOW_ERROR)
+        return too_long(call, m, e.n_full, limit, err);
+    if (!is_seq2seq) NLP_TRY(fit_prompt(call, m, &e, err));
+    nlp_task_count_tokens(call, &e, output);
+    *draft = (nlp_draft){.ids = e.ids, .n_ids = e.n, .stream = stream_of(call, text)};
+    return NLP_OK;
+}
+
+/* ---- Results ---- */
+
+nlp_status nlp_task_write(nlp_task_call *call, const nlp_manner *manner, nlp_draft *drafts,
+                          size_t n, nlp_error *err) {
+    nlp_writing_setup setup = {.writer = &call->model->writer,
+                               .manner = manner,
+                               .kernels = call->kernels,
+                               .arena = call->scratch,
+                               .text_work = call->work,
+                               .poll = call->poll};
+    nlp_writing *writing;
+    bool done = !n;
+    NLP_TRY(nlp_writing_open(&setup, drafts, n, &writing, err));
+    while (!done) NLP_TRY(nlp_writing_step(writing, &done, err));
+    call->counters->forward_passes += nlp_writing_passes(writing);
+    for (size_t i = 0; i < n; i++) call->counters->tokens += drafts[i].n_made;
+    return NLP_OK;
+}
+
+static const char *finish_name(nlp_finish finish) {
+    return finish == NLP_FINISH_STOP ? "stop" : "length";
+}
+
+/* Texts that were written lie in the call's scratch; results outlive it. */
+nlp_status nlp_task_written_row(nlp_task_call *call, const nlp_draft *draft, nlp_output *output,
+                                nlp_error *err) {
+    nlp_value *cells = nlp_task_row(call, output, 1, 3);
+    char *text = nlp_arena_text(call->arena, draft->text.bytes, draft->text.n_bytes);
+    int32_t *ids = NLP_PUSH(call->arena, int32_t, draft->n_made + 1);
+    NLP_TRY(nlp_arena_status(call->arena, err));
+    memcpy(ids, draft->made, draft->n_made * sizeof *ids);
+    const char *finish = finish_name(draft->finish);
+    cells[0] = nlp_value_text((nlp_text){text, draft->text.n_bytes});
+    cells[1] = (nlp_value){.type = NLP_TYPE_IDS, .n = (uint32_t)draft->n_made, .as.ids = ids};
+    cells[2] = nlp_value_text((nlp_text){finish, strlen(finish)});
+    return NLP_OK;
+}
