@@ -323,6 +323,8 @@ typedef struct nlp_continuation {
     const nlp_option *options;
     size_t n_options;
     uint64_t seed;
+    const uint32_t *ends; /* [n_ends] ids that end it in place of the model's own; NULL: its own */
+    size_t n_ends;
     float *gaps; /* [max_new] distance between the two best scores of each step, or NULL */
     bool wants_probabilities;   /* of the first token only, at a temperature */
     const float *probabilities; /* [n_probabilities] by id */

@@ -64,7 +64,9 @@ static void add_ending(nlp_writing *w, nlp_slot *slot, const way *to_go, size_t 
     size_t n_beams = w->manner.n_beams;
     double score = to_go->score / nlp_power((double)n_made, (double)w->manner.length_penalty);
     if (slot->n_endings == n_beams) {
-        if (w->manner.early_stopping || !(score > slot->endings[n_beams - 1].score)) return;
+        if (w->manner.early_stopping == NLP_STOP_EARLY ||
+            !(score > slot->endings[n_beams - 1].score))
+            return;
         slot->n_endings--;
     }
     size_t at = slot->n_endings++;
@@ -100,8 +102,11 @@ static void replace_live(nlp_writing *w, nlp_slot *slot, size_t n) {
 static bool is_settled(const nlp_writing *w, const nlp_slot *slot, size_t n_made) {
     if (!slot->n_live) return true;
     if (slot->n_endings < w->manner.n_beams) return false;
-    if (w->manner.early_stopping) return true;
-    double best = slot->live[0].score / nlp_power((double)n_made, (double)w->manner.length_penalty);
+    if (w->manner.early_stopping == NLP_STOP_EARLY) return true;
+    double penalty = (double)w->manner.length_penalty;
+    bool any_length = w->manner.early_stopping == NLP_STOP_NEVER && penalty > 0;
+    size_t length = any_length ? w->manner.max_new : n_made;
+    double best = slot->live[0].score / nlp_power((double)length, penalty);
     return !(best > slot->endings[slot->n_endings - 1].score);
 }
 

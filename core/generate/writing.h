@@ -17,17 +17,28 @@ typedef struct nlp_writer {
     const nlp_generation_spec *generation;
 } nlp_writer;
 
+/* When a search in which n_beams texts have ended goes on: while the best of the others is better at
+ * its present length; not at all; or while it could become better at any length. */
+typedef enum nlp_early_stopping {
+    NLP_STOP_BY_SCORE,
+    NLP_STOP_EARLY,
+    NLP_STOP_NEVER
+} nlp_early_stopping;
+
 /* How the texts of a call are written. */
 typedef struct nlp_manner {
     nlp_sampling sampling;
     uint32_t n_beams;     /* 1: no search */
     float length_penalty; /* of a search: the sum of log p is divided by length^penalty */
-    bool early_stopping;  /* a search ends when n_beams texts are done */
+    nlp_early_stopping early_stopping;
     uint32_t max_new, min_new;
     const nlp_text *stops; /* a text ends before the first of them */
     size_t n_stops;
     const nlp_tokenizer *tokenizer; /* of what is written; NULL: only ids are wanted */
-    bool follow;                    /* the text is kept up to date at each step, for a stream */
+    /* [n_ends] ids that end a text in place of the model's own, for tests; NULL: its own */
+    const uint32_t *ends;
+    size_t n_ends;
+    bool follow; /* the text is kept up to date at each step, for a stream */
 } nlp_manner;
 
 typedef enum nlp_finish { NLP_FINISH_NONE, NLP_FINISH_STOP, NLP_FINISH_LENGTH } nlp_finish;

@@ -142,6 +142,11 @@ static void set_writing(nlp_task_options *o, const char *key, const nlp_value *v
         o->stop = *value;
     else if (!strcmp(key, "num_beams"))
         o->num_beams = (uint32_t)number;
+    else if (!strcmp(key, "early_stopping"))
+        o->has_early_stopping = true, o->early_stopping = text_is(value, "true") ? NLP_STOP_EARLY
+                                                          : text_is(value, "never")
+                                                              ? NLP_STOP_NEVER
+                                                              : NLP_STOP_BY_SCORE;
     else if (!strcmp(key, "length_penalty"))
         o->length_penalty = number;
     else if (!strcmp(key, "no_repeat_ngram_size"))

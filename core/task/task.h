@@ -53,6 +53,8 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     nlp_sampling sampling;
     uint32_t min_tokens, num_beams;
     double length_penalty; /* NaN: not given */
+    bool has_early_stopping;
+    nlp_early_stopping early_stopping;
     bool has_seed, has_no_repeat;
     uint64_t seed;
     nlp_value stop;                                    /* a text, or JSON: an array of texts */
@@ -137,85 +139,36 @@ struct nlp_task_call {
     }
 
 /* For tasks that write. Penalties go first, then temperature, top_k, top_p and min_p in this order. */
-#define NLP_OPTIONS_OF_WRITING(most_tokens)                                                        \
-    {                                                                                              \
-        "max_tokens",                                                                              \
-        NLP_TYPE_INTEGER,                                                                          \
-        NULL,                                                                                      \
-        1,                                                                                         \
-        1048576,                                                                                   \
-        most_tokens,                                                                               \
-        "most tokens that are written"},                                                           \
-        {"min_tokens", NLP_TYPE_INTEGER, NULL, 0, 1048576, NULL, "least tokens that are written"}, \
-        {"temperature",                                                                            \
-         NLP_TYPE_REAL,                                                                            \
-         NULL,                                                                                     \
-         0,                                                                                        \
-         100,                                                                                      \
-         NULL,                                                                                     \
-         "scores are divided by it; 0: always the most probable token"},                           \
-        {"top_k", NLP_TYPE_INTEGER, NULL, 0, 1048576, NULL, "draw from the k best; 0: from all"},  \
-        {"top_p",                                                                                  \
-         NLP_TYPE_REAL,                                                                            \
-         NULL,                                                                                     \
-         0.000001,                                                                                 \
-         1,                                                                                        \
-         NULL,                                                                                     \
-         "draw from the fewest tokens of this probability together"},                              \
-        {"min_p",                                                                                  \
-         NLP_TYPE_REAL,                                                                            \
-         NULL,                                                                                     \
-         0,                                                                                        \
-         1,                                                                                        \
-         NULL,                                                                                     \
-         "draw from tokens of at least this part of the best one's probability"},                  \
-        {"repetition_penalty",                                                                     \
-         NLP_TYPE_REAL,                                                                            \
-         NULL,                                                                                     \
-         0.01,                                                                                     \
-         100,                                                                                      \
-         NULL,                                                                                     \
-         "above 1: tokens of prompt and text become less probable"},                               \
-        {"presence_penalty",                                                                       \
-         NLP_TYPE_REAL,                                                                            \
-         NULL,                                                                                     \
-         -100,                                                                                     \
-         100,                                                                                      \
-         NULL,                                                                                     \
-         "taken from the score of each token of the text"},                                        \
-        {"frequency_penalty",                                                                      \
-         NLP_TYPE_REAL,                                                                            \
-         NULL,                                                                                     \
-         -100,                                                                                     \
-         100,                                                                                      \
-         NULL,                                                                                     \
-         "taken from it for each time that it came"},                                              \
-        {"seed",                                                                                   \
-         NLP_TYPE_INTEGER,                                                                         \
-         NULL,                                                                                     \
-         -9.2e18,                                                                                  \
-         9.2e18,                                                                                   \
-         NULL,                                                                                     \
-         "of chance, for temperature > 0: same seed and prompt, same text"},                       \
-        {"stop", NLP_TYPE_TEXTS, NULL, 0, 0, NULL, "texts before which the answer ends"},          \
-        {"num_beams",                                                                              \
-         NLP_TYPE_INTEGER,                                                                         \
-         NULL,                                                                                     \
-         1,                                                                                        \
-         NLP_MAX_BEAMS,                                                                            \
-         NULL,                                                                                     \
-         "above 1: search for the most probable text"},                                            \
-        {"length_penalty",                                                                         \
-         NLP_TYPE_REAL,                                                                            \
-         NULL,                                                                                     \
-         -10,                                                                                      \
-         10,                                                                                       \
-         NULL,                                                                                     \
-         "of a search: above 0 longer texts are preferred"},                                       \
-    {                                                                                              \
-        "no_repeat_ngram_size", NLP_TYPE_INTEGER, NULL, 0, 100, NULL,                              \
-            "no run of so many tokens comes twice"                                                 \
-    }
+/* clang-format off */
+#define NLP_OPTIONS_OF_WRITING(most_tokens)                                                       \
+    { "max_tokens", NLP_TYPE_INTEGER, NULL, 1, 1048576, most_tokens,                              \
+      "most tokens that are written" },                                                           \
+    { "min_tokens", NLP_TYPE_INTEGER, NULL, 0, 1048576, NULL, "least tokens that are written" },  \
+    { "temperature", NLP_TYPE_REAL, NULL, 0, 100, NULL,                                           \
+      "scores are divided by it; 0: always the most probable token" },                            \
+    { "top_k", NLP_TYPE_INTEGER, NULL, 0, 1048576, NULL, "draw from the k best; 0: from all" },   \
+    { "top_p", NLP_TYPE_REAL, NULL, 0.000001, 1, NULL,                                            \
+      "draw from the fewest tokens of this probability together" },                               \
+    { "min_p", NLP_TYPE_REAL, NULL, 0, 1, NULL,                                                   \
+      "draw from tokens of this part of the best one's probability" },                            \
+    { "repetition_penalty", NLP_TYPE_REAL, NULL, 0.01, 100, NULL,                                 \
+      "above 1: tokens of prompt and text become less probable" },                                \
+    { "presence_penalty", NLP_TYPE_REAL, NULL, -100, 100, NULL,                                   \
+      "taken from the score of each token of the text" },                                         \
+    { "frequency_penalty", NLP_TYPE_REAL, NULL, -100, 100, NULL,                                  \
+      "taken from it for each time that it came" },                                               \
+    { "seed", NLP_TYPE_INTEGER, NULL, -9.2e18, 9.2e18, NULL,                                      \
+      "of chance, for temperature > 0: same seed and prompt, same text" },                        \
+    { "stop", NLP_TYPE_TEXTS, NULL, 0, 0, NULL, "texts before which the answer ends" },           \
+    { "num_beams", NLP_TYPE_INTEGER, NULL, 1, NLP_MAX_BEAMS, NULL,                                \
+      "above 1: search for the most probable text" },                                             \
+    { "early_stopping", NLP_TYPE_TEXT, "true|false|never", 0, 0, NULL,                            \
+      "true: a search ends with its first num_beams texts" },                                     \
+    { "length_penalty", NLP_TYPE_REAL, NULL, -10, 10, NULL,                                       \
+      "of a search: above 0 longer texts are preferred" },                                        \
+    { "no_repeat_ngram_size", NLP_TYPE_INTEGER, NULL, 0, 100, NULL,                               \
+      "no run of so many tokens comes twice" }
+/* clang-format on */
 
 /* Checks against the task's table and fills *options. */
 nlp_status nlp_task_options_read(const nlp_task_spec *task, const nlp_option *given, size_t n_given,

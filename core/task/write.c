@@ -54,10 +54,11 @@ nlp_status nlp_task_manner(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
                                                             : 1,
                       .length_penalty =
                           isnan(o->length_penalty) ? g->length_penalty : (float)o->length_penalty,
-                      .early_stopping = g->early_stopping != 0,
+                      .early_stopping = g->early_stopping ? NLP_STOP_EARLY : NLP_STOP_BY_SCORE,
                       .max_new = o->max_tokens,
                       .min_new = o->min_tokens,
                       .tokenizer = call->model->written};
+    if (o->has_early_stopping) m->early_stopping = o->early_stopping;
     if (!o->has_no_repeat) m->sampling.no_repeat_ngram = g->no_repeat_ngram;
     if (isnan(o->length_penalty) && g->length_penalty == 0) m->length_penalty = 1;
     if (m->n_beams > NLP_MAX_BEAMS) m->n_beams = NLP_MAX_BEAMS;
