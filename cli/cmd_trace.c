@@ -96,11 +96,13 @@ static json_t *json_continuation(const nlp_continuation *c) {
 }
 
 /* A line {"ids": [...], "gaps": [...], "score": 0, "text": "..."} of one input, or with --distribution
- * {"p": [[id, p], ...]}; "ends" of the input are ids that end it. */
+ * {"p": [[id, p], ...]}; "ends" of the input are ids that end it,
+ * "forced" comes first. */
 static int print_greedy(cli *app, nlp_model *model, const int32_t *ids, size_t n, size_t max_new,
-                        const json_t *ends) {
+                        const json_t *input) {
     nlp_error err;
     uint32_t own_ends[8];
+    const json_t *ends = json_object_get(input, "ends"), *forced = json_object_get(input, "forced");
     size_t n_ends = json_array_size(ends);
     for (size_t i = 0; i < n_ends && i < 8; i++)
         own_ends[i] = (uint32_t)json_integer_value(json_array_get(ends, i));
@@ -110,6 +112,7 @@ static int print_greedy(cli *app, nlp_model *model, const int32_t *ids, size_t n
                           .options = app->options,
                           .n_options = app->n_options,
                           .ends = ends ? own_ends : NULL,
+                          .forced_first = forced ? (uint32_t)json_integer_value(forced) + 1 : 0,
                           .n_ends = n_ends < 8 ? n_ends : 8,
                           .wants_probabilities = cli_flag_value(app, "distribution") != NULL};
     int status = CLI_DONE;
@@ -152,8 +155,7 @@ static int trace_inputs(cli *app, nlp_model *model, trace *t) {
                                         &err) != NLP_OK)
             status = cli_report(&err);
         if (status == CLI_DONE && n && t->greedy)
-            status = print_greedy(app, model, ids, n, (size_t)t->greedy,
-                                  json_object_get(record.object, "ends"));
+            status = print_greedy(app, model, ids, n, (size_t)t->greedy, record.object);
         free(ids);
     }
     cli_input_close(input);

@@ -46,6 +46,8 @@ static void write_sinusoids(const assembly *a) {
             out[(size_t)p * d + k] = (float)sin;
             out[(size_t)p * d + half + k] = (float)cos;
         }
+    if (out && s->skip_position_of) /* a token without a position gets the row before the first */
+        memset(out + (size_t)(s->position_offset - 1) * d, 0, d * sizeof *out);
 }
 
 bool assembly_computes_positions(const assembly *a) {

@@ -325,6 +325,7 @@ typedef struct nlp_continuation {
     uint64_t seed;
     const uint32_t *ends; /* [n_ends] ids that end it in place of the model's own; NULL: its own */
     size_t n_ends;
+    uint32_t forced_first; /* id + 1 of a seq2seq's first token; 0: the model's own */
     float *gaps; /* [max_new] distance between the two best scores of each step, or NULL */
     bool wants_probabilities;   /* of the first token only, at a temperature */
     const float *probabilities; /* [n_probabilities] by id */

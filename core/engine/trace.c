@@ -143,6 +143,7 @@ nlp_status nlp_session_continue(nlp_session *s, nlp_model *model, nlp_continuati
     NLP_TRY(nlp_task_manner(&call, &manner, err));
     NLP_TRY(check_ids(model->task.stack, c->ids, NULL, c->n_ids, err));
     manner.max_new = (uint32_t)c->max_new;
+    manner.forced_first = c->forced_first;
     manner.ends = c->ends, manner.n_ends = c->n_ends;
     uint64_t saved = nlp_fp_enter();
     nlp_status status = c->wants_probabilities

@@ -312,6 +312,7 @@ nlp_status nlp_writing_open(const nlp_writing_setup *setup, nlp_draft *drafts, s
         w->rules.n_ends = (uint32_t)w->manner.n_ends;
         memcpy(w->rules.ends, w->manner.ends, w->manner.n_ends * sizeof *w->manner.ends);
     }
+    if (w->manner.forced_first) w->rules.forced_first = w->manner.forced_first;
     w->drafts = drafts;
     w->n_drafts = n;
     *writing = w;

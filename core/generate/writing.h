@@ -38,7 +38,8 @@ typedef struct nlp_manner {
     /* [n_ends] ids that end a text in place of the model's own, for tests; NULL: its own */
     const uint32_t *ends;
     size_t n_ends;
-    bool follow; /* the text is kept up to date at each step, for a stream */
+    uint32_t forced_first; /* id + 1 of the first token (a target language); 0: the model's own */
+    bool follow;           /* the text is kept up to date at each step, for a stream */
 } nlp_manner;
 
 typedef enum nlp_finish { NLP_FINISH_NONE, NLP_FINISH_STOP, NLP_FINISH_LENGTH } nlp_finish;
