@@ -1,5 +1,6 @@
 /* import.c: the whole way: folder, f32 pack, packs of other precisions until one passes the gate,
  * file. */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,11 +152,31 @@ static void name_of(const nlp_import_options *o, char *name, size_t n) {
     if (ending) *ending = 0;
 }
 
+/* The one GGUF file of a folder that is no model's otherwise, into path. */
+static void find_gguf(const char *folder, char *path, size_t n) {
+    char config[4096];
+    struct stat st;
+    size_t n_found = 0;
+    snprintf(config, sizeof config, "%s/config.json", folder);
+    DIR *dir = stat(config, &st) == 0 ? NULL : opendir(folder);
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        size_t length = strlen(entry->d_name);
+        if (length < 5 || strcmp(entry->d_name + length - 5, ".gguf") != 0) continue;
+        if (++n_found == 1) snprintf(path, n, "%s/%s", folder, entry->d_name);
+    }
+    if (dir) closedir(dir);
+    if (n_found > 1) snprintf(path, n, "%s", folder);
+}
+
 /* The folder of a source that is a file inside one; a file that has all stands for itself. */
 static void folder_of(const char *source, char *folder, size_t n) {
     struct stat st;
     snprintf(folder, n, "%s", source);
-    if (stat(source, &st) != 0 || S_ISDIR(st.st_mode) || nlp_container_of(source)) return;
+    if (stat(source, &st) != 0 || nlp_container_of(source)) return;
+    if (S_ISDIR(st.st_mode)) {
+        find_gguf(source, folder, n);
+        return;
+    }
     char *slash = strrchr(folder, '/');
     if (slash)
         *slash = 0;

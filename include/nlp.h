@@ -300,6 +300,25 @@ NLP_API void nlp_session_close(nlp_session *session); /* NULL is allowed */
 NLP_API nlp_status nlp_session_run(nlp_session *session, const nlp_request *request,
                                    const nlp_result **result, nlp_error *err);
 NLP_API size_t nlp_session_scratch_bytes(const nlp_session *session);
+/* ---- Streams: a text of a task that writes, as its tokens are made ---- */
+typedef struct nlp_stream nlp_stream;
+typedef struct nlp_piece {
+    nlp_text text; /* whole characters, maybe none; until the next call */
+    uint32_t step; /* of its token, from 1 */
+    bool done;     /* it was the last one */
+} nlp_piece;
+
+/* A request of one input that is not NULL. Nothing of it but the model must outlive this call: that
+ * stays open as long as the stream. NLP_EUNSUPPORTED where the task does not stream. A stream is used
+ * by one thread at a time and has memory of its own, under the engine's limits. */
+NLP_API nlp_status nlp_stream_open(nlp_engine *engine, const nlp_request *request,
+                                   nlp_stream **stream, nlp_error *err);
+/* The next token's piece; all pieces in order are the text that a run gives. After the last one, and
+ * after an error, only closing is possible. */
+NLP_API nlp_status nlp_stream_next(nlp_stream *stream, const nlp_stop *stop, nlp_piece *piece,
+                                   nlp_error *err);
+NLP_API void nlp_stream_close(nlp_stream *stream); /* NULL is allowed */
+
 /* Fails with the same words as a run would, without running: for adapters that check options once a
  * statement. */
 NLP_API nlp_status nlp_options_check(const nlp_task_spec *task, const nlp_option *options,

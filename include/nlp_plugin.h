@@ -31,6 +31,11 @@ typedef struct nlp_task_vtable {
      * are distinct and not NULL. Any thread, one call at a time on one nlp_task_call. */
     nlp_status (*run_batch)(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                             nlp_error *err);
+    /* Of a task that writes, for a request of one input; both NULL: it can't. What `state` points to
+     * lies in memory of the call, which lives as long as the stream. */
+    nlp_status (*stream_open)(nlp_task_call *call, const nlp_request *request, void **state,
+                              nlp_error *err);
+    nlp_status (*stream_next)(nlp_task_call *call, void *state, nlp_piece *piece, nlp_error *err);
 } nlp_task_vtable;
 
 struct nlp_host_api {

@@ -11,7 +11,7 @@ nlp_status nlp_registry_add(const nlp_host_api *host, uint32_t kind, const void 
     if (kind != NLP_KIND_OF_TASK)
         return nlp_fail(err, NLP_EUNSUPPORTED, "this engine takes tasks (kind %d), not kind %u",
                         NLP_KIND_OF_TASK, kind);
-    if (task->struct_size < sizeof *task || !task->spec ||
+    if (task->struct_size < offsetof(nlp_task_vtable, stream_open) || !task->spec ||
         task->spec->struct_size < sizeof *task->spec || !task->run_batch)
         return nlp_fail(err, NLP_EINVAL, "a task's table is too small or incomplete");
     if (nlp_task_find(engine, task->spec->name))

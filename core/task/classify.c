@@ -245,12 +245,14 @@ static const nlp_task_spec scores_spec =
     SPEC("classify_scores", "every label with its score, best first", score_columns, 2, true,
          "classify_model", "sentiment", scores_options);
 
-const nlp_task_vtable nlp_task_sentiment = {sizeof(nlp_task_vtable), &sentiment_spec,
-                                            run_sentiment};
-const nlp_task_vtable nlp_task_sentiment_score = {sizeof(nlp_task_vtable), &sentiment_score_spec,
-                                                  run_sentiment_score};
-const nlp_task_vtable nlp_task_classify = {sizeof(nlp_task_vtable), &classify_spec, run_classify};
-const nlp_task_vtable nlp_task_classify_scores = {sizeof(nlp_task_vtable), &scores_spec,
-                                                  run_scores};
-const nlp_task_vtable nlp_task_confidence = {sizeof(nlp_task_vtable), &confidence_spec,
-                                             run_confidence};
+const nlp_task_vtable nlp_task_sentiment = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &sentiment_spec, .run_batch = run_sentiment};
+const nlp_task_vtable nlp_task_sentiment_score = {.struct_size = sizeof(nlp_task_vtable),
+                                                  .spec = &sentiment_score_spec,
+                                                  .run_batch = run_sentiment_score};
+const nlp_task_vtable nlp_task_classify = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &classify_spec, .run_batch = run_classify};
+const nlp_task_vtable nlp_task_classify_scores = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &scores_spec, .run_batch = run_scores};
+const nlp_task_vtable nlp_task_confidence = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &confidence_spec, .run_batch = run_confidence};

@@ -39,6 +39,16 @@ static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_outpu
     return NLP_OK;
 }
 
+static nlp_status open_stream(nlp_task_call *call, const nlp_request *request, void **state,
+                              nlp_error *err) {
+    nlp_manner manner;
+    nlp_draft draft;
+    nlp_output unused = {0};
+    NLP_TRY(nlp_task_manner(call, &manner, err));
+    NLP_TRY(nlp_task_begin_draft(call, &manner, request->texts, &draft, &unused, err));
+    return nlp_task_stream_open(call, &manner, &draft, state, err);
+}
+
 static const nlp_task_spec generate_spec = {.struct_size = sizeof generate_spec,
                                             .name = "generate",
                                             .help = "a text that goes on from a prompt",
@@ -54,4 +64,8 @@ static const nlp_task_spec generate_spec = {.struct_size = sizeof generate_spec,
                                             .n_options =
                                                 sizeof generate_options / sizeof *generate_options};
 
-const nlp_task_vtable nlp_task_generate = {sizeof(nlp_task_vtable), &generate_spec, run};
+const nlp_task_vtable nlp_task_generate = {.struct_size = sizeof(nlp_task_vtable),
+                                           .spec = &generate_spec,
+                                           .run_batch = run,
+                                           .stream_open = open_stream,
+                                           .stream_next = nlp_task_stream_next};

@@ -313,5 +313,7 @@ static const nlp_task_spec rank_spec = {
          rank_columns, 3, rank_options),
     .returns_rows = true, .tunable = "k"};
 
-const nlp_task_vtable nlp_task_rerank_score = {sizeof(nlp_task_vtable), &score_spec, run_score};
-const nlp_task_vtable nlp_task_rerank = {sizeof(nlp_task_vtable), &rank_spec, run_rank};
+const nlp_task_vtable nlp_task_rerank_score = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &score_spec, .run_batch = run_score};
+const nlp_task_vtable nlp_task_rerank = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &rank_spec, .run_batch = run_rank};

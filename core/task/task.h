@@ -245,11 +245,15 @@ nlp_status nlp_task_begin_draft(nlp_task_call *call, const nlp_manner *manner, c
 /* Runs drafts and counts. */
 nlp_status nlp_task_write(nlp_task_call *call, const nlp_manner *manner, nlp_draft *drafts,
                           size_t n, nlp_error *err);
+/* The two halves of a stream of one draft, for vtables. */
 /* The columns of a text that was written: text, ids, finish. */
 #define NLP_WRITTEN_COLUMNS                                                                        \
     {"text", NLP_TYPE_TEXT}, {"ids", NLP_TYPE_IDS}, {                                              \
         "finish", NLP_TYPE_TEXT                                                                    \
     }
+nlp_status nlp_task_stream_open(nlp_task_call *call, const nlp_manner *manner,
+                                const nlp_draft *draft, void **state, nlp_error *err);
+nlp_status nlp_task_stream_next(nlp_task_call *call, void *state, nlp_piece *piece, nlp_error *err);
 nlp_status nlp_task_written_row(nlp_task_call *call, const nlp_draft *draft, nlp_output *output,
                                 nlp_error *err);
 

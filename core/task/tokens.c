@@ -168,10 +168,14 @@ static const nlp_task_spec truncate_spec =
     SPEC("would_truncate", "whether a text is over the token limit", one_text, flag_column, 1,
          false, truncate_options);
 
-const nlp_task_vtable nlp_task_token_count = {sizeof(nlp_task_vtable), &count_spec, run_count};
-const nlp_task_vtable nlp_task_tokenize = {sizeof(nlp_task_vtable), &tokenize_spec, run_tokenize};
-const nlp_task_vtable nlp_task_tokens = {sizeof(nlp_task_vtable), &tokens_spec, run_tokens};
-const nlp_task_vtable nlp_task_detokenize = {sizeof(nlp_task_vtable), &detokenize_spec,
-                                             run_detokenize};
-const nlp_task_vtable nlp_task_would_truncate = {sizeof(nlp_task_vtable), &truncate_spec,
-                                                 run_would_truncate};
+const nlp_task_vtable nlp_task_token_count = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &count_spec, .run_batch = run_count};
+const nlp_task_vtable nlp_task_tokenize = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &tokenize_spec, .run_batch = run_tokenize};
+const nlp_task_vtable nlp_task_tokens = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &tokens_spec, .run_batch = run_tokens};
+const nlp_task_vtable nlp_task_detokenize = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &detokenize_spec, .run_batch = run_detokenize};
+const nlp_task_vtable nlp_task_would_truncate = {.struct_size = sizeof(nlp_task_vtable),
+                                                 .spec = &truncate_spec,
+                                                 .run_batch = run_would_truncate};

@@ -20,7 +20,9 @@ static nlp_status read_stops(nlp_task_call *call, nlp_manner *m, nlp_error *err)
     nlp_text *stops = NLP_PUSH(call->scratch, nlp_text, 1);
     NLP_TRY(nlp_arena_status(call->scratch, err));
     if (stop->type == NLP_TYPE_NULL) return NLP_OK;
-    stops[0] = (nlp_text){stop->as.text, stop->n};
+    /* a stream outlives its options */
+    stops[0] = (nlp_text){nlp_arena_text(call->scratch, stop->as.text, stop->n), stop->n};
+    NLP_TRY(nlp_arena_status(call->scratch, err));
     m->stops = stops, m->n_stops = 1;
     for (size_t i = 0; i < m->n_stops; i++)
         if (!m->stops[i].n_bytes)
@@ -144,14 +146,18 @@ nlp_status nlp_task_begin_draft(nlp_task_call *call, const nlp_manner *m, const 
 
 /* ---- Results ---- */
 
-nlp_status nlp_task_write(nlp_task_call *call, const nlp_manner *manner, nlp_draft *drafts,
-                          size_t n, nlp_error *err) {
-    nlp_writing_setup setup = {.writer = &call->model->writer,
+static nlp_writing_setup setup_of(nlp_task_call *call, const nlp_manner *manner) {
+    return (nlp_writing_setup){.writer = &call->model->writer,
                                .manner = manner,
                                .kernels = call->kernels,
                                .arena = call->scratch,
                                .text_work = call->work,
                                .poll = call->poll};
+}
+
+nlp_status nlp_task_write(nlp_task_call *call, const nlp_manner *manner, nlp_draft *drafts,
+                          size_t n, nlp_error *err) {
+    nlp_writing_setup setup = setup_of(call, manner);
     nlp_writing *writing;
     bool done = !n;
     NLP_TRY(nlp_writing_open(&setup, drafts, n, &writing, err));
@@ -177,5 +183,50 @@ nlp_status nlp_task_written_row(nlp_task_call *call, const nlp_draft *draft, nlp
     cells[0] = nlp_value_text((nlp_text){text, draft->text.n_bytes});
     cells[1] = (nlp_value){.type = NLP_TYPE_IDS, .n = (uint32_t)draft->n_made, .as.ids = ids};
     cells[2] = nlp_value_text((nlp_text){finish, strlen(finish)});
+    return NLP_OK;
+}
+
+/* ---- Streams ---- */
+
+typedef struct streaming {
+    nlp_writing *writing;
+    nlp_draft draft;
+    size_t n_given; /* bytes of the text */
+    bool done;
+    uint64_t n_passes; /* that are counted */
+} streaming;
+
+nlp_status nlp_task_stream_open(nlp_task_call *call, const nlp_manner *manner,
+                                const nlp_draft *draft, void **state, nlp_error *err) {
+    streaming *s = NLP_PUSH_ZERO(call->scratch, streaming, 1);
+    nlp_manner followed = *manner;
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    if (manner->n_beams > 1)
+        return nlp_fail(err, NLP_EINVAL,
+                        "a search of %u beams knows its text only at the end: it has no stream",
+                        manner->n_beams);
+    *state = s;
+    s->draft = *draft;
+    followed.follow = true;
+    nlp_writing_setup setup = setup_of(call, &followed);
+    return nlp_writing_open(&setup, &s->draft, 1, &s->writing, err);
+}
+
+/* Steps that only read the prompt make no token. */
+nlp_status nlp_task_stream_next(nlp_task_call *call, void *state, nlp_piece *piece,
+                                nlp_error *err) {
+    streaming *s = state;
+    size_t n_made = s->draft.n_made;
+    if (s->done) return nlp_fail(err, NLP_EINVAL, "the stream has ended");
+    while (!s->done && s->draft.n_made == n_made)
+        NLP_TRY(nlp_writing_step(s->writing, &s->done, err));
+    call->counters->forward_passes += nlp_writing_passes(s->writing) - s->n_passes;
+    call->counters->tokens += s->draft.n_made - n_made;
+    s->n_passes = nlp_writing_passes(s->writing);
+    *piece =
+        (nlp_piece){.text = {s->draft.text.bytes + s->n_given, s->draft.n_settled - s->n_given},
+                    .step = (uint32_t)s->draft.n_made,
+                    .done = s->done};
+    s->n_given = s->draft.n_settled;
     return NLP_OK;
 }
