@@ -41,6 +41,7 @@ struct cli {
     nlp_option options[CLI_MAX_OPTIONS];
     size_t n_options;
     json_t *options_json; /* owner of the texts of --options */
+    json_t *kept_texts;   /* arrays and objects of options, as texts */
     char **arguments;     /* what is neither option nor value */
     int n_arguments;
 };
@@ -122,6 +123,9 @@ void cli_print_field(const char *bytes, size_t n_bytes);
 void cli_print_header(const cli *app, const char *columns);
 
 /* ---- cli_batch.c: inputs through a task in batches ---- */
+/* Inputs of a batch whose texts take long: results are printed when a batch is done. */
+enum { CLI_WRITTEN = 64 };
+
 typedef struct cli_job {
     const nlp_task_spec *task;
     nlp_model *model;
@@ -130,6 +134,7 @@ typedef struct cli_job {
     const char *columns; /* header of plain output */
     /* Called for each input that worked, in order. */
     void (*emit)(cli *app, const cli_record *record, const nlp_output *output);
+    size_t batch;     /* most inputs of a batch; 0: as many as --batch-tokens says */
     const char *list; /* the list of inputs that bring none, commas between; NULL: none */
     /* what is run for a JSON line that has its second key; NULL: this job */
     const struct cli_job *with_list;
@@ -153,6 +158,7 @@ int cmd_entities(cli *app);
 int cmd_answer(cli *app);
 int cmd_fill_mask(cli *app);
 int cmd_rerank(cli *app);
+int cmd_generate(cli *app);
 int cmd_trace(cli *app);
 int cmd_fit(cli *app);
 int cmd_import(cli *app);

@@ -46,7 +46,9 @@ static void print_option(const char *name, const char *value_name, const char *h
 static const char *value_name_of(const nlp_option_spec *spec) {
     if (spec->values) return spec->values;
     if (spec->type == NLP_TYPE_BOOLEAN) return "true|false";
-    return spec->type == NLP_TYPE_TEXT ? "TEXT" : "NUMBER";
+    if (spec->type == NLP_TYPE_JSON) return "JSON";
+    bool is_text = spec->type == NLP_TYPE_TEXT || spec->type == NLP_TYPE_TEXTS;
+    return is_text ? "TEXT" : "NUMBER";
 }
 
 static const nlp_option_spec *find_key(const cli *app, const char *key, bool other) {
@@ -117,13 +119,33 @@ static int add_number(cli *app, const nlp_option_spec *spec, const char *text) {
     return add_option(app, spec->key, value);
 }
 
+static nlp_value json_value(const char *text) {
+    nlp_value value = text_value(text);
+    value.type = NLP_TYPE_JSON;
+    return value;
+}
+
+/* An option that takes arrays or objects takes their JSON; a list of one text may be the text. */
 static int add_task_option(cli *app, const nlp_option_spec *spec, const char *text) {
-    if (spec->type == NLP_TYPE_TEXT) return add_option(app, spec->key, text_value(text));
+    if (spec->type == NLP_TYPE_JSON || (spec->type == NLP_TYPE_TEXTS && *text == '['))
+        return add_option(app, spec->key, json_value(text));
+    if (spec->type == NLP_TYPE_TEXT || spec->type == NLP_TYPE_TEXTS)
+        return add_option(app, spec->key, text_value(text));
     if (spec->type != NLP_TYPE_BOOLEAN) return add_number(app, spec, text);
     bool yes = !strcmp(text, "true") || !strcmp(text, "1");
     if (!yes && strcmp(text, "false") && strcmp(text, "0"))
         return usage(spec->key, "takes true or false");
     return add_option(app, spec->key, (nlp_value){.type = NLP_TYPE_BOOLEAN, .as.boolean = yes});
+}
+
+/* The text of an array or object lives as long as the options do. */
+static const char *keep_json(cli *app, const json_t *member) {
+    char *text = json_dumps(member, JSON_COMPACT);
+    if (!app->kept_texts) app->kept_texts = json_array();
+    if (text) json_array_append_new(app->kept_texts, json_string(text));
+    free(text);
+    size_t n = json_array_size(app->kept_texts);
+    return text ? json_string_value(json_array_get(app->kept_texts, n - 1)) : "";
 }
 
 static int add_json_option(cli *app, const char *key, const json_t *member) {
@@ -136,8 +158,10 @@ static int add_json_option(cli *app, const char *key, const json_t *member) {
         value = (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = json_integer_value(member)};
     else if (json_is_real(member))
         value = (nlp_value){.type = NLP_TYPE_REAL, .as.real = json_real_value(member)};
+    else if (json_is_null(member))
+        value = (nlp_value){.type = NLP_TYPE_NULL};
     else
-        return usage("options", "takes an object of texts, numbers, true and false");
+        value = json_value(keep_json(app, member));
     return add_option(app, key, value);
 }
 

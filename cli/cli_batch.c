@@ -223,7 +223,8 @@ int cli_run_job(cli *app, const cli_job *job) {
     cli_print_header(app, job->columns);
     cli_progress_start(&progress);
     nlp_status status = NLP_OK;
-    while (status == NLP_OK && (b->n = cli_input_next(input, b->records, BATCH_RECORDS,
+    size_t most = job->batch ? job->batch : BATCH_RECORDS;
+    while (status == NLP_OK && (b->n = cli_input_next(input, b->records, most,
                                                       app->batch_tokens * BYTES_PER_TOKEN)) > 0) {
         status = run_batch(app, b, job);
         free_lists(b);

@@ -19,6 +19,10 @@ static const cli_flag trace_flags[] = {
     {"distribution", NULL, "with --greedy and a temperature: what the first token is drawn from"},
     {0},
 };
+static const cli_flag write_flags[] = {
+    {"stream", NULL, "print the text as its tokens are made"},
+    {0},
+};
 static const cli_flag fit_flags[] = {
     {"out", "NAME", "name of the task pack, or its path"},
     {"replace", NULL, "replace a pack of that name"},
@@ -78,6 +82,8 @@ const cli_command cli_commands[] = {
      "documents by how well they answer: lines of QUERY, tab, DOCUMENT, tab, DOCUMENT ...; JSON keys "
      "query and documents",
      "rerank", cmd_rerank, NULL, NULL},
+    {"generate", "[TEXT|FILE...]", "texts that go on from prompts", "generate", cmd_generate,
+     write_flags, NULL},
     {"similarity", "[FILE...]", "cosine of two texts: lines of A, tab, B; JSON keys a and b",
      "similarity", cmd_similarity, NULL, NULL},
     {"tokens", "[TEXT|FILE...]", "token ids, offsets and pieces", "tokens", cmd_tokens,
@@ -147,5 +153,6 @@ int main(int argc, char **argv) {
     nlp_session_close(app.session);
     nlp_engine_close(app.engine);
     json_decref(app.options_json);
+    json_decref(app.kept_texts);
     return status;
 }

@@ -271,6 +271,10 @@ static bool has_entailment(const nlp_model_folder *f) {
 static const char *tasks_of(const nlp_model_folder *f) {
     static const char *const of_tokens[] = {"entities", "answer", "fill_mask"};
     const nlp_head_spec *head = &f->head;
+    if (f->family->decoder && f->decoder.spec.n_outputs) return "generate,translate,summarize";
+    if (!head->struct_size && f->stack.spec.n_outputs && !f->pipeline.struct_size)
+        return f->chat_template ? "generate,chat,summarize,extract,embed,similarity"
+                                : "generate,summarize,extract,embed,similarity";
     if (!head->struct_size) return "embed,similarity";
     if (head->head >= NLP_HEAD_TOKENS) return of_tokens[head->head - NLP_HEAD_TOKENS];
     if (head->polarity[0] && head->n_labels <= NLP_MAX_POLARITIES) return "classify,sentiment";

@@ -80,7 +80,15 @@ Datum nlp_pg_datum(const nlp_value *value, bool *is_null) {
 
 /* ---- Options ---- */
 
-static nlp_value value_of(const JsonbValue *v, const char *key) {
+/* An array or object goes on as JSON text. */
+static nlp_value json_value(JsonbValue *v) {
+    Jsonb *part = JsonbValueToJsonb(v);
+    char *text = JsonbToCString(NULL, &part->root, (int)VARSIZE(part));
+    char *utf8 = pg_server_to_any(text, (int)strlen(text), PG_UTF8);
+    return (nlp_value){.type = NLP_TYPE_JSON, .n = (uint32_t)strlen(utf8), .as.text = utf8};
+}
+
+static nlp_value value_of(JsonbValue *v) {
     nlp_value out = {.type = NLP_TYPE_NULL};
     if (v->type == jbvString) {
         char *utf8 = pg_server_to_any(v->val.string.val, v->val.string.len, PG_UTF8);
@@ -92,15 +100,13 @@ static nlp_value value_of(const JsonbValue *v, const char *key) {
         double number =
             DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(v->val.numeric)));
         out = (nlp_value){.type = NLP_TYPE_REAL, .as.real = number};
-    } else if (v->type != jbvNull) {
-        ereport(ERROR,
-                (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                 errmsg("option \"%s\" must be a text, a number, true, false or null", key)));
+    } else if (v->type == jbvBinary) {
+        out = json_value(v);
     }
     return out;
 }
 
-/* Keys and texts are copies in the current context; values of another kind are refused by name. */
+/* Keys and texts are copies in the current context. */
 size_t nlp_pg_options(Jsonb *jsonb, nlp_option *options, size_t capacity) {
     JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
     JsonbValue v;
@@ -116,7 +122,7 @@ size_t nlp_pg_options(Jsonb *jsonb, nlp_option *options, size_t capacity) {
         if (n == capacity)
             ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
                             errmsg("more than %zu options", capacity)));
-        options[n++] = (nlp_option){.key = key, .value = value_of(&v, key)};
+        options[n++] = (nlp_option){.key = key, .value = value_of(&v)};
     }
     return n;
 }

@@ -190,8 +190,10 @@ static bool read_member(sqlite3_stmt *row, nlp_option *option) {
         option->value = (nlp_value){.type = NLP_TYPE_BOOLEAN, .as.boolean = *type == 't'};
     else if (!strcmp(type, "null"))
         option->value = (nlp_value){.type = NLP_TYPE_NULL};
-    else
-        return false;
+    else /* an array or object is given as its text */
+        option->value = (nlp_value){.type = NLP_TYPE_JSON,
+                                    .n = (uint32_t)sqlite3_column_bytes(row, 3),
+                                    .as.text = (const char *)sqlite3_column_text(row, 3)};
     return option->key != NULL;
 }
 
@@ -206,7 +208,8 @@ static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *e
     c->options_text = block;
     c->n_options = 0;
     sqlite3_stmt *row;
-    int rc = sqlite3_prepare_v2(c->db, "SELECT key, type, atom FROM json_each(?1)", -1, &row, NULL);
+    int rc = sqlite3_prepare_v2(c->db, "SELECT key, type, atom, value FROM json_each(?1)", -1, &row,
+                                NULL);
     if (rc != SQLITE_OK) {
         sqlite3_free(c->options_text);
         c->options_text = NULL;
@@ -223,7 +226,7 @@ static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *e
         size_t n = strlen(option.key) + 1;
         option.key = memcpy(block + used, option.key, n);
         used += n;
-        if (option.value.type == NLP_TYPE_TEXT) {
+        if (option.value.type == NLP_TYPE_TEXT || option.value.type == NLP_TYPE_JSON) {
             option.value.as.text = memcpy(block + used, option.value.as.text, option.value.n);
             used += option.value.n;
         }
@@ -234,9 +237,7 @@ static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *e
     sqlite3_free(c->options_text);
     c->options_text = NULL;
     return fail(err, rc == SQLITE_INTERRUPT ? NLP_ECANCELED : NLP_EINVAL,
-                rc == SQLITE_MISMATCH
-                    ? "options must be an object of texts, numbers, true, false and null"
-                    : "options are no JSON object");
+                rc == SQLITE_MISMATCH ? "options must be an object" : "options are no JSON object");
 }
 
 /* Rows of one statement have the same options text, so it is parsed once. */
