@@ -1,6 +1,6 @@
 /* pg_functions.c: one path from a SQL call to a task. Which argument is what follows from the names
  * in pg_proc: operands come first, `model`, `options`; any other name is the key of an option. */
-#include "pg_nlp.h"
+#include "pg_site.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_proc.h"
@@ -14,33 +14,9 @@
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
-/* What a call site needs to know, kept in fn_extra for the life of the statement. */
-typedef struct call_site {
-    const nlp_task_spec *task;
-    int model_at, options_at;                      /* argument numbers, -1: none */
-    const char *option_keys[NLP_PG_MAX_ARGUMENTS]; /* of tunable arguments, else NULL */
-    Oid option_types[NLP_PG_MAX_ARGUMENTS];
-    int n_arguments;
-    bool warned; /* about truncation, once a statement */
-    MemoryContext context;
-    /* the last model, reopened only when the name changes within the statement */
-    char *model_name;
-    nlp_model *model;
-    /* the last answer of a scalar task: ORDER BY f(x, nlp_embed_query('...')) is one forward pass
-     */
-    struct {
-        bool valid, is_null;
-        char *text;
-        size_t n_bytes;
-        char *options;
-        Datum datum;
-        MemoryContext context;
-    } memo;
-} call_site;
-
 /* The operands are known by their place, everything behind them by its name: so every overload,
  * and named arguments in any order, end here. */
-static void read_names(call_site *site, Oid function) {
+static void read_names(nlp_pg_site *site, Oid function) {
     HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
     Oid *types;
     char **names, *modes;
@@ -61,21 +37,23 @@ static void read_names(call_site *site, Oid function) {
     ReleaseSysCache(tuple);
 }
 
-/* Once a statement: fn_mcxt lives as long as the call site does. */
-static call_site *site_of(FunctionCallInfo fcinfo, const char *task) {
-    call_site *site = fcinfo->flinfo->fn_extra;
-    if (site) return site;
-    MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-    site = palloc0(sizeof *site);
+nlp_pg_site *nlp_pg_site_open(FunctionCallInfo fcinfo, const char *task, MemoryContext context) {
+    MemoryContext old = MemoryContextSwitchTo(context);
+    nlp_pg_site *site = palloc0(sizeof *site);
     site->task = nlp_task_find(nlp_pg_engine(), task);
     if (!site->task) elog(ERROR, "there is no task \"%s\"", task);
-    site->context = fcinfo->flinfo->fn_mcxt;
-    site->memo.context =
-        AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "nlp memo", ALLOCSET_SMALL_SIZES);
+    site->context = context;
+    site->memo.context = AllocSetContextCreate(context, "nlp memo", ALLOCSET_SMALL_SIZES);
     read_names(site, fcinfo->flinfo->fn_oid);
     MemoryContextSwitchTo(old);
-    fcinfo->flinfo->fn_extra = site;
     return site;
+}
+
+/* Once a statement: fn_mcxt lives as long as the call site does. */
+static nlp_pg_site *site_of(FunctionCallInfo fcinfo, const char *task) {
+    if (!fcinfo->flinfo->fn_extra)
+        fcinfo->flinfo->fn_extra = nlp_pg_site_open(fcinfo, task, fcinfo->flinfo->fn_mcxt);
+    return fcinfo->flinfo->fn_extra;
 }
 
 /* ---- Arguments ---- */
@@ -98,7 +76,7 @@ static bool takes(const nlp_task_spec *task, const char *key) {
 }
 
 /* The third form of classify has its options as text, so that a literal finds it. */
-static Jsonb *options_argument(FunctionCallInfo fcinfo, const call_site *site) {
+static Jsonb *options_argument(FunctionCallInfo fcinfo, const nlp_pg_site *site) {
     Datum datum = PG_GETARG_DATUM(site->options_at);
     if (get_fn_expr_argtype(fcinfo->flinfo, site->options_at) != TEXTOID)
         return DatumGetJsonbP(datum);
@@ -115,7 +93,7 @@ static bool has_key(const nlp_option *options, size_t n, const char *key) {
 /* Options, then tunable arguments (whose defaults can't be told from what was given: a key of the
  * options wins), then the setting, which only a call without a model takes:
  * what names its model depends on its arguments alone. */
-static size_t read_options(FunctionCallInfo fcinfo, const call_site *site, nlp_option *options) {
+size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp_option *options) {
     size_t n = 0;
     if (site->options_at >= 0)
         n = nlp_pg_options(options_argument(fcinfo, site), options, NLP_PG_MAX_OPTIONS);
@@ -136,7 +114,7 @@ static size_t read_options(FunctionCallInfo fcinfo, const call_site *site, nlp_o
 
 /* The reference is kept for the statement, so a pack that is replaced meanwhile changes no row
  * of it. */
-static nlp_model *model_of(FunctionCallInfo fcinfo, call_site *site) {
+nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site) {
     char *named = site->model_at >= 0 ? text_to_cstring(PG_GETARG_TEXT_PP(site->model_at)) : NULL;
     const char *name = named ? named : nlp_pg_default_model(site->task);
     if (named && !nlp_pg_equal_bits())
@@ -153,7 +131,7 @@ static nlp_model *model_of(FunctionCallInfo fcinfo, call_site *site) {
 }
 
 /* One WARNING a statement, not one a row. */
-static void warn_truncated(call_site *site, const nlp_result *result) {
+static void warn_truncated(nlp_pg_site *site, const nlp_result *result) {
     if (!result->n_truncated || site->warned || !takes(site->task, "on_overflow")) return;
     site->warned = true;
     ereport(WARNING,
@@ -163,7 +141,7 @@ static void warn_truncated(call_site *site, const nlp_result *result) {
 
 /* All core calls of this file go through here; nothing of the core is held when nlp_pg_check
  * throws. */
-static const nlp_result *run(call_site *site, nlp_model *model, const nlp_text *texts,
+static const nlp_result *run(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
                              const nlp_value *ids, size_t n, const nlp_option *options,
                              size_t n_options) {
     const nlp_result *result;
@@ -214,13 +192,13 @@ static operands read_operands(FunctionCallInfo fcinfo, const nlp_task_spec *task
 
 /* ---- The memo of the last answer ---- */
 
-static char *options_key(FunctionCallInfo fcinfo, const call_site *site) {
+static char *options_key(FunctionCallInfo fcinfo, const nlp_pg_site *site) {
     if (site->options_at < 0) return pstrdup("");
     Jsonb *j = options_argument(fcinfo, site);
     return JsonbToCString(NULL, &j->root, (int)VARSIZE(j));
 }
 
-static bool memo_hit(const call_site *site, const nlp_text *text, const char *options,
+static bool memo_hit(const nlp_pg_site *site, const nlp_text *text, const char *options,
                      const nlp_model *model) {
     return site->memo.valid && site->model == model && site->memo.n_bytes == text->n_bytes &&
            !memcmp(site->memo.text, text->bytes, text->n_bytes) &&
@@ -228,7 +206,7 @@ static bool memo_hit(const call_site *site, const nlp_text *text, const char *op
 }
 
 /* The memo's own context, emptied each time: a long scan keeps one answer, not all. */
-static void memo_keep(call_site *site, const nlp_text *text, const char *options,
+static void memo_keep(nlp_pg_site *site, const nlp_text *text, const char *options,
                       const nlp_value *value) {
     MemoryContextReset(site->memo.context);
     MemoryContext old = MemoryContextSwitchTo(site->memo.context);
@@ -244,11 +222,11 @@ static void memo_keep(call_site *site, const nlp_text *text, const char *options
 /* The memo serves what the planner can't fold: a STABLE call on a constant, beside a column,
  * in ORDER BY. */
 static Datum run_scalar(FunctionCallInfo fcinfo, const char *task) {
-    call_site *site = site_of(fcinfo, task);
-    nlp_option options[NLP_PG_MAX_OPTIONS + NLP_PG_MAX_ARGUMENTS + 1];
-    size_t n_options = read_options(fcinfo, site, options);
+    nlp_pg_site *site = site_of(fcinfo, task);
+    nlp_option options[NLP_PG_SITE_OPTIONS];
+    size_t n_options = nlp_pg_site_options(fcinfo, site, options);
     operands o = read_operands(fcinfo, site->task);
-    nlp_model *model = model_of(fcinfo, site);
+    nlp_model *model = nlp_pg_site_model(fcinfo, site);
     bool memo = site->task->n_operands == 1 && o.texts[0].bytes && site->n_arguments <= 3;
     char *key = memo ? options_key(fcinfo, site) : NULL;
     bool is_null;
@@ -277,12 +255,12 @@ static void put_rows(ReturnSetInfo *set, const nlp_task_spec *task, const nlp_ou
 }
 
 static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
-    call_site *site = site_of(fcinfo, task);
-    nlp_option options[NLP_PG_MAX_OPTIONS + NLP_PG_MAX_ARGUMENTS + 1];
+    nlp_pg_site *site = site_of(fcinfo, task);
+    nlp_option options[NLP_PG_SITE_OPTIONS];
     InitMaterializedSRF(fcinfo, 0);
-    size_t n_options = read_options(fcinfo, site, options);
+    size_t n_options = nlp_pg_site_options(fcinfo, site, options);
     operands o = read_operands(fcinfo, site->task);
-    nlp_model *model = model_of(fcinfo, site);
+    nlp_model *model = nlp_pg_site_model(fcinfo, site);
     const nlp_result *result = run(site, model, o.texts, &o.ids, 1, options, n_options);
     put_rows((ReturnSetInfo *)fcinfo->resultinfo, site->task, result->outputs);
     return (Datum)0;
@@ -294,7 +272,8 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
     X(embed) X(embed_query) X(similarity) \
     X(sentiment) X(sentiment_score) X(classify) X(confidence) \
     X(token_count) X(tokenize) X(detokenize) X(would_truncate) \
-    X(answer) X(zero_shot) X(rerank_score)
+    X(answer) X(zero_shot) X(rerank_score) \
+    X(generate)
 #define ROW_TASKS(X) \
     X(classify_scores) X(tokens) \
     X(entities) X(answer_span) X(fill_mask) X(zero_shot_scores) X(rerank)
@@ -313,11 +292,11 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
 SCALAR_TASKS(SCALAR_FUNCTION)
 ROW_TASKS(ROW_FUNCTION)
 
-/* ---- nlp_embed(text[]) ---- */
+/* ---- Arrays of texts: nlp_embed(text[]), nlp_generate(text[]) ---- */
 
-static void embed_batch(call_site *site, nlp_model *model, const nlp_text *texts, size_t n,
-                        size_t first, const nlp_option *options, size_t n_options,
-                        ReturnSetInfo *set) {
+static void put_batch(nlp_pg_site *site, nlp_model *model, const nlp_text *texts, size_t n,
+                      size_t first, const nlp_option *options, size_t n_options,
+                      ReturnSetInfo *set) {
     const nlp_result *result = run(site, model, texts, NULL, n, options, n_options);
     for (size_t i = 0; i < n; i++) {
         Datum values[2] = {Int32GetDatum((int32)(first + i + 1)), (Datum)0};
@@ -327,30 +306,37 @@ static void embed_batch(call_site *site, nlp_model *model, const nlp_text *texts
     }
 }
 
-PG_FUNCTION_INFO_V1(nlp_pg_embed_array);
 /* In batches, so that cancel and memory do not depend on the length of the array. */
-Datum nlp_pg_embed_array(PG_FUNCTION_ARGS) {
+static Datum run_array(FunctionCallInfo fcinfo, const char *task) {
     enum { BATCH = 256 };
-    call_site *site = site_of(fcinfo, "embed");
-    nlp_option options[NLP_PG_MAX_OPTIONS + NLP_PG_MAX_ARGUMENTS + 1];
+    nlp_pg_site *site = site_of(fcinfo, task);
+    nlp_option options[NLP_PG_SITE_OPTIONS];
     Datum *elements;
     bool *nulls;
     int n;
     InitMaterializedSRF(fcinfo, 0);
-    size_t n_options = read_options(fcinfo, site, options);
+    size_t n_options = nlp_pg_site_options(fcinfo, site, options);
     ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
     if (ARR_NDIM(array) > 1)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("texts must be an array of one dimension")));
     deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
-    nlp_model *model = model_of(fcinfo, site);
+    nlp_model *model = nlp_pg_site_model(fcinfo, site);
     nlp_text *texts = palloc0((Size)Max(n, 1) * sizeof *texts);
     for (int i = 0; i < n; i++)
         if (!nulls[i]) texts[i] = nlp_pg_text(elements[i]);
     for (int i = 0; i < n; i += BATCH) {
         CHECK_FOR_INTERRUPTS();
-        embed_batch(site, model, texts + i, (size_t)Min(BATCH, n - i), (size_t)i, options,
-                    n_options, (ReturnSetInfo *)fcinfo->resultinfo);
+        put_batch(site, model, texts + i, (size_t)Min(BATCH, n - i), (size_t)i, options, n_options,
+                  (ReturnSetInfo *)fcinfo->resultinfo);
     }
     return (Datum)0;
 }
+
+#define ARRAY_TASKS(X) X(embed) X(generate)
+#define ARRAY_FUNCTION(name)                                                                       \
+    PG_FUNCTION_INFO_V1(nlp_pg_##name##_array);                                                    \
+    Datum nlp_pg_##name##_array(PG_FUNCTION_ARGS) {                                                \
+        return run_array(fcinfo, #name);                                                           \
+    }
+ARRAY_TASKS(ARRAY_FUNCTION)

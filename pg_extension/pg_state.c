@@ -22,6 +22,11 @@ static struct {
     {"answer_model", "nlp.answer_model", "Model of nlp_answer where none is named.", NULL},
     {"fill_mask_model", "nlp.fill_mask_model", "Model of nlp_fill_mask where none is named.", NULL},
     {"rerank_model", "nlp.rerank_model", "Model of nlp_rerank where none is named.", NULL},
+    {"generate_model", "nlp.generate_model", "Model of nlp_generate where none is named.", NULL},
+    {"chat_model", "nlp.chat_model", "Model of nlp_chat where none is named.", NULL},
+    {"translate_model", "nlp.translate_model", "Model of nlp_translate where none is named.", NULL},
+    {"summarize_model", "nlp.summarize_model", "Model of nlp_summarize where none is named.", NULL},
+    {"extract_model", "nlp.extract_model", "Model of nlp_extract where none is named.", NULL},
 };
 static int threads, max_threads, max_memory_mb, weight_cache;
 

@@ -98,6 +98,28 @@ CREATE FUNCTION nlp_fill_mask(text text, k int DEFAULT 5, options jsonb DEFAULT 
 CREATE FUNCTION nlp_fill_mask(text text, model text, options jsonb DEFAULT '{}', k int DEFAULT 5, OUT token text, OUT score real, OUT sequence text) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_fill_mask' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 ROWS 5;
 
+/* ---- Texts that go on from a prompt ---- */
+CREATE FUNCTION nlp_generate(prompt text, max_tokens int DEFAULT 256, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_generate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_generate(prompt text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256) RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_generate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_generate(prompts text[], max_tokens int DEFAULT 256, options jsonb DEFAULT '{}', OUT ord int, OUT text text) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_generate_array' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100;
+CREATE FUNCTION nlp_generate(prompts text[], model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256, OUT ord int, OUT text text) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_generate_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100;
+/* A set in a FROM list is collected whole before its first row is seen, but one in a SELECT list is not: the functions in SQL
+ * are inlined and bring it there. */
+CREATE FUNCTION _nlp.generate_stream(prompt text, max_tokens int, options jsonb, OUT step int, OUT token text, OUT done boolean) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_generate_stream' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000 ROWS 100;
+CREATE FUNCTION _nlp.generate_stream(prompt text, model text, options jsonb, max_tokens int, OUT step int, OUT token text, OUT done boolean) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_generate_stream' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000 ROWS 100;
+CREATE FUNCTION nlp_generate_stream(prompt text, max_tokens int DEFAULT 256, options jsonb DEFAULT '{}') RETURNS TABLE (step int, token text, done boolean)
+    LANGUAGE SQL STABLE PARALLEL SAFE COST 1000000 ROWS 100
+    BEGIN ATOMIC SELECT (s.r).step, (s.r).token, (s.r).done FROM (SELECT _nlp.generate_stream($1, $2, $3) AS r) s; END;
+CREATE FUNCTION nlp_generate_stream(prompt text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256) RETURNS TABLE (step int, token text, done boolean)
+    LANGUAGE SQL IMMUTABLE PARALLEL SAFE COST 1000000 ROWS 100
+    BEGIN ATOMIC SELECT (s.r).step, (s.r).token, (s.r).done FROM (SELECT _nlp.generate_stream($1, $2, $3, $4) AS r) s; END;
+
 /* ---- Which document answers a query ---- */
 CREATE FUNCTION nlp_rerank_score(query text, document text, options jsonb DEFAULT '{}') RETURNS real
     AS 'MODULE_PATHNAME', 'nlp_pg_rerank_score' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;

@@ -71,6 +71,7 @@ nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_opt
 int nlp_sqlite_functions(nlp_connection *c);
 int nlp_sqlite_tables(nlp_connection *c);
 int nlp_sqlite_packs(nlp_connection *c);
+int nlp_sqlite_streams(nlp_connection *c); /* sqlite_stream.c */
 /* sqlite_packs.c: the heads that live in this database, with backing "table"; false ends it. */
 nlp_status nlp_sqlite_list_packs(nlp_connection *c,
                                  bool (*visit)(void *context, const nlp_model_info *info),
@@ -94,6 +95,7 @@ typedef struct nlp_table_kind {
      * closes. */
     nlp_status (*fill)(nlp_connection *c, const struct nlp_table_kind *kind, int argc,
                        sqlite3_value **argv, void **state, nlp_rows *rows, nlp_error *err);
+    void (*close)(void *state); /* of a state that holds more than memory; NULL: sqlite3_free */
     const nlp_task_spec *task;
 } nlp_table_kind;
 int nlp_sqlite_table(nlp_connection *c,

@@ -16,10 +16,13 @@ typedef struct setting {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static nlp_engine *engine; /* under lock; lives as long as the process */
 static setting settings[] = {
-    {"model_path", ""},      {"embed_model", ""},  {"sentiment_model", ""}, {"classify_model", ""},
-    {"entities_model", ""},  {"answer_model", ""}, {"fill_mask_model", ""}, {"rerank_model", ""},
-    {"zero_shot_model", ""}, {"on_overflow", ""},  {"threads", ""},         {"max_memory", ""},
-    {"weight_cache", ""},    {"backend", ""}};
+    {"model_path", ""},      {"embed_model", ""},     {"sentiment_model", ""},
+    {"classify_model", ""},  {"entities_model", ""},  {"answer_model", ""},
+    {"fill_mask_model", ""}, {"rerank_model", ""},    {"generate_model", ""},
+    {"chat_model", ""},      {"translate_model", ""}, {"summarize_model", ""},
+    {"extract_model", ""},   {"zero_shot_model", ""}, {"on_overflow", ""},
+    {"threads", ""},         {"max_memory", ""},      {"weight_cache", ""},
+    {"backend", ""}};
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 
 static setting *find(const char *key) {

@@ -147,7 +147,8 @@ static int table_open(sqlite3_vtab *vtab, sqlite3_vtab_cursor **out) {
 static void cursor_clear(cursor *cu) {
     rows_clear(&cu->rows);
     for (int i = 0; i < cu->n_arguments; i++) sqlite3_value_free(cu->arguments[i]);
-    sqlite3_free(cu->state);
+    const nlp_table_kind *kind = ((table *)cu->base.pVtab)->data->kind;
+    (kind->close ? kind->close : sqlite3_free)(cu->state);
     cu->state = NULL;
     cu->n_arguments = cu->row = 0;
 }

@@ -60,10 +60,10 @@ static nlp_status check_number(const char *of, const nlp_option_spec *spec, cons
                                nlp_error *err) {
     double number = number_of(value);
     if (spec->type == NLP_TYPE_INTEGER && value->type == NLP_TYPE_REAL && number != floor(number))
-        return nlp_fail(err, NLP_EINVAL, "%s: option \"%s\" must be a whole number, not %g", of,
+        return nlp_fail(err, NLP_EINVAL, "%s: option \"%s\" must be a whole number, not %.10g", of,
                         spec->key, number);
     if (number >= spec->min && number <= spec->max) return NLP_OK;
-    return nlp_fail(err, NLP_EINVAL, "%s: option \"%s\" is %g, possible are %g to %g", of,
+    return nlp_fail(err, NLP_EINVAL, "%s: option \"%s\" is %.10g, possible are %.10g to %.10g", of,
                     spec->key, number, spec->min, spec->max);
 }
 

@@ -1,0 +1,39 @@
+/* pg_site.h: a call of a task in a statement: its arguments by name, its model, its last answer. */
+#ifndef NLP_PG_SITE_H
+#define NLP_PG_SITE_H
+
+#include "pg_nlp.h"
+
+enum { NLP_PG_SITE_OPTIONS = NLP_PG_MAX_OPTIONS + NLP_PG_MAX_ARGUMENTS + 1 };
+
+/* What a call site needs to know, kept in fn_extra for the life of the statement. */
+typedef struct nlp_pg_site {
+    const nlp_task_spec *task;
+    int model_at, options_at;                      /* argument numbers, -1: none */
+    const char *option_keys[NLP_PG_MAX_ARGUMENTS]; /* of tunable arguments, else NULL */
+    Oid option_types[NLP_PG_MAX_ARGUMENTS];
+    int n_arguments;
+    bool warned; /* about truncation, once a statement */
+    MemoryContext context;
+    /* the last model, reopened only when the name changes within the statement */
+    char *model_name;
+    nlp_model *model;
+    /* the last answer of a scalar task: ORDER BY f(x, nlp_embed_query('...')) is one forward pass
+     */
+    struct {
+        bool valid, is_null;
+        char *text;
+        size_t n_bytes;
+        char *options;
+        Datum datum;
+        MemoryContext context;
+    } memo;
+} nlp_pg_site;
+
+/* Of the function that is being called; lives in context. Throws, as all below. */
+nlp_pg_site *nlp_pg_site_open(FunctionCallInfo fcinfo, const char *task, MemoryContext context);
+/* How many options [NLP_PG_SITE_OPTIONS] the call has; texts lie in the current context. */
+size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp_option *options);
+nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site);
+
+#endif
