@@ -134,7 +134,9 @@ typedef struct cli_job {
     const char *columns; /* header of plain output */
     /* Called for each input that worked, in order. */
     void (*emit)(cli *app, const cli_record *record, const nlp_output *output);
-    size_t batch;     /* most inputs of a batch; 0: as many as --batch-tokens says */
+    size_t batch; /* most inputs of a batch; 0: as many as --batch-tokens says */
+    const char
+        *second; /* the second operand of inputs that bring none; NULL: a tab comes before it */
     const char *list; /* the list of inputs that bring none, commas between; NULL: none */
     /* what is run for a JSON line that has its second key; NULL: this job */
     const struct cli_job *with_list;
@@ -159,6 +161,7 @@ int cmd_answer(cli *app);
 int cmd_fill_mask(cli *app);
 int cmd_rerank(cli *app);
 int cmd_generate(cli *app);
+int cmd_translate(cli *app);
 int cmd_trace(cli *app);
 int cmd_fit(cli *app);
 int cmd_import(cli *app);

@@ -68,12 +68,18 @@ static void split_line(cli_record *record, const cli_job *job, char **list, nlp_
  */
 static void read_operands(cli_record *record, const cli_job *job, char **list, nlp_text *texts) {
     uint32_t n = job->task->n_operands;
-    if (n == 2 && !record->object && !job->list && record->problem.code == NLP_OK) {
+    bool brings_second = !job->second || json_object_get(record->object, job->keys[1]);
+    if (n == 2 && !record->object && !job->list && brings_second &&
+        record->problem.code == NLP_OK) {
         split_line(record, job, list, texts);
         return;
     }
     texts[0] = cli_record_text(record, job->keys[0]);
     if (n < 2) return;
+    if (!brings_second) {
+        texts[1] = (nlp_text){job->second, strlen(job->second)};
+        return;
+    }
     if (!wants_list(job)) {
         texts[1] = cli_record_text(record, job->keys[1]);
         return;

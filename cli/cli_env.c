@@ -46,7 +46,8 @@ double cli_seconds(void) {
 /* ---- Model path ---- */
 
 const char *cli_builtin_path(void) {
-    return access(NLP_INSTALLED_MODELS, R_OK) == 0 ? NLP_INSTALLED_MODELS : NLP_SOURCE_MODELS;
+    return access(NLP_INSTALLED_MODELS "/catalogue.json", R_OK) == 0 ? NLP_INSTALLED_MODELS
+                                                                     : NLP_SOURCE_MODELS;
 }
 
 static void default_model_path(char *out, size_t out_bytes) {

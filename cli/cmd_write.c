@@ -1,4 +1,6 @@
-/* cmd_write.c: the commands that write texts: generate. */
+/* cmd_write.c: the commands that write texts: generate, translate. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -92,4 +94,41 @@ static int stream_inputs(cli *app, const char *task_name) {
 int cmd_generate(cli *app) {
     if (cli_flag_value(app, "stream")) return stream_inputs(app, "generate");
     return cli_run_task(app, "generate", (cli_job){.emit = emit_written, .batch = CLI_WRITTEN});
+}
+
+/* ---- translate ---- */
+
+static void emit_text(cli *app, const cli_record *record, const nlp_output *output) {
+    const nlp_value *text = output->cells;
+    if (app->json) {
+        cli_print_json(record, json_pack("{s:o}", "text", cli_json_text(text->as.text, text->n)));
+        return;
+    }
+    cli_print_field(text->as.text, text->n);
+    putchar('\n');
+}
+
+/* "en-pt" where no model is named: a translator of one pair is called by its languages. */
+static const char *translator_of(cli *app, const nlp_task_spec *task, const char *target,
+                                 char name[NLP_MODEL_NAME_BYTES]) {
+    nlp_error err;
+    nlp_text operands[2] = {{"", 0}, {target, strlen(target)}};
+    const char *set = getenv("NLP_TRANSLATE_MODEL");
+    nlp_task_default_model(task, set, operands, app->options, app->n_options, name, &err);
+    return name;
+}
+
+int cmd_translate(cli *app) {
+    char name[NLP_MODEL_NAME_BYTES];
+    const char *target = cli_flag_value(app, "target");
+    if (!target && !app->model_name) {
+        fputs("nlp: translate needs --target LANGUAGE, or a model\n", stderr);
+        return CLI_USAGE;
+    }
+    if (!app->model_name)
+        app->model_name = translator_of(app, nlp_task_find(app->engine, "translate"), target, name);
+    return cli_run_task(
+        app, "translate",
+        (cli_job){
+            .keys = {"text", "target"}, .second = target, .emit = emit_text, .batch = CLI_WRITTEN});
 }

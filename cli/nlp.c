@@ -23,6 +23,11 @@ static const cli_flag write_flags[] = {
     {"stream", NULL, "print the text as its tokens are made"},
     {0},
 };
+static const cli_flag translate_flags[] = {
+    {"target", "LANGUAGE",
+     "language to translate into; names the model en-LANGUAGE unless -m does"},
+    {0},
+};
 static const cli_flag fit_flags[] = {
     {"out", "NAME", "name of the task pack, or its path"},
     {"replace", NULL, "replace a pack of that name"},
@@ -84,6 +89,8 @@ const cli_command cli_commands[] = {
      "rerank", cmd_rerank, NULL, NULL},
     {"generate", "[TEXT|FILE...]", "texts that go on from prompts", "generate", cmd_generate,
      write_flags, NULL},
+    {"translate", "[TEXT|FILE...]", "texts in another language; JSON keys text and target",
+     "translate", cmd_translate, translate_flags, NULL},
     {"similarity", "[FILE...]", "cosine of two texts: lines of A, tab, B; JSON keys a and b",
      "similarity", cmd_similarity, NULL, NULL},
     {"tokens", "[TEXT|FILE...]", "token ids, offsets and pieces", "tokens", cmd_tokens,

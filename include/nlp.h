@@ -110,6 +110,11 @@ typedef enum nlp_type {
     NLP_TYPE_JSON = 8   /* only of options: as.text, a JSON array or object */
 } nlp_type;
 
+typedef struct nlp_text {
+    const char *bytes; /* UTF-8, need not end in 0; NULL is a NULL value and gives a NULL result */
+    size_t n_bytes;
+} nlp_text;
+
 typedef struct nlp_value {
     nlp_type type;
     uint32_t n;
@@ -210,10 +215,14 @@ NLP_API size_t nlp_task_count(const nlp_engine *engine);
 NLP_API const nlp_task_spec *nlp_task_at(const nlp_engine *engine, size_t index);
 NLP_API const nlp_task_spec *nlp_task_find(const nlp_engine *engine, const char *name);
 /* The model of a call that names none: `set`, the value of the task's setting, unless it is NULL or
- * "", else its starter. NLP_ENOMODEL where there is neither, with the setting and the import to type.
- * Any thread. */
+ * "", else its starter; a starter "en-*" stands for all languages: the second operand takes the place
+ * of '*', the option "source" that of "en". NLP_ENOMODEL where there is neither, with the setting and
+ * the import to type. Any thread. */
+#define NLP_MODEL_NAME_BYTES 160
 NLP_API nlp_status nlp_task_default_model(const nlp_task_spec *task, const char *set,
-                                          const char **name, nlp_error *err);
+                                          const nlp_text *operands /* or NULL */,
+                                          const nlp_option *options, size_t n_options,
+                                          char name[NLP_MODEL_NAME_BYTES], nlp_error *err);
 
 /* ---- Models ---- */
 /* Finds NAME.nlp in the model path (name: [a-z0-9_.-]{1,63}, optionally '@' and >= 8 hex digits of
@@ -257,11 +266,6 @@ NLP_API nlp_status nlp_model_list(nlp_engine *engine,
                                   void *context, nlp_error *err);
 
 /* ---- Running tasks ---- */
-typedef struct nlp_text {
-    const char *bytes; /* UTF-8, need not end in 0; NULL is a NULL value and gives a NULL result */
-    size_t n_bytes;
-} nlp_text;
-
 typedef struct nlp_request {
     uint32_t struct_size;
     const nlp_task_spec *task;

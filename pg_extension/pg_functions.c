@@ -114,9 +114,11 @@ size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp
 
 /* The reference is kept for the statement, so a pack that is replaced meanwhile changes no row
  * of it. */
-nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site) {
+nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site, const nlp_text *operands,
+                             const nlp_option *options, size_t n_options) {
     char *named = site->model_at >= 0 ? text_to_cstring(PG_GETARG_TEXT_PP(site->model_at)) : NULL;
-    const char *name = named ? named : nlp_pg_default_model(site->task);
+    const char *name =
+        named ? named : nlp_pg_default_model(site->task, operands, options, n_options);
     if (named && !nlp_pg_equal_bits())
         ereport(
             ERROR,
@@ -226,7 +228,7 @@ static Datum run_scalar(FunctionCallInfo fcinfo, const char *task) {
     nlp_option options[NLP_PG_SITE_OPTIONS];
     size_t n_options = nlp_pg_site_options(fcinfo, site, options);
     operands o = read_operands(fcinfo, site->task);
-    nlp_model *model = nlp_pg_site_model(fcinfo, site);
+    nlp_model *model = nlp_pg_site_model(fcinfo, site, o.texts, options, n_options);
     bool memo = site->task->n_operands == 1 && o.texts[0].bytes && site->n_arguments <= 3;
     char *key = memo ? options_key(fcinfo, site) : NULL;
     bool is_null;
@@ -260,7 +262,7 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
     InitMaterializedSRF(fcinfo, 0);
     size_t n_options = nlp_pg_site_options(fcinfo, site, options);
     operands o = read_operands(fcinfo, site->task);
-    nlp_model *model = nlp_pg_site_model(fcinfo, site);
+    nlp_model *model = nlp_pg_site_model(fcinfo, site, o.texts, options, n_options);
     const nlp_result *result = run(site, model, o.texts, &o.ids, 1, options, n_options);
     put_rows((ReturnSetInfo *)fcinfo->resultinfo, site->task, result->outputs);
     return (Datum)0;
@@ -273,7 +275,7 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
     X(sentiment) X(sentiment_score) X(classify) X(confidence) \
     X(token_count) X(tokenize) X(detokenize) X(would_truncate) \
     X(answer) X(zero_shot) X(rerank_score) \
-    X(generate)
+    X(generate) X(translate)
 #define ROW_TASKS(X) \
     X(classify_scores) X(tokens) \
     X(entities) X(answer_span) X(fill_mask) X(zero_shot_scores) X(rerank)
@@ -321,7 +323,7 @@ static Datum run_array(FunctionCallInfo fcinfo, const char *task) {
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("texts must be an array of one dimension")));
     deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
-    nlp_model *model = nlp_pg_site_model(fcinfo, site);
+    nlp_model *model = nlp_pg_site_model(fcinfo, site, NULL, options, n_options);
     nlp_text *texts = palloc0((Size)Max(n, 1) * sizeof *texts);
     for (int i = 0; i < n; i++)
         if (!nulls[i]) texts[i] = nlp_pg_text(elements[i]);

@@ -18,11 +18,13 @@ enum { NLP_PG_MAX_OPTIONS = 32, NLP_PG_MAX_ARGUMENTS = 8 };
 
 /* ---- pg_state.c: settings, the backend's engine and session ---- */
 void nlp_pg_settings_init(void);
-nlp_engine *nlp_pg_engine(void);                             /* opened on first use; throws */
-nlp_session *nlp_pg_session(void);                           /* one a backend; throws */
-nlp_stop nlp_pg_stop(void);                                  /* only reads InterruptPending */
-const char *nlp_pg_default_model(const nlp_task_spec *task); /* throws where there is none */
-const char *nlp_pg_on_overflow(void);                        /* "" where it is not set */
+nlp_engine *nlp_pg_engine(void);   /* opened on first use; throws */
+nlp_session *nlp_pg_session(void); /* one a backend; throws */
+nlp_stop nlp_pg_stop(void);        /* only reads InterruptPending */
+/* Throws where there is none. operands: NULL, or what it may depend on. */
+char *nlp_pg_default_model(const nlp_task_spec *task, const nlp_text *operands,
+                           const nlp_option *options, size_t n_options);
+const char *nlp_pg_on_overflow(void); /* "" where it is not set */
 bool nlp_pg_equal_bits(
     void); /* false for a backend whose bits differ: refused where the model is named */
 

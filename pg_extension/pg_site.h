@@ -34,6 +34,8 @@ typedef struct nlp_pg_site {
 nlp_pg_site *nlp_pg_site_open(FunctionCallInfo fcinfo, const char *task, MemoryContext context);
 /* How many options [NLP_PG_SITE_OPTIONS] the call has; texts lie in the current context. */
 size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp_option *options);
-nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site);
+/* The model that is named, else the default of these operands (or NULL) and options. */
+nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site, const nlp_text *operands,
+                             const nlp_option *options, size_t n_options);
 
 #endif

@@ -99,8 +99,9 @@ static void open_engine(void) {
     nlp_error err;
     nlp_engine_options_init(&options);
     options.model_path = model_path;
-    options.builtin_path =
-        access(NLP_INSTALLED_MODELS, R_OK) == 0 ? NLP_INSTALLED_MODELS : NLP_SOURCE_MODELS;
+    options.builtin_path = access(NLP_INSTALLED_MODELS "/catalogue.json", R_OK) == 0
+                               ? NLP_INSTALLED_MODELS
+                               : NLP_SOURCE_MODELS;
     options.weight_cache = (nlp_weight_cache)weight_cache;
     options.backend = backend;
     options.path_setting = "nlp.model_path";
@@ -130,13 +131,15 @@ nlp_stop nlp_pg_stop(void) {
     return (nlp_stop){.should_stop = should_stop};
 }
 
-const char *nlp_pg_default_model(const nlp_task_spec *task) {
-    const char *name, *set = "";
+char *nlp_pg_default_model(const nlp_task_spec *task, const nlp_text *operands,
+                           const nlp_option *options, size_t n_options) {
+    char *name = palloc(NLP_MODEL_NAME_BYTES);
+    const char *set = "";
     nlp_error err;
     for (size_t i = 0; i < lengthof(model_settings); i++)
         if (task->model_setting && !strcmp(task->model_setting, model_settings[i].key))
             set = model_settings[i].value;
-    nlp_pg_check(nlp_task_default_model(task, set, &name, &err), &err);
+    nlp_pg_check(nlp_task_default_model(task, set, operands, options, n_options, name, &err), &err);
     return name;
 }
 

@@ -23,7 +23,7 @@ static pg_stream *open_stream(FunctionCallInfo fcinfo, const char *task, MemoryC
     nlp_error err;
     size_t n_options = nlp_pg_site_options(fcinfo, site, options);
     nlp_text text = nlp_pg_text(PG_GETARG_DATUM(0));
-    nlp_model *model = nlp_pg_site_model(fcinfo, site);
+    nlp_model *model = nlp_pg_site_model(fcinfo, site, NULL, options, n_options);
     pg_stream *s = palloc0(sizeof *s);
     MemoryContextCallback *callback = palloc0(sizeof *callback);
     if (get_call_result_type(fcinfo, NULL, &s->row) != TYPEFUNC_COMPOSITE)

@@ -75,8 +75,8 @@ PG_FUNCTION_INFO_V1(nlp_pg_dims);
 Datum nlp_pg_dims(PG_FUNCTION_ARGS) {
     nlp_model_info info = {.struct_size = sizeof info};
     const nlp_task_spec *embed = nlp_task_find(nlp_pg_engine(), "embed");
-    const char *name =
-        PG_NARGS() > 0 ? text_to_cstring(PG_GETARG_TEXT_PP(0)) : nlp_pg_default_model(embed);
+    const char *name = PG_NARGS() > 0 ? text_to_cstring(PG_GETARG_TEXT_PP(0))
+                                      : nlp_pg_default_model(embed, NULL, NULL, 0);
     nlp_model_get_info(nlp_pg_model(name, CurrentMemoryContext), &info);
     PG_RETURN_INT32((int32)info.dims);
 }

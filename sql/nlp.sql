@@ -107,6 +107,10 @@ CREATE FUNCTION nlp_generate(prompts text[], max_tokens int DEFAULT 256, options
     AS 'MODULE_PATHNAME', 'nlp_pg_generate_array' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100;
 CREATE FUNCTION nlp_generate(prompts text[], model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256, OUT ord int, OUT text text) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_generate_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100;
+CREATE FUNCTION nlp_translate(text text, target text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_translate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_translate(text text, target text, model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_translate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
 /* A set in a FROM list is collected whole before its first row is seen, but one in a SELECT list is not: the functions in SQL
  * are inlined and bring it there. */
 CREATE FUNCTION _nlp.generate_stream(prompt text, max_tokens int, options jsonb, OUT step int, OUT token text, OUT done boolean) RETURNS SETOF record

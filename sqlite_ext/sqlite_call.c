@@ -254,11 +254,13 @@ nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_opt
 
 /* ---- Arguments behind the operands ---- */
 
-static nlp_status default_model(nlp_connection *c, const nlp_task_spec *task, nlp_model **model,
-                                nlp_error *err) {
-    const char *name, *set = task->model_setting ? nlp_sqlite_setting(task->model_setting) : "";
-    nlp_status status = nlp_task_default_model(task, set, &name, err);
-    return status == NLP_OK ? nlp_sqlite_model(c, name, model, err) : status;
+static nlp_status default_model(nlp_connection *c, const nlp_task_spec *task,
+                                const nlp_texts *operands, nlp_arguments *a, nlp_error *err) {
+    char name[NLP_MODEL_NAME_BYTES];
+    const char *set = task->model_setting ? nlp_sqlite_setting(task->model_setting) : "";
+    nlp_status status = nlp_task_default_model(task, set, operands ? operands->texts : NULL,
+                                               a->options, a->n_options, name, err);
+    return status == NLP_OK ? nlp_sqlite_model(c, name, &a->model, err) : status;
 }
 
 /* Only a call that leaves the model to the settings also takes on_overflow from them. */
@@ -292,7 +294,8 @@ static nlp_status add_tunable(const nlp_task_spec *task, sqlite3_value *value, n
 
 /* One function a name in SQLite, so what a text is follows from how it begins. */
 nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, int argc,
-                                sqlite3_value **argv, nlp_arguments *a, nlp_error *err) {
+                                sqlite3_value **argv, const nlp_texts *operands, nlp_arguments *a,
+                                nlp_error *err) {
     const char *name = NULL;
     nlp_option tunable = {0};
     memset(a, 0, sizeof *a);
@@ -322,5 +325,5 @@ nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, in
     if (tunable.key) a->options[a->n_options++] = tunable;
     if (!name) add_setting(a, task, "on_overflow");
     return name ? nlp_sqlite_model(c, name, &a->model, err)
-                : default_model(c, task, &a->model, err);
+                : default_model(c, task, operands, a, err);
 }

@@ -123,7 +123,7 @@ static nlp_status answer_call(sqlite3_context *context, const task_function *f, 
                               sqlite3_value **argv, const operands *o, nlp_arguments *a,
                               nlp_error *err) {
     const nlp_result *result;
-    nlp_status status = nlp_sqlite_arguments(f->c, f->task, argc, argv, a, err);
+    nlp_status status = nlp_sqlite_arguments(f->c, f->task, argc, argv, &o->texts, a, err);
     if (status != NLP_OK || a->is_null) return status;
     status = run_task(f->c, f->task, o, a, &result, err);
     if (status == NLP_OK) nlp_sqlite_result(context, result->outputs->cells);
@@ -284,7 +284,7 @@ static void dims(sqlite3_context *context, int argc, sqlite3_value **argv) {
     nlp_arguments a;
     nlp_error err;
     nlp_model_info info = {.struct_size = sizeof info};
-    if (nlp_sqlite_arguments(c, nlp_task_find(c->engine, "embed"), argc, argv, &a, &err) !=
+    if (nlp_sqlite_arguments(c, nlp_task_find(c->engine, "embed"), argc, argv, NULL, &a, &err) !=
         NLP_OK) {
         nlp_sqlite_error(context, &err);
         return;

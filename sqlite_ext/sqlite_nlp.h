@@ -49,8 +49,6 @@ typedef struct nlp_arguments {
     nlp_option options[NLP_MAX_OPTIONS + 2];
     size_t n_options;
 } nlp_arguments;
-nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, int argc,
-                                sqlite3_value **argv, nlp_arguments *arguments, nlp_error *err);
 /* A model by name: of the model path, else of the table nlp_packs of this database. */
 nlp_status nlp_sqlite_model(nlp_connection *c, const char *name, nlp_model **model, nlp_error *err);
 nlp_text nlp_sqlite_text(sqlite3_value *value); /* bytes NULL for NULL */
@@ -63,6 +61,10 @@ typedef struct nlp_texts {
 } nlp_texts;
 nlp_status nlp_sqlite_texts(nlp_connection *c, const nlp_task_spec *task, sqlite3_value **argv,
                             nlp_texts *texts, nlp_error *err);
+/* operands, or NULL: what a default model may depend on. */
+nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, int argc,
+                                sqlite3_value **argv, const nlp_texts *operands,
+                                nlp_arguments *arguments, nlp_error *err);
 /* Options of a JSON text, kept by the connection until the next one. */
 nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_option **options,
                               size_t *n, nlp_error *err);

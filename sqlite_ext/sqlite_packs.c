@@ -167,7 +167,7 @@ static nlp_status fit(nlp_connection *c, const char *name, const corpus *k, int 
     nlp_fit_result result;
     nlp_stop stop = nlp_sqlite_stop(c);
     nlp_status status =
-        nlp_sqlite_arguments(c, nlp_task_find(c->engine, "embed"), argc, argv, &a, err);
+        nlp_sqlite_arguments(c, nlp_task_find(c->engine, "embed"), argc, argv, NULL, &a, err);
     if (status != NLP_OK || a.is_null) return status;
     size_t n_options = a.n_options; /* on_overflow of the settings is no option of fitting */
     while (n_options && !strcmp(a.options[n_options - 1].key, "on_overflow")) n_options--;

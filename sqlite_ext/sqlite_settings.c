@@ -57,8 +57,9 @@ nlp_engine *nlp_sqlite_engine(nlp_error *err) {
         nlp_engine_options_init(&options);
         default_path(find("model_path")->value, sizeof settings->value);
         options.model_path = find("model_path")->value;
-        options.builtin_path =
-            access(NLP_INSTALLED_MODELS, R_OK) == 0 ? NLP_INSTALLED_MODELS : NLP_SOURCE_MODELS;
+        options.builtin_path = access(NLP_INSTALLED_MODELS "/catalogue.json", R_OK) == 0
+                                   ? NLP_INSTALLED_MODELS
+                                   : NLP_SOURCE_MODELS;
         options.path_setting = "the model path (NLP_MODEL_PATH, nlp_config('model_path'))";
         if (nlp_engine_open(&options, &engine, err) != NLP_OK) engine = NULL;
     }

@@ -25,7 +25,7 @@ static nlp_status open_stream(nlp_connection *c, int argc, sqlite3_value **argv,
     const nlp_task_spec *task = nlp_task_find(c->engine, "generate");
     nlp_status status = nlp_sqlite_texts(c, task, argv, &texts, err);
     if (status == NLP_OK && !texts.is_null)
-        status = nlp_sqlite_arguments(c, task, argc - 1, argv + 1, &a, err);
+        status = nlp_sqlite_arguments(c, task, argc - 1, argv + 1, &texts, &a, err);
     s->model = a.model; /* stays open as long as the stream */
     if (status != NLP_OK || texts.is_null || a.is_null) return status;
     nlp_request request = {.struct_size = sizeof request,

@@ -295,7 +295,7 @@ static nlp_status fill_task(nlp_connection *c, const nlp_table_kind *kind, int a
     if (!(*state = sqlite3_malloc(1))) return out_of_memory(err);
     nlp_status status = nlp_sqlite_texts(c, kind->task, argv, &texts, err);
     if (status == NLP_OK && !texts.is_null)
-        status = nlp_sqlite_arguments(c, kind->task, argc - n, argv + n, &a, err);
+        status = nlp_sqlite_arguments(c, kind->task, argc - n, argv + n, &texts, &a, err);
     if (status == NLP_OK && !texts.is_null && !a.is_null)
         status = run_task(c, kind->task, &texts, &a, rows, err);
     sqlite3_free(texts.list);
@@ -372,7 +372,7 @@ static nlp_status embed_batch(nlp_connection *c, const nlp_task_spec *task, int 
                               nlp_rows *rows, nlp_error *err) {
     nlp_arguments a = {0};
     const nlp_result *result;
-    nlp_status status = nlp_sqlite_arguments(c, task, argc - 1, argv + 1, &a, err);
+    nlp_status status = nlp_sqlite_arguments(c, task, argc - 1, argv + 1, NULL, &a, err);
     if (status == NLP_OK && !a.is_null) {
         nlp_request request = {.struct_size = sizeof request,
                                .task = task,

@@ -1,4 +1,5 @@
 /* registry.c: what has joined the engine. Built-in tasks come the same way as a stranger's. */
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/engine.h"
@@ -36,10 +37,34 @@ const nlp_task_spec *nlp_task_find(const nlp_engine *engine, const char *name) {
     return NULL;
 }
 
-nlp_status nlp_task_default_model(const nlp_task_spec *task, const char *set, const char **name,
+/* "en-*" with the languages of a call. */
+static void fill_pattern(const char *pattern, const nlp_text *operands, const nlp_option *options,
+                         size_t n_options, char name[NLP_MODEL_NAME_BYTES]) {
+    nlp_text target = operands && operands[1].bytes ? operands[1] : (nlp_text){"", 0};
+    nlp_text source = {pattern, strcspn(pattern, "-")};
+    for (size_t i = 0; i < n_options; i++) {
+        const nlp_value *value = &options[i].value;
+        bool is_text = value->type == NLP_TYPE_TEXT && !strcmp(options[i].key, "source");
+        if (is_text && (value->n != 4 || memcmp(value->as.text, "auto", 4) != 0))
+            source = (nlp_text){value->as.text, value->n};
+    }
+    int n_source = source.n_bytes < 32 ? (int)source.n_bytes : 32;
+    int n_target = target.n_bytes < 32 ? (int)target.n_bytes : 32;
+    snprintf(name, NLP_MODEL_NAME_BYTES, "%.*s-%.*s", n_source, source.bytes, n_target,
+             target.bytes);
+}
+
+nlp_status nlp_task_default_model(const nlp_task_spec *task, const char *set,
+                                  const nlp_text *operands, const nlp_option *options,
+                                  size_t n_options, char name[NLP_MODEL_NAME_BYTES],
                                   nlp_error *err) {
-    *name = set && *set ? set : task->default_model;
-    if (*name) return NLP_OK;
+    const char *found = set && *set ? set : task->default_model;
+    if (found == task->default_model && found && strchr(found, '*')) {
+        fill_pattern(found, operands, options, n_options, name);
+        return NLP_OK;
+    }
+    snprintf(name, NLP_MODEL_NAME_BYTES, "%s", found ? found : "");
+    if (found) return NLP_OK;
     nlp_fail(err, NLP_ENOMODEL, "nlp_%s has no starter model, and none is named", task->name);
     nlp_hint(err,
              "nlp import FOLDER --out NAME makes a pack of a model's files; name it, or set %s",

@@ -135,7 +135,11 @@ nlp_status nlp_session_continue(nlp_session *s, nlp_model *model, nlp_continuati
     nlp_call_parts parts;
     const nlp_writer *writer = &model->task.writer;
     nlp_manner manner;
-    nlp_draft draft = {.ids = c->ids, .n_ids = c->n_ids, .gaps = c->gaps, .stream = c->seed};
+    nlp_draft draft = {.ids = c->ids,
+                       .n_ids = c->n_ids,
+                       .gaps = c->gaps,
+                       .stream = c->seed,
+                       .forced_first = c->forced_first};
     nlp_task_call call = nlp_session_call(s, stop, &parts);
     call.model = &model->task;
     NLP_TRY(nlp_task_options_read(nlp_task_find(s->engine, "generate"), c->options, c->n_options,
@@ -143,7 +147,6 @@ nlp_status nlp_session_continue(nlp_session *s, nlp_model *model, nlp_continuati
     NLP_TRY(nlp_task_manner(&call, &manner, err));
     NLP_TRY(check_ids(model->task.stack, c->ids, NULL, c->n_ids, err));
     manner.max_new = (uint32_t)c->max_new;
-    manner.forced_first = c->forced_first;
     manner.ends = c->ends, manner.n_ends = c->n_ends;
     uint64_t saved = nlp_fp_enter();
     nlp_status status = c->wants_probabilities

@@ -26,8 +26,13 @@ static size_t prompt_tokens(const nlp_writing *w, const nlp_draft *draft) {
     return w->s.writer->encoder ? 1 : draft->n_ids;
 }
 
+uint32_t nlp_draft_max_new(const nlp_writing *w, const nlp_draft *draft) {
+    bool own = draft->max_new && draft->max_new < w->manner.max_new;
+    return own ? draft->max_new : w->manner.max_new;
+}
+
 size_t nlp_draft_limit(const nlp_writing *w, const nlp_draft *draft) {
-    return least(prompt_tokens(w, draft) + w->manner.max_new, positions(decoder_spec(w)));
+    return least(prompt_tokens(w, draft) + nlp_draft_max_new(w, draft), positions(decoder_spec(w)));
 }
 
 static nlp_status check_drafts(nlp_writing *w, nlp_error *err) {

@@ -59,6 +59,7 @@ struct nlp_writing {
 
 /* desk.c: sizes, and where everything lies. */
 nlp_status nlp_desk_open(nlp_writing *w, nlp_error *err);
+uint32_t nlp_draft_max_new(const nlp_writing *w, const nlp_draft *draft);
 size_t nlp_draft_limit(const nlp_writing *w, const nlp_draft *draft); /* of slot.limit */
 
 /* text_so_far.c: draft->text after its tokens so far; *stopped: a stop string came, which ends it. */
@@ -72,6 +73,6 @@ nlp_status nlp_search_step(nlp_writing *w, nlp_slot *slot, float *logits, bool *
 
 bool nlp_is_end(const nlp_generation_spec *rules, uint32_t id);
 /* What the model's files force at a place of a seq2seq's answer: an id + 1, or 0. */
-uint32_t nlp_forced_id(const nlp_writing *w, size_t n_made);
+uint32_t nlp_forced_id(const nlp_writing *w, const nlp_slot *slot);
 
 #endif

@@ -42,7 +42,7 @@ static void insert(way *ways, size_t *n, size_t most, way one) {
 }
 
 static size_t find_ways(nlp_writing *w, nlp_slot *slot, float *logits, way *ways, size_t most) {
-    uint32_t n_outputs = w->sampler.n, forced = nlp_forced_id(w, slot->n_ids - slot->n_prompt);
+    uint32_t n_outputs = w->sampler.n, forced = nlp_forced_id(w, slot);
     size_t n = 0;
     for (size_t k = 0; k < slot->n_live; k++, logits += n_outputs) {
         nlp_hypothesis *h = &slot->live[k];
@@ -105,7 +105,7 @@ static bool is_settled(const nlp_writing *w, const nlp_slot *slot, size_t n_made
     if (w->manner.early_stopping == NLP_STOP_EARLY) return true;
     double penalty = (double)w->manner.length_penalty;
     bool any_length = w->manner.early_stopping == NLP_STOP_NEVER && penalty > 0;
-    size_t length = any_length ? w->manner.max_new : n_made;
+    size_t length = any_length ? nlp_draft_max_new(w, slot->draft) : n_made;
     double best = slot->live[0].score / nlp_power((double)length, penalty);
     return !(best > slot->endings[slot->n_endings - 1].score);
 }
@@ -116,7 +116,7 @@ nlp_status nlp_search_step(nlp_writing *w, nlp_slot *slot, float *logits, bool *
     size_t n_beams = w->manner.n_beams, n_live = 0, n_made = slot->n_ids + 1 - slot->n_prompt;
     size_t per_beam = w->rules.n_ends > 1 ? 1 + w->rules.n_ends : 2;
     size_t n = find_ways(w, slot, logits, ways, per_beam * n_beams);
-    bool full = n_made == w->manner.max_new || slot->n_ids + 1 > slot->limit;
+    bool full = n_made == nlp_draft_max_new(w, slot->draft) || slot->n_ids + 1 > slot->limit;
     if (!n)
         return nlp_fail(err, NLP_EINVAL, "no token may come after %zu tokens of a search",
                         n_made - 1);

@@ -208,17 +208,19 @@ bool nlp_is_end(const nlp_generation_spec *g, uint32_t id) {
     return false;
 }
 
-uint32_t nlp_forced_id(const nlp_writing *w, size_t n_made) {
+uint32_t nlp_forced_id(const nlp_writing *w, const nlp_slot *slot) {
+    size_t n_made = slot->n_ids - slot->n_prompt;
     if (!is_seq2seq(w)) return 0;
+    if (!n_made && slot->draft->forced_first) return slot->draft->forced_first;
     if (!n_made && w->rules.forced_first) return w->rules.forced_first;
-    return n_made + 1 == w->manner.max_new ? w->rules.forced_last : 0;
+    return n_made + 1 == nlp_draft_max_new(w, slot->draft) ? w->rules.forced_last : 0;
 }
 
 /* The next token of a draft that is not searched. */
 static uint32_t choose(nlp_writing *w, nlp_slot *slot, float *logits) {
     const nlp_sampling *p = &w->manner.sampling;
     size_t n_made = slot->n_ids - slot->n_prompt;
-    uint32_t n = w->s.writer->decoder->spec.n_outputs, forced = nlp_forced_id(w, n_made);
+    uint32_t n = w->s.writer->decoder->spec.n_outputs, forced = nlp_forced_id(w, slot);
     nlp_history history = {slot->live[0].ids, slot->n_ids, slot->n_prompt};
     float gap;
     nlp_adjust_scores(&w->sampler, p, &w->rules, &history, logits);
@@ -253,7 +255,7 @@ static nlp_status go_on(nlp_writing *w, nlp_slot *slot, float *logits, nlp_error
     const int32_t *made = h->ids + slot->n_prompt;
     size_t n_made = slot->n_ids - slot->n_prompt;
     bool stopped = false, ended = nlp_is_end(&w->rules, id);
-    bool full = n_made == w->manner.max_new || slot->n_ids > slot->limit;
+    bool full = n_made == nlp_draft_max_new(w, slot->draft) || slot->n_ids > slot->limit;
     slot->draft->n_made = n_made;
     if (!ended && !full && (w->manner.n_stops || w->manner.follow))
         NLP_TRY(nlp_draft_read(w, slot->draft, made, n_made, &stopped, err));
@@ -312,7 +314,6 @@ nlp_status nlp_writing_open(const nlp_writing_setup *setup, nlp_draft *drafts, s
         w->rules.n_ends = (uint32_t)w->manner.n_ends;
         memcpy(w->rules.ends, w->manner.ends, w->manner.n_ends * sizeof *w->manner.ends);
     }
-    if (w->manner.forced_first) w->rules.forced_first = w->manner.forced_first;
     w->drafts = drafts;
     w->n_drafts = n;
     *writing = w;

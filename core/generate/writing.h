@@ -38,8 +38,7 @@ typedef struct nlp_manner {
     /* [n_ends] ids that end a text in place of the model's own, for tests; NULL: its own */
     const uint32_t *ends;
     size_t n_ends;
-    uint32_t forced_first; /* id + 1 of the first token (a target language); 0: the model's own */
-    bool follow;           /* the text is kept up to date at each step, for a stream */
+    bool follow; /* the text is kept up to date at each step, for a stream */
 } nlp_manner;
 
 typedef enum nlp_finish { NLP_FINISH_NONE, NLP_FINISH_STOP, NLP_FINISH_LENGTH } nlp_finish;
@@ -49,7 +48,9 @@ typedef struct nlp_draft {
     const int32_t
         *ids; /* [n_ids] the prompt of a decoder, or the source of a seq2seq, at least one */
     size_t n_ids;
-    uint64_t stream;     /* of random numbers */
+    uint64_t stream;       /* of random numbers */
+    uint32_t max_new;      /* below the manner's; 0: that */
+    uint32_t forced_first; /* id + 1 of the first token (a target language); 0: the model's own */
     float *gaps;         /* [max_new] between the two best scores of each step; NULL: not wanted */
     float *first_logits; /* [n_outputs] of the first step, as they come; NULL: not wanted */
     /* made by the writing: */

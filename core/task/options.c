@@ -159,6 +159,7 @@ static nlp_text *text_field(nlp_task_options *o, const char *key) {
     if (!strcmp(key, "prompt")) return &o->prompt;
     if (!strcmp(key, "instruction")) return &o->instruction;
     if (!strcmp(key, "yes")) return &o->yes;
+    if (!strcmp(key, "source")) return &o->source;
     return !strcmp(key, "no") ? &o->no : NULL;
 }
 

@@ -57,8 +57,8 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     nlp_early_stopping early_stopping;
     bool has_seed, has_no_repeat;
     uint64_t seed;
-    nlp_value stop;                                    /* a text, or JSON: an array of texts */
-    nlp_text hypothesis, prompt, instruction, yes, no; /* bytes NULL: the task's own */
+    nlp_value stop; /* a text, or JSON: an array of texts */
+    nlp_text hypothesis, prompt, instruction, yes, no, source; /* bytes NULL: the task's own */
 } nlp_task_options;
 
 struct nlp_task_call {
@@ -318,6 +318,6 @@ extern const nlp_task_vtable nlp_task_embed_text, nlp_task_embed_query, nlp_task
     nlp_task_confidence, nlp_task_token_count, nlp_task_tokenize, nlp_task_tokens,
     nlp_task_detokenize, nlp_task_would_truncate, nlp_task_entities, nlp_task_answer,
     nlp_task_answer_span, nlp_task_fill_mask, nlp_task_zero_shot, nlp_task_zero_shot_scores,
-    nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate;
+    nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate, nlp_task_translate;
 
 #endif
