@@ -61,6 +61,25 @@ static nlp_status text_ids(const nlp_writing *w, const int32_t **ids, size_t *n,
     return NLP_OK;
 }
 
+static bool is_byte_piece(nlp_text piece) {
+    return piece.n_bytes == 6 && !memcmp(piece.bytes, "<0x", 3) && piece.bytes[5] == '>';
+}
+
+/* Bytes at the end of the text whose characters the next byte piece may change: those of a run of byte
+ * pieces, which stand for characters together or for none. */
+static nlp_status open_bytes(const nlp_writing *w, const int32_t *ids, size_t n, nlp_text text,
+                             nlp_arena *arena, size_t *unsure, nlp_error *err) {
+    size_t n_sure = n;
+    nlp_text sure;
+    *unsure = 0;
+    while (n_sure && is_byte_piece(nlp_tokenizer_piece(w->manner.tokenizer, ids[n_sure - 1])))
+        n_sure--;
+    if (n_sure == n) return NLP_OK;
+    NLP_TRY(nlp_tokenizer_decode(w->manner.tokenizer, ids, n_sure, true, arena, &sure, err));
+    *unsure = text.n_bytes > sure.n_bytes ? text.n_bytes - sure.n_bytes : 0;
+    return NLP_OK;
+}
+
 nlp_status nlp_draft_read(nlp_writing *w, nlp_draft *draft, const int32_t *made, size_t n,
                           bool *stopped, nlp_error *err) {
     const nlp_manner *m = &w->manner;
@@ -72,10 +91,13 @@ nlp_status nlp_draft_read(nlp_writing *w, nlp_draft *draft, const int32_t *made,
     if (!last) nlp_arena_reset(arena);
     NLP_TRY(text_ids(w, &made, &n, arena, err));
     NLP_TRY(nlp_tokenizer_decode(m->tokenizer, made, n, true, arena, &text, err));
+    size_t bytes = 0;
+    if (!last) NLP_TRY(open_bytes(w, made, n, text, arena, &bytes, err));
     text.n_bytes = find_stop(m, text, stopped);
     draft->text = text;
     size_t stop = begun_stop(m, text), character = begun_character(text);
-    size_t unsure = last || *stopped ? 0 : stop > character ? stop : character;
-    draft->n_settled = text.n_bytes - unsure;
+    size_t unsure = stop > character ? stop : character;
+    if (bytes > unsure) unsure = bytes;
+    draft->n_settled = text.n_bytes - (last || *stopped ? 0 : unsure);
     return nlp_poll_work(w->s.poll, (uint64_t)n << 6, err);
 }

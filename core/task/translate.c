@@ -71,7 +71,11 @@ static const char *languages_of_tokens(const nlp_task_call *call) {
     nlp_tokenizer_get_info(call->model->tokenizer, &info);
     for (uint32_t id = 0; id < info.vocabulary; id++) {
         nlp_text piece = nlp_tokenizer_piece(call->model->tokenizer, (int32_t)id);
-        if (!looks_like_language(piece) || n + piece.n_bytes + 3 > sizeof list) continue;
+        if (!looks_like_language(piece)) continue;
+        if (n + piece.n_bytes + 8 > sizeof list) {
+            memcpy(list + n, " ...", 4);
+            return nlp_arena_text(call->scratch, list, n + 4);
+        }
         if (n) list[n++] = ',', list[n++] = ' ';
         memcpy(list + n, piece.bytes, piece.n_bytes);
         n += piece.n_bytes;
