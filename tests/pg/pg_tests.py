@@ -154,8 +154,40 @@ def check_fit():
     check("nlp_drop_model", value("SELECT nlp_drop_model('intents')") == "t" and "42704" in psql("SELECT nlp_classify('x', 'intents')")[1])
 
 
+def check_writing():
+    prompts = ["Once upon a time", "The cat sat on the mat", "x"]
+    options = json.dumps({"max_tokens": 20, "temperature": 0.9, "seed": 5, "top_p": 0.95})
+    lines = json_lines(NLP, ["generate", "-m", os.path.join(MODELS, "writer.nlp"), "--options", options], [{"text": p} for p in prompts])
+    psql("CREATE TABLE prompts AS SELECT * FROM (VALUES (1, 'Once upon a time'), (2, 'The cat sat on the mat'), (3, 'x')) v(id, prompt)")
+    rows = value(f"SELECT json_agg(nlp_generate(prompt, 'writer', '{options}') ORDER BY id) FROM prompts")
+    check("nlp_generate is what the command line gives", json.loads(rows) == [r["text"] for r in lines], rows)
+    check("and an array of prompts", value(f"SELECT json_agg(text ORDER BY ord) FROM nlp_generate((SELECT array_agg(prompt ORDER BY id) FROM prompts), 'writer', '{options}')") == rows)
+    check("and a stream", value(f"SELECT json_agg(t ORDER BY id) FROM (SELECT id, string_agg(token, '' ORDER BY step) t FROM prompts, nlp_generate_stream(prompt, 'writer', '{options}') GROUP BY id) s") == rows)
+    check("a stream has one row a token, the last one done", value("SELECT count(*), bool_or(done), max(step) FROM nlp_generate_stream('x', 'writer', max_tokens => 7)") == "7|t|7")
+    check("NULL gives no rows", value("SELECT count(*) FROM nlp_generate_stream(NULL, 'writer')") == "0")
+    plan = value("EXPLAIN SELECT token FROM nlp_generate_stream('x', 'writer') LIMIT 3")
+    check("a stream is not collected before it is seen", "ProjectSet" in plan and "Function Scan" not in plan, plan)
+    before = int(value("SELECT tokens FROM nlp_stats; SELECT 1").split()[0])
+    out = value("BEGIN; DECLARE c CURSOR FOR SELECT token FROM nlp_generate_stream('Once upon', 'writer', max_tokens => 60); FETCH 3 FROM c; CLOSE c; COMMIT; SELECT forward_passes FROM nlp_stats")
+    check("a cursor that is closed ends the work", int(out.splitlines()[-1]) <= before + 5, out)
+    check("a text and a list of stop strings", value("SELECT nlp_generate('x', 'writer', '{\"stop\": \" \"}') NOT LIKE '% %'") == "t")
+    fails("temperature without a seed", "SELECT nlp_generate('x', 'writer', '{\"temperature\": 1}')", "22023", 'seed')
+    fails("max_tokens 0", "SELECT nlp_generate('x', 'writer', max_tokens => 0)", "22023", "max_tokens", "1")
+    fails("max_tokens below 0", "SELECT nlp_generate('x', 'writer', max_tokens => -5)", "22023", "max_tokens")
+    fails("top_p 0", "SELECT nlp_generate('x', 'writer', '{\"top_p\": 0}')", "22023", "top_p")
+    fails("an empty stop string", "SELECT nlp_generate('x', 'writer', '{\"stop\": \"\"}')", "22023", "stop")
+    fails("an unknown option of writing", "SELECT nlp_generate('x', 'writer', '{\"wings\": 2}')", "22023", "wings", "temperature")
+    fails("a prompt over the context", "SELECT nlp_generate(repeat('many words ', 4000), 'writer', '{\"on_overflow\": \"error\"}')", "54000", "positions")
+    fails("a model that does not write", "SELECT nlp_generate('x', 'minilm')", "0A000", "minilm")
+    fails("memory that is too small", "SET nlp.max_memory = '1MB'; SELECT count(*) FROM nlp_generate(ARRAY['x'], 'polyglot', '{\"num_beams\": 16}')", "53200", "bytes")
+    check("nlp_translate", value("SELECT nlp_translate('The cat sat.', 'fr', 'polyglot', '{\"max_tokens\": 5}') IS NOT NULL") == "t")
+    fails("a target that the model lacks", "SELECT nlp_translate('x', 'xx', 'polyglot')", "22023", "xx", "__en__")
+    fails("a translator that is not there", "SELECT nlp_translate('x', 'xx')", "42704", "en-xx")
+
+
 def check_cancel():
     for name, sql in (("an array of 64 texts", "SELECT count(*) FROM nlp_embed((SELECT array_agg(repeat('many words to compute here ', 40) || i) FROM generate_series(1, 64) i))"),
+                      ("2,000 prompts", "SELECT count(*) FROM nlp_generate((SELECT array_agg('a prompt ' || i) FROM generate_series(1, 2000) i), 'writer')"),
                       ("tokenising 20 MB", "SELECT nlp_token_count(repeat('some words and more ', 1000000))")):
         out, err = psql(f"SELECT nlp_embed('warm') IS NULL; SET statement_timeout = 100; \\timing on\n{sql};\n\\timing off\nRESET statement_timeout; SELECT 'usable'")
         took = re.findall(r"Time: ([0-9.]+) ms", out)
@@ -218,6 +250,6 @@ def check_leaks():
 setup()
 psql("CREATE ROLE plain LOGIN", "postgres")
 psql("GRANT ALL ON SCHEMA public TO plain")
-for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_fit, check_cancel, check_sharing, check_leaks):
+for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_fit, check_writing, check_cancel, check_sharing, check_leaks):
     group()
 finish()

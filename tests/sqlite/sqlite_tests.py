@@ -191,6 +191,47 @@ def check_fit():
     check("nlp_drop_model", one("SELECT nlp_drop_model('intents')", db=db) == "intents" and "no model" in error("SELECT nlp_classify('x', 'intents')", db=db))
 
 
+def check_writing():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        task_packs(NLP, folder)
+        before = one("SELECT nlp_config('model_path')")
+        one("SELECT nlp_config('model_path', ?)", f"{folder}:{os.environ['NLP_MODEL_PATH']}")
+        check_writers(folder)
+        one("SELECT nlp_config('model_path', ?)", before)
+
+
+def check_writers(folder):
+    prompts = ["Once upon a time", "The cat sat on the mat", "x"]
+    options = json.dumps({"max_tokens": 20, "temperature": 0.9, "seed": 5, "top_p": 0.95})
+    lines = "".join(json.dumps({"text": p}) + "\n" for p in prompts)
+    cli = [json.loads(line)["text"] for line in run([NLP, "generate", "-m", os.path.join(folder, "writer.nlp"), "--json", "--options", options], lines)[1].splitlines()]
+    check("nlp_generate is what the command line gives", [one("SELECT nlp_generate(?, 'writer', ?)", p, options) for p in prompts] == cli, cli)
+    check("and a stream", ["".join(r[0] for r in rows_of("SELECT token FROM nlp_generate_stream(?, 'writer', ?)", p, options)) for p in prompts] == cli)
+    rows = rows_of("SELECT step, done FROM nlp_generate_stream('x', 'writer', 7)")
+    check("a stream has one row a token, the last one done", [r[0] for r in rows] == list(range(1, 8)) and [r[1] for r in rows] == [0] * 6 + [1], rows)
+    check("NULL gives no rows", rows_of("SELECT * FROM nlp_generate_stream(NULL, 'writer')") == [] and one("SELECT nlp_generate(NULL, 'writer')") is None)
+    before = one("SELECT forward_passes FROM nlp_stats")
+    cursor = DB.execute("SELECT token FROM nlp_generate_stream('Once upon', 'writer', 60)")
+    for _ in range(3):
+        cursor.fetchone()
+    cursor.close()
+    check("a statement that is not stepped on does no work", one("SELECT forward_passes FROM nlp_stats") <= before + 6)
+    check("two streams at once", len(rows_of("SELECT a.token, b.token FROM nlp_generate_stream('x', 'writer', 4) a, nlp_generate_stream('y', 'writer', 3) b")) == 12)
+    check("a stop string", " " not in one("SELECT nlp_generate('x', 'writer', '{\"stop\": \" \"}')"))
+    for name, sql, *words in (("temperature without a seed", "SELECT nlp_generate('x', 'writer', '{\"temperature\": 1}')", "seed"),
+                              ("max_tokens 0", "SELECT nlp_generate('x', 'writer', 0)", "max_tokens"),
+                              ("top_p 0", "SELECT nlp_generate('x', 'writer', '{\"top_p\": 0}')", "top_p"),
+                              ("an empty stop string", "SELECT nlp_generate('x', 'writer', '{\"stop\": \"\"}')", "stop"),
+                              ("a model that does not write", "SELECT nlp_generate('x', 'minilm')", "minilm"),
+                              ("the same in a stream", "SELECT * FROM nlp_generate_stream('x', 'minilm')", "minilm"),
+                              ("a target that the model lacks", "SELECT nlp_translate('x', 'xx', 'polyglot')", "xx", "__en__"),
+                              ("a translator that is not there", "SELECT nlp_translate('x', 'xx')", "en-xx")):
+        message = error(sql)
+        check(f"{name} is an error", message and all(w in message for w in words), message)
+    check("nlp_translate", one("SELECT nlp_translate('The cat sat.', 'fr', 'polyglot', '{\"max_tokens\": 5}')") is not None)
+
+
 def interrupted(sql, value):
     """The statement reads its text from a table: binding a long one takes longer than what is measured."""
     db = connect(check_same_thread=False)
@@ -272,6 +313,6 @@ def check_shell():
     check("one exported symbol", [s.split()[-1] for s in symbols if s] == ["sqlite3_nlp_init"], symbols)
 
 
-for group in (check_functions, check_heads, check_null_and_empty, check_bad_input, check_settings, check_fit, check_interrupts, check_schemas, check_threads, check_shell):
+for group in (check_functions, check_heads, check_null_and_empty, check_bad_input, check_settings, check_fit, check_writing, check_interrupts, check_schemas, check_threads, check_shell):
     group()
 finish()

@@ -73,9 +73,9 @@ def import_pack(nlp, source, out):
 
 
 def task_packs(nlp, folder):
-    """Packs of the tiny models of tests/data in a folder: ner, qa, mlm, yesno (a decoder); and of a classifier under other labels
+    """Packs of the tiny models of tests/data in a folder: ner, qa, mlm, yesno (a decoder), writer (another), polyglot (a seq2seq); and of a classifier under other labels
     nli, or with one label pairs (a cross encoder) and rawpairs (whose files ask for no sigmoid)."""
-    for name, model in {"ner": "bert-tokcls", "qa": "bert-qa", "mlm": "bert-mlm", "yesno": "qwen3-reranker"}.items():
+    for name, model in {"ner": "bert-tokcls", "qa": "bert-qa", "mlm": "bert-mlm", "yesno": "qwen3-reranker", "writer": "sharp-llama", "polyglot": "m2m100-slow"}.items():
         import_pack(nlp, os.path.join(DATA, "models", model), os.path.join(folder, name + ".nlp"))
     with tempfile.TemporaryDirectory() as work:
         for name in ("nli", "pairs", "rawpairs"):

@@ -129,6 +129,20 @@ SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], 1, '{
 SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], options => '{"yes": "y", "no": "n"}');
 SELECT nlp_rerank_score(NULL, 'x'), nlp_rerank_score('x', NULL, 'yesno'), (SELECT count(*) FROM nlp_rerank('x', NULL, 'yesno'));
 
+-- Texts that are written
+SELECT length(nlp_generate('x', 'writer')) > 0, length(nlp_generate('x', 'writer', '{"max_tokens": 3}')) > 0, length(nlp_generate('x', model => 'writer', max_tokens => 3)) > 0;
+SET nlp.generate_model = 'writer';
+SELECT nlp_generate('x', 3) = nlp_generate('x', 'writer', max_tokens => 3), nlp_generate('x', options => '{"max_tokens": 3}') = nlp_generate('x', 3), nlp_generate('x', max_tokens => 3) = nlp_generate('x', 3);
+SELECT ord, text = nlp_generate('x', 3) AS same FROM nlp_generate(ARRAY['x', NULL, 'x'], 3);
+SELECT count(*) FROM nlp_generate(ARRAY['x', 'y'], 'writer', '{"max_tokens": 3}');
+SELECT string_agg(token, '') = nlp_generate('x', 3) AS same, count(*) FROM nlp_generate_stream('x', 3);
+SELECT string_agg(token, '') = nlp_generate('x', 3) AS same, count(*) FROM nlp_generate_stream('x', 'writer', max_tokens => 3);
+SELECT step, done FROM nlp_generate_stream('x', 'writer', '{"max_tokens": 2}');
+SELECT nlp_generate(NULL, 'writer'), nlp_generate('x', NULL::text), (SELECT count(*) FROM nlp_generate_stream('x', NULL::text));
+SELECT nlp_translate('x', 'fr', 'polyglot', '{"max_tokens": 3}') IS NOT NULL, nlp_translate('', 'fr', model => 'polyglot') = '', nlp_translate('x', NULL), nlp_translate(NULL, 'fr', 'polyglot');
+SET nlp.translate_model = 'polyglot';
+SELECT nlp_translate('x', 'fr', options => '{"max_tokens": 3}') = nlp_translate('x', 'fr', 'polyglot', '{"max_tokens": 3}'), nlp_translate('', target => 'fr') = '';
+
 -- nlp_fit and the packs that it makes
 CREATE TABLE samples AS SELECT CASE i % 2 WHEN 0 THEN 'refund my order ' ELSE 'reset my password ' END || i AS body,
     CASE i % 2 WHEN 0 THEN 'money' ELSE 'access' END AS label FROM generate_series(1, 60) i;
