@@ -168,7 +168,7 @@ bool nlp_tokenizer_is_added(const nlp_tokenizer *t, int32_t id) {
 }
 
 int32_t nlp_tokenizer_find(const nlp_tokenizer *t, nlp_text spelling) {
-    uint32_t id = piece_find(t, spelling.bytes, spelling.n_bytes);
+    uint32_t id = spelling.n_bytes ? piece_find(t, spelling.bytes, spelling.n_bytes) : NLP_NO_ID;
     return id < t->n_vocabulary ? (int32_t)id : -1;
 }
 
