@@ -123,7 +123,7 @@ static nlp_status bind_full(nlp_model *m, nlp_error *err) {
         NLP_TRY(open_tokenizer(m, "decoder.tokenizer", m->decoder->spec.vocabulary,
                                &m->decoder_tokenizer, err));
     m->task.written = m->decoder_tokenizer ? m->decoder_tokenizer : m->tokenizer;
-    return NLP_OK;
+    return nlp_chat_open(&m->pack, m->tokenizer, &m->generation, &m->arena, &m->task.chat, err);
 }
 
 static nlp_status bind_task(nlp_model *m, nlp_error *err) {

@@ -4,6 +4,7 @@
 #define NLP_TASK_TASK_H
 
 #include "base/workers.h"
+#include "generate/chat.h"
 #include "generate/writing.h"
 #include "model/readout.h"
 #include "nlp_plugin.h"
@@ -20,6 +21,7 @@ typedef struct nlp_task_model {
     const nlp_head *head;   /* spec.struct_size 0: none */
     const nlp_text *labels; /* [head->spec.n_labels] */
     const nlp_pack *pack;   /* prompts */
+    const nlp_chat *chat;   /* how its chats are written; NULL: it has no known format */
 } nlp_task_model;
 
 typedef enum nlp_overflow {

@@ -5,6 +5,65 @@
 #include "base/utf8.h"
 #include "text/tokenizer_parts.h"
 
+/* ---- Controls ---- */
+
+/* "<|end|>" and kin, with full-width bars too: some models have their frames of turns as tokens that are
+ * not special. */
+static bool is_spelt_as_control(const char *text, size_t n) {
+    static const char bar[] = "\xEF\xBD\x9C"; /* U+FF5C */
+    if (n > 3 && !memcmp(text, "<|", 2) && !memcmp(text + n - 2, "|>", 2)) return true;
+    return n > 8 && *text == '<' && !memcmp(text + 1, bar, 3) && text[n - 1] == '>' &&
+           !memcmp(text + n - 4, bar, 3);
+}
+
+nlp_status find_controls(nlp_tokenizer *t, nlp_error *err) {
+    size_t n_bytes = t->header.n_pieces / 8 + 1;
+    t->controls = nlp_mem_zalloc(t->mem, n_bytes);
+    if (!t->controls) return nlp_mem_fail(t->mem, n_bytes, err);
+    for (uint32_t i = 0; i < t->header.n_added; i++) {
+        const nlp_added_token *a = &t->added[i];
+        if ((a->flags & NLP_ADDED_SPECIAL) ||
+            is_spelt_as_control(t->text + a->text_at, a->text_bytes))
+            t->controls[a->id / 8] |= (uint8_t)(1u << a->id % 8);
+    }
+    return NLP_OK;
+}
+
+bool token_is_control(const encoder *e, uint32_t id) {
+    for (size_t i = 0; i < e->n_controls; i++)
+        if (e->controls[i] == (int32_t)id) return true;
+    return e->tokenizer->controls[id / 8] >> id % 8 & 1;
+}
+
+/* Whether bytes at .. end - 1 of a stretch came from one part of the frame. */
+static bool is_in_frame(const encoder *e, const span *s, size_t at, size_t end) {
+    size_t from = s->from ? s->from[at] : s->at + at, to = s->from ? s->to[end - 1] : s->at + end;
+    size_t low = 0, high = e->n_frame; /* the first part that ends at or behind `to` */
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (e->frame[mid].end < to)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < e->n_frame && e->frame[low].start <= from;
+}
+
+/* A place where a token may begin. */
+typedef struct place {
+    const encoder *e;
+    const span *text;
+    size_t at;
+    uint32_t kind;
+} place;
+
+static bool may_stand(const place *p, const nlp_added_token *a) {
+    if ((a->flags & NLP_ADDED_NORMALIZED) != p->kind) return false;
+    return !is_control(p->e, a->id) || is_in_frame(p->e, p->text, p->at, p->at + a->text_bytes);
+}
+
+/* ---- Matching ---- */
+
 /* Byte k of an added token, or -1 behind its end. */
 static int byte_of(const nlp_tokenizer *t, uint32_t index, size_t k) {
     const nlp_added_token *a = &t->added[index];
@@ -12,9 +71,11 @@ static int byte_of(const nlp_tokenizer *t, uint32_t index, size_t k) {
 }
 
 /* In a sorted table: the range of tokens that begin like the text narrows byte by byte. */
-static const nlp_added_token *longest_sorted(const nlp_tokenizer *t, const char *text,
-                                             size_t n_bytes, uint32_t kind) {
+static const nlp_added_token *longest_sorted(const place *p) {
+    const nlp_tokenizer *t = p->e->tokenizer;
     const nlp_added_token *best = NULL;
+    const char *text = p->text->bytes + p->at;
+    size_t n_bytes = p->text->n_bytes - p->at;
     uint32_t first = 0, end = t->header.n_added;
     for (size_t k = 0; k < n_bytes && first < end; k++) {
         uint32_t low = first, high = end;
@@ -34,20 +95,20 @@ static const nlp_added_token *longest_sorted(const nlp_tokenizer *t, const char 
         }
         first = low, end = high;
         const nlp_added_token *a = first < end ? &t->added[first] : NULL;
-        if (a && a->text_bytes == k + 1 && (a->flags & NLP_ADDED_NORMALIZED) == kind) best = a;
+        if (a && a->text_bytes == k + 1 && may_stand(p, a)) best = a;
     }
     return best;
 }
 
-static const nlp_added_token *longest_at(const nlp_tokenizer *t, const char *text, size_t n_bytes,
-                                         uint32_t kind) {
+static const nlp_added_token *longest_at(const place *p) {
+    const nlp_tokenizer *t = p->e->tokenizer;
     const nlp_added_token *best = NULL;
-    if (t->header.model != NLP_MODEL_WORDPIECE) return longest_sorted(t, text, n_bytes, kind);
+    if (t->header.model != NLP_MODEL_WORDPIECE) return longest_sorted(p);
     for (uint32_t i = 0; i < t->header.n_added; i++) {
         const nlp_added_token *a = &t->added[i];
-        if ((a->flags & NLP_ADDED_NORMALIZED) == kind && a->text_bytes <= n_bytes &&
-            !memcmp(t->text + a->text_at, text, a->text_bytes) &&
-            (!best || a->text_bytes > best->text_bytes))
+        if (a->text_bytes <= p->text->n_bytes - p->at &&
+            !memcmp(t->text + a->text_at, p->text->bytes + p->at, a->text_bytes) &&
+            (!best || a->text_bytes > best->text_bytes) && may_stand(p, a))
             best = a;
     }
     return best;
@@ -109,11 +170,11 @@ static size_t next_start(const nlp_tokenizer *t, const char *text, size_t at, si
 }
 
 /* Whether a token of `kind` begins at `at` in what stands behind `from`. */
-static bool match_at(const nlp_tokenizer *t, const nlp_text *text, size_t from, size_t at,
-                     uint32_t kind, added_match *match) {
-    const nlp_added_token *token = longest_at(t, text->bytes + at, text->n_bytes - at, kind);
+static bool match_at(const place *p, size_t from, added_match *match) {
+    const nlp_added_token *token = longest_at(p);
+    const span *text = p->text;
     if (!token) return false;
-    size_t end = at + token->text_bytes;
+    size_t at = p->at, end = at + token->text_bytes;
     if ((token->flags & NLP_ADDED_SINGLE_WORD) &&
         !stands_alone(text->bytes, at, end, text->n_bytes))
         return false;
@@ -122,15 +183,16 @@ static bool match_at(const nlp_tokenizer *t, const nlp_text *text, size_t from, 
     return true;
 }
 
-nlp_status added_token_find(const nlp_tokenizer *t, const nlp_text *text, size_t from,
-                            uint32_t kind, added_match *match, nlp_poll *poll, nlp_error *err) {
+nlp_status added_token_find(const encoder *e, const span *text, size_t from, uint32_t kind,
+                            added_match *match) {
     enum { STEP = 1 << 16, WORK_PER_BYTE = 16 };
+    place p = {.e = e, .text = text, .kind = kind};
     *match = (added_match){0};
     for (size_t first = from, end; first < text->n_bytes; first = end) {
         end = text->n_bytes - first > STEP ? first + STEP : text->n_bytes;
-        for (size_t at = first; (at = next_start(t, text->bytes, at, end)) < end; at++)
-            if (match_at(t, text, from, at, kind, match)) return NLP_OK;
-        NLP_TRY(nlp_poll_work(poll, (end - first) * WORK_PER_BYTE, err));
+        for (p.at = first; (p.at = next_start(e->tokenizer, text->bytes, p.at, end)) < end; p.at++)
+            if (match_at(&p, from, match)) return NLP_OK;
+        NLP_TRY(nlp_poll_work(e->poll, (end - first) * WORK_PER_BYTE, e->err));
     }
     return NLP_OK;
 }

@@ -7,6 +7,7 @@
 #include "text/tokenizer_parts.h"
 
 typedef struct splitter {
+    encoder *encoder;
     const nlp_tokenizer *tokenizer;
     bert_word *word;
     nlp_word_cache *cache;
@@ -16,7 +17,7 @@ typedef struct splitter {
 
 static void end_word(splitter *s) {
     if (!s->word->n_chars) return;
-    s->failed = !wordpiece_push(s->tokenizer, s->word, s->tokens) || s->failed;
+    s->failed = !wordpiece_push(s->encoder, s->word) || s->failed;
     s->word->n_chars = 0;
 }
 
@@ -130,7 +131,7 @@ static void push_known(splitter *s, const cached_word *c, size_t at) {
 /* A piece is what the longest match finds first, and most words are one. */
 static void push_new(splitter *s, const char *word, size_t n, size_t at) {
     uint32_t id = piece_find(s->tokenizer, word, n);
-    if (id != NLP_NO_ID) {
+    if (id != NLP_NO_ID && !is_control(s->encoder, id)) {
         s->failed = !token_push(s->tokens, id, at, at + n);
         return;
     }
@@ -193,7 +194,11 @@ static size_t step(splitter *s, const char *text, size_t at, size_t to) {
 nlp_status bert_words(encoder *e, size_t from, size_t to, bert_word *scratch) {
     enum { POLL_BYTES = 4096, WORK_PER_BYTE = 64 };
     token_list *tokens = e->tokens;
-    splitter s = {.tokenizer = e->tokenizer, .word = scratch, .cache = e->cache, .tokens = tokens};
+    splitter s = {.encoder = e,
+                  .tokenizer = e->tokenizer,
+                  .word = scratch,
+                  .cache = e->cache,
+                  .tokens = tokens};
     scratch->n_chars = 0;
     for (size_t at = from, polled = from; at < to && !s.failed;) {
         at += step(&s, e->text, at, to);

@@ -110,6 +110,7 @@ static nlp_status make_symbols(encoder *e, const span *word) {
         } else {
             end = at + nlp_utf8_decode(word->bytes + at, word->n_bytes - at, &code);
             id = symbol_of(t, word->bytes + at, end - at, !at, end == word->n_bytes);
+            if (id != NLP_NO_ID && is_control(e, id)) id = NLP_NO_ID;
         }
         if (id == NLP_NO_ID)
             add_unknown(e, word, at, end);
@@ -122,12 +123,13 @@ static nlp_status make_symbols(encoder *e, const span *word) {
 
 /* ---- Merges ---- */
 
-static const nlp_merge *find_merge(const nlp_tokenizer *t, uint32_t left, uint32_t right) {
+static const nlp_merge *find_merge(const encoder *e, uint32_t left, uint32_t right) {
+    const nlp_tokenizer *t = e->tokenizer;
     uint32_t mask = t->extension.n_merge_slots - 1;
     if (!t->extension.n_merge_slots) return NULL;
     for (uint32_t slot = nlp_merge_slot(left, right) & mask;; slot = (slot + 1) & mask) {
         const nlp_merge *m = &t->merges[slot];
-        if (m->left == left && m->right == right) return m;
+        if (m->left == left && m->right == right) return is_control(e, m->id) ? NULL : m;
         if (m->left == NLP_NO_ID) return NULL;
     }
 }
@@ -136,7 +138,7 @@ static const nlp_merge *find_merge(const nlp_tokenizer *t, uint32_t left, uint32
 static const nlp_merge *merge_at(const encoder *e, uint32_t left) {
     const symbol *s = e->bpe->symbols;
     uint32_t right = s[left].after;
-    return right == NO_PAIR ? NULL : find_merge(e->tokenizer, s[left].id, s[right].id);
+    return right == NO_PAIR ? NULL : find_merge(e, s[left].id, s[right].id);
 }
 
 static void join(bpe_work *w, uint32_t left, uint32_t id) {
@@ -154,8 +156,8 @@ typedef struct pairs {
     uint32_t rank[SHORT_WORD], id[SHORT_WORD]; /* rank NO_PAIR: they don't join */
 } pairs;
 
-static void find_pair(const nlp_tokenizer *t, const symbol *s, size_t i, pairs *p) {
-    const nlp_merge *m = find_merge(t, s[i].id, s[i + 1].id);
+static void find_pair(const encoder *e, const symbol *s, size_t i, pairs *p) {
+    const nlp_merge *m = find_merge(e, s[i].id, s[i + 1].id);
     p->rank[i] = m ? m->rank : NO_PAIR;
     p->id[i] = m ? m->id : NLP_NO_ID;
 }
@@ -177,10 +179,9 @@ static void join_short(bpe_work *w, pairs *p, size_t i) {
  * few there are move faster than a chain is followed. A rank is below NO_PAIR, which ends the search. */
 static void merge_short(encoder *e) {
     bpe_work *w = e->bpe;
-    const nlp_tokenizer *t = e->tokenizer;
     symbol *s = w->symbols;
     pairs p;
-    for (size_t i = 0; i + 1 < w->n; i++) find_pair(t, s, i, &p);
+    for (size_t i = 0; i + 1 < w->n; i++) find_pair(e, s, i, &p);
     while (w->n > 1) {
         size_t best = 0;
         p.rank[w->n - 1] = NO_PAIR; /* the last symbol has no pair */
@@ -188,8 +189,8 @@ static void merge_short(encoder *e) {
             if (p.rank[i] < p.rank[best]) best = i;
         if (p.rank[best] == NO_PAIR) break;
         join_short(w, &p, best);
-        if (best + 1 < w->n) find_pair(t, s, best, &p);
-        if (best) find_pair(t, s, best - 1, &p);
+        if (best + 1 < w->n) find_pair(e, s, best, &p);
+        if (best) find_pair(e, s, best - 1, &p);
     }
     for (size_t i = 0; i < w->n; i++) s[i].after = i + 1 < w->n ? (uint32_t)i + 1 : NO_PAIR;
 }
@@ -249,13 +250,14 @@ static nlp_status merge_long(encoder *e) {
 /* ---- A word ---- */
 
 /* The piece that a whole word is, where merging it would give that piece and nothing else. */
-static uint32_t whole_piece(const nlp_tokenizer *t, const span *word) {
+static uint32_t whole_piece(const encoder *e, const span *word) {
+    const nlp_tokenizer *t = e->tokenizer;
     bool first = t->extension.flags & NLP_BPE_WHOLE_FIRST;
     if ((!first && !t->whole) || word->n_bytes > NLP_TOKENIZER_MAX_WORD) return NLP_NO_ID;
     uint32_t id = t->extension.flags & NLP_BPE_BYTES
                       ? piece_find_bytes(t, word->bytes, word->n_bytes)
                       : piece_find(t, word->bytes, word->n_bytes);
-    return id != NLP_NO_ID && (first || t->whole[id]) ? id : NLP_NO_ID;
+    return id != NLP_NO_ID && (first || t->whole[id]) && !is_control(e, id) ? id : NLP_NO_ID;
 }
 
 /* The id of a symbol that is left over: where another file gives the ids, it may not have the piece, or
@@ -265,12 +267,12 @@ static uint32_t final_id(encoder *e, const span *word, const symbol *s) {
     uint32_t id = s->id;
     if (!t->sides) return id;
     if (id == t->header.unknown_id)
-        return piece_of_unknown(t, word->bytes + s->start, s->end - s->start);
+        return piece_of_unknown(e, word->bytes + s->start, s->end - s->start);
     return t->sides[id] == NLP_SIDE_CUTTER ? t->header.unknown_id : id;
 }
 
 nlp_status bpe_push(encoder *e, span word) {
-    uint32_t whole = whole_piece(e->tokenizer, &word);
+    uint32_t whole = whole_piece(e, &word);
     if (whole != NLP_NO_ID)
         return span_token(e, &word, 0, word.n_bytes, whole)
                    ? NLP_OK

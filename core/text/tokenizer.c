@@ -65,7 +65,7 @@ static nlp_status check_added(nlp_tokenizer *t, nlp_error *err) {
             return corrupt(err, "its added tokens are not sorted");
     }
     t->only_start = find_only_start(t);
-    return NLP_OK;
+    return find_controls(t, err);
 }
 
 /* Every template has the first text once, the pair's also the second, in that order. */
@@ -141,7 +141,9 @@ nlp_status nlp_tokenizer_open(const void *blob, size_t n_bytes, nlp_mem *mem,
 }
 
 void nlp_tokenizer_close(nlp_tokenizer *t) {
-    if (t) nlp_mem_free(t->mem, t, sizeof *t);
+    if (!t) return;
+    nlp_mem_free(t->mem, t->controls, t->header.n_pieces / 8 + 1);
+    nlp_mem_free(t->mem, t, sizeof *t);
 }
 
 static int32_t id_or_none(uint32_t id) {
@@ -157,6 +159,17 @@ void nlp_tokenizer_get_info(const nlp_tokenizer *t, nlp_tokenizer_info *info) {
                                  .unknown_id = id_or_none(t->header.unknown_id),
                                  .pad_id = id_or_none(t->header.pad_id),
                                  .mask_id = id_or_none(t->header.mask_id)};
+}
+
+bool nlp_tokenizer_is_added(const nlp_tokenizer *t, int32_t id) {
+    for (uint32_t i = 0; i < t->header.n_added; i++)
+        if (t->added[i].id == (uint32_t)id) return true;
+    return false;
+}
+
+int32_t nlp_tokenizer_find(const nlp_tokenizer *t, nlp_text spelling) {
+    uint32_t id = spelling.n_bytes ? piece_find(t, spelling.bytes, spelling.n_bytes) : NLP_NO_ID;
+    return id < t->n_vocabulary ? (int32_t)id : -1;
 }
 
 nlp_text nlp_tokenizer_piece(const nlp_tokenizer *t, int32_t id) {
@@ -223,11 +236,12 @@ uint32_t piece_find(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {
     return NLP_NO_ID;
 }
 
-uint32_t piece_of_unknown(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {
+uint32_t piece_of_unknown(const encoder *e, const char *bytes, size_t n_bytes) {
+    const nlp_tokenizer *t = e->tokenizer;
     bool by_text = t->extension.flags & NLP_TOKENIZER_BY_TEXT;
     uint32_t id = by_text ? piece_find(t, bytes, n_bytes) : NLP_NO_ID;
     bool is_foreign = id != NLP_NO_ID && t->sides && t->sides[id] == NLP_SIDE_CUTTER;
-    return id == NLP_NO_ID || is_foreign ? t->header.unknown_id : id;
+    return id == NLP_NO_ID || is_foreign || is_control(e, id) ? t->header.unknown_id : id;
 }
 
 int32_t nlp_tokenizer_find_piece(const nlp_tokenizer *t, nlp_text piece) {
@@ -258,7 +272,7 @@ bool span_token(encoder *e, const span *word, size_t first, size_t end, uint32_t
 
 static nlp_status whole_word_push(encoder *e, const span *word) {
     uint32_t id = piece_find(e->tokenizer, word->bytes, word->n_bytes);
-    if (id == NLP_NO_ID) {
+    if (id == NLP_NO_ID || is_control(e, id)) {
         id = e->tokenizer->header.unknown_id;
         e->tokens->n_unknown++;
         if (id == NLP_NO_ID) return NLP_OK;
@@ -301,10 +315,8 @@ static nlp_status encode_segment(encoder *e, size_t from, size_t to) {
     span s;
     added_match next = {0};
     NLP_TRY(normalize_text(e, from, to, &s));
-    nlp_text text = {s.bytes, s.n_bytes};
     for (size_t at = 0; e->tokenizer->has_normalized; at = next.end) {
-        NLP_TRY(added_token_find(e->tokenizer, &text, at, NLP_ADDED_NORMALIZED, &next, e->poll,
-                                 e->err));
+        NLP_TRY(added_token_find(e, &s, at, NLP_ADDED_NORMALIZED, &next));
         NLP_TRY(split_text(e, span_part(s, at, next.token ? next.start : s.n_bytes)));
         if (!next.token) return NLP_OK;
         if (!span_token(e, &s, next.start, next.end, next.token->id))
@@ -316,7 +328,8 @@ static nlp_status encode_segment(encoder *e, size_t from, size_t to) {
 /* Marian's ">>xxx<<" at the start of a text is a piece of its own; what stands behind it is the
  * text. */
 static size_t language_code(encoder *e, const nlp_text *text, nlp_status *status) {
-    if (!e->tokenizer->extension.language_code || text->n_bytes < 5 || memcmp(text->bytes, ">>", 2))
+    if (e->plain || !e->tokenizer->extension.language_code || text->n_bytes < 5 ||
+        memcmp(text->bytes, ">>", 2))
         return 0;
     for (size_t i = text->n_bytes - 1; i > 2; i--) {
         if (memcmp(text->bytes + i - 1, "<<", 2)) continue;
@@ -333,9 +346,10 @@ static size_t language_code(encoder *e, const nlp_text *text, nlp_status *status
 static nlp_status encode_segments(encoder *e, const nlp_text *text) {
     added_match next;
     nlp_status status = NLP_OK;
+    const span whole = {.bytes = text->bytes, .n_bytes = text->n_bytes};
     size_t at = language_code(e, text, &status);
     for (; status == NLP_OK; at = next.end) {
-        NLP_TRY(added_token_find(e->tokenizer, text, at, 0, &next, e->poll, e->err));
+        NLP_TRY(added_token_find(e, &whole, at, 0, &next));
         size_t end = next.token ? next.start : text->n_bytes;
         if (end > at) NLP_TRY(encode_segment(e, at, end));
         if (!next.token) return NLP_OK;
@@ -408,10 +422,11 @@ static nlp_status encode_any(encoder *e, const nlp_text *text) {
 static nlp_status encode_wordpiece(encoder *e, const nlp_text *text) {
     added_match next;
     token_list *tokens = e->tokens;
+    const span whole = {.bytes = text->bytes, .n_bytes = text->n_bytes};
     bert_word *scratch = NLP_PUSH(tokens->arena, bert_word, 1);
     NLP_TRY(nlp_arena_status(tokens->arena, e->err));
     for (size_t at = 0;; at = next.end) {
-        NLP_TRY(added_token_find(e->tokenizer, text, at, 0, &next, e->poll, e->err));
+        NLP_TRY(added_token_find(e, &whole, at, 0, &next));
         NLP_TRY(bert_words(e, at, next.token ? next.start : text->n_bytes, scratch));
         if (!next.token) return NLP_OK;
         if (!token_push(tokens, next.token->id, next.start, next.end))
@@ -529,15 +544,22 @@ nlp_status nlp_tokenizer_encode(const nlp_tokenizer *t, const nlp_text *text, co
     token_list lists[2] = {{.arena = arena}, {.arena = arena}};
     lists[0].dropped = lists[1].dropped = drops ? t->header.unknown_id + 1 : 0;
     nlp_word_cache own = {0};
-    const encoder e = {.tokenizer = t,
-                       .cache = o->cache ? o->cache : &own,
-                       .arena = o->work,
-                       .poll = poll,
-                       .err = err};
+    /* a kept word may be a control token, so plain texts keep their own */
+    encoder e = {.tokenizer = t,
+                 .cache = o->cache && !o->plain_text ? o->cache : &own,
+                 .arena = o->work,
+                 .plain = o->plain_text,
+                 .frame = o->frame,
+                 .n_frame = o->n_frame,
+                 .controls = o->controls,
+                 .n_controls = o->n_controls,
+                 .poll = poll,
+                 .err = err};
     if (pair && !t->header.n_pair)
         return nlp_fail(err, NLP_EUNSUPPORTED, "the model's tokenizer takes no pair of texts");
     if (o->stop_when_full) lists[0].limit = lists[1].limit = o->max_tokens;
     NLP_TRY(encode_text(e, text, &lists[0]));
+    e.n_frame = 0;
     if (pair) NLP_TRY(encode_text(e, pair, &lists[1]));
     return assemble(t, pair != NULL, o, lists, arena, encoding, err);
 }

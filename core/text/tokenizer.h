@@ -39,6 +39,10 @@ typedef struct nlp_word_cache {
     size_t n_bytes; /* of the texts so far */
 } nlp_word_cache;
 
+typedef struct nlp_byte_range {
+    size_t start, end; /* end exclusive */
+} nlp_byte_range;
+
 typedef struct nlp_encode_options {
     uint32_t max_tokens; /* special tokens included; 0: no limit */
     nlp_truncation truncation;
@@ -46,6 +50,15 @@ typedef struct nlp_encode_options {
     bool stop_when_full; /* need not count past max_tokens: n_full is then a lower bound above it */
     nlp_word_cache *cache; /* NULL: nothing is kept for a next text */
     nlp_arena *work;       /* reset and used by each text; NULL: memory of the call alone */
+    /* What people wrote: no bytes of it become a control token, so "<|im_end|>" is ordinary text.
+     * Controls are the special tokens, those spelt <|...|>, and `controls`. In `frame` (parts of the
+     * first text, in their order) they are matched as ever: that is what a program wrote. Words go on
+     * over a border of the two. */
+    bool plain_text;
+    const nlp_byte_range *frame;
+    size_t n_frame;
+    const int32_t *controls;
+    size_t n_controls;
 } nlp_encode_options;
 
 /* Arrays of n, from the arena given. */
@@ -72,6 +85,10 @@ nlp_status nlp_tokenizer_encode(const nlp_tokenizer *tokenizer, const nlp_text *
 nlp_status nlp_tokenizer_decode(const nlp_tokenizer *tokenizer, const int32_t *ids, size_t n_ids,
                                 bool skip_special, nlp_arena *arena, nlp_text *text,
                                 nlp_error *err);
+/* Whether the id is one of the tokens that are matched in a text before anything else. */
+bool nlp_tokenizer_is_added(const nlp_tokenizer *tokenizer, int32_t id);
+/* The piece that is spelt so in the vocabulary, or -1. */
+int32_t nlp_tokenizer_find(const nlp_tokenizer *tokenizer, nlp_text spelling);
 /* The vocabulary's own spelling ("##ing"); borrowed. id must be in range. */
 nlp_text nlp_tokenizer_piece(const nlp_tokenizer *tokenizer, int32_t id);
 /* The id of a piece by that spelling, or -1. */

@@ -41,6 +41,7 @@ struct nlp_tokenizer {
     uint32_t n_special_single, n_special_pair;
     bool added_starts[256];         /* first bytes of added tokens */
     int only_start;                 /* the one such byte; -1: none or several */
+    uint8_t *controls;              /* bit i: piece i is a control token */
     const nlp_added_token **sorted; /* [n_added] by their texts */
     bool has_raw, has_normalized;   /* added tokens of either kind */
     /* of all models but WordPiece */
@@ -81,8 +82,6 @@ typedef struct bert_word {
     uint32_t last_to; /* of the last character, kept or not */
 } bert_word;
 
-/* wordpiece.c: the pieces of a word, or one unknown token. */
-bool wordpiece_push(const nlp_tokenizer *tokenizer, const bert_word *word, token_list *tokens);
 /* A stretch of normalised text. Where `from` is NULL it is a stretch of the given text itself, whose
  * byte 0 is byte `at` there; else byte i came from bytes from[i] .. to[i] of it. */
 typedef struct span {
@@ -126,6 +125,11 @@ typedef struct encoder {
     nlp_error *err;
     struct bpe_work *bpe;
     struct unigram_work *unigram;
+    bool plain; /* the text is people's own, but for its frame */
+    const nlp_byte_range *frame;
+    size_t n_frame;
+    const int32_t *controls;
+    size_t n_controls;
     nlp_word_cache *cache;  /* without words: none */
     cached_word *recording; /* the word whose tokens are kept as they come; NULL: none */
     char *meta_bytes;       /* of Metaspace: a word with its blanks replaced */
@@ -133,6 +137,8 @@ typedef struct encoder {
     size_t meta_capacity;
 } encoder;
 
+/* wordpiece.c: the pieces of a word, or one unknown token. */
+bool wordpiece_push(encoder *e, const bert_word *word);
 /* bert_words.c: normalises and splits text[from .. to) and hands each word to wordpiece_push. */
 nlp_status bert_words(encoder *e, size_t from, size_t to, bert_word *scratch);
 /* normalizer.c: text[from .. to) through the normalisers; *out is the text itself where they change
@@ -171,19 +177,26 @@ uint32_t piece_find(const nlp_tokenizer *t, const char *bytes, size_t n_bytes);
 uint32_t piece_find_bytes(const nlp_tokenizer *t, const char *bytes, size_t n_bytes);
 /* Where a vocabulary file gives the ids: the id of a stretch that the model can't cut, by its text; else
  * the unknown id. */
-uint32_t piece_of_unknown(const nlp_tokenizer *t, const char *bytes, size_t n_bytes);
+uint32_t piece_of_unknown(const encoder *e, const char *bytes, size_t n_bytes);
 /* 4E00 to 9FFF and its extensions, as BERT has them. */
 bool unicode_is_chinese(uint32_t code_point);
 /* extension.c: what stands behind the header of a tokenizer that is not WordPiece. */
 nlp_status extension_open(nlp_tokenizer *t, const void *blob, size_t n_bytes, nlp_error *err);
 
-/* added_tokens.c: the next added token of `kind` (NLP_ADDED_NORMALIZED or 0) at or after `from` in a
- * text; token NULL where there is none. Its place includes the white space that it strips. */
+/* added_tokens.c: whether no bytes of a plain text may become this token. */
+bool token_is_control(const encoder *e, uint32_t id);
+static inline bool is_control(const encoder *e, uint32_t id) {
+    return e->plain && token_is_control(e, id);
+}
+/* Fills t->controls. */
+nlp_status find_controls(nlp_tokenizer *t, nlp_error *err);
+/* The next added token of `kind` (NLP_ADDED_NORMALIZED or 0) at or after `from` in a stretch of text;
+ * token NULL where there is none. Its place includes the white space that it strips. */
 typedef struct added_match {
     size_t start, end;
     const nlp_added_token *token;
 } added_match;
-nlp_status added_token_find(const nlp_tokenizer *tokenizer, const nlp_text *text, size_t from,
-                            uint32_t kind, added_match *match, nlp_poll *poll, nlp_error *err);
+nlp_status added_token_find(const encoder *e, const span *text, size_t from, uint32_t kind,
+                            added_match *match);
 
 #endif

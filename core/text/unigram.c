@@ -48,10 +48,16 @@ static double score_of(const nlp_tokenizer *t, uint32_t value, size_t n_bytes) {
     return t->scores[value];
 }
 
+static bool value_is_control(const encoder *e, uint32_t value) {
+    uint32_t id = e->tokenizer->map ? e->tokenizer->map[value] : value;
+    return id != NLP_NO_ID && is_control(e, id);
+}
+
 /* All pieces that begin at a byte: *single where one of them is the single character there. The bytes
  * that were looked at. */
-static size_t offer_pieces(const nlp_tokenizer *t, const span *word, size_t at, size_t n_char,
+static size_t offer_pieces(const encoder *e, const span *word, size_t at, size_t n_char,
                            node *nodes, bool *single) {
+    const nlp_tokenizer *t = e->tokenizer;
     uint32_t state = 0;
     double so_far = nodes[at].score;
     size_t left = word->n_bytes - at, i = at,
@@ -65,6 +71,7 @@ static size_t offer_pieces(const nlp_tokenizer *t, const span *word, size_t at, 
         uint32_t value = t->trie[state].value - 1;
         size_t n = i + 1 - at;
         if (t->kinds && t->kinds[value] == NLP_PIECE_UNUSED) continue;
+        if (e->plain && value_is_control(e, value)) continue;
         offer(t, &nodes[i + 1], (uint32_t)at, score_of(t, value, n) + so_far, value);
         *single = *single || n == n_char;
     }
@@ -80,7 +87,7 @@ static nlp_status find_path(encoder *e, const span *word) {
         uint32_t code;
         bool single;
         end = at + nlp_utf8_decode(word->bytes + at, word->n_bytes - at, &code);
-        size_t n_seen = offer_pieces(t, word, at, end - at, nodes, &single);
+        size_t n_seen = offer_pieces(e, word, at, end - at, nodes, &single);
         if (!single)
             offer(t, &nodes[end], (uint32_t)at, t->extension.unknown_score + nodes[at].score,
                   UNKNOWN);
@@ -97,7 +104,7 @@ static bool push_unknown(encoder *e, const span *word, size_t first, size_t end)
     for (size_t i = first; bytes && i < end; i++) /* each has the place of the whole run */
         if (!span_token(e, word, first, end, t->bytes[(uint8_t)word->bytes[i]])) return false;
     if (bytes) return true;
-    uint32_t id = piece_of_unknown(t, word->bytes + first, end - first);
+    uint32_t id = piece_of_unknown(e, word->bytes + first, end - first);
     e->tokens->n_unknown += id == t->header.unknown_id;
     return span_token(e, word, first, end, id);
 }

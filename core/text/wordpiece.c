@@ -45,12 +45,14 @@ static uint32_t longest_piece(const nlp_tokenizer *t, const bert_word *w, size_t
     return NLP_NO_ID;
 }
 
-bool wordpiece_push(const nlp_tokenizer *t, const bert_word *w, token_list *tokens) {
+bool wordpiece_push(encoder *e, const bert_word *w) {
+    const nlp_tokenizer *t = e->tokenizer;
+    token_list *tokens = e->tokens;
     size_t before = tokens->n;
     bool known = w->n_chars <= t->header.max_word;
     for (size_t at = 0, next = 0; known && at < w->n_chars; at = next) {
         uint32_t id = longest_piece(t, w, at, &next);
-        known = id != NLP_NO_ID;
+        known = id != NLP_NO_ID && !is_control(e, id);
         if (known && !token_push(tokens, id, w->from[at], w->to[next - 1])) return false;
     }
     if (known) return true;
