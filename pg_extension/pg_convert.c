@@ -78,14 +78,18 @@ Datum nlp_pg_datum(const nlp_value *value, bool *is_null) {
     return (Datum)0;
 }
 
+nlp_text nlp_pg_json_text(Jsonb *jsonb) {
+    char *text = JsonbToCString(NULL, &jsonb->root, (int)VARSIZE(jsonb));
+    char *utf8 = pg_server_to_any(text, (int)strlen(text), PG_UTF8);
+    return (nlp_text){utf8, strlen(utf8)};
+}
+
 /* ---- Options ---- */
 
 /* An array or object goes on as JSON text. */
 static nlp_value json_value(JsonbValue *v) {
-    Jsonb *part = JsonbValueToJsonb(v);
-    char *text = JsonbToCString(NULL, &part->root, (int)VARSIZE(part));
-    char *utf8 = pg_server_to_any(text, (int)strlen(text), PG_UTF8);
-    return (nlp_value){.type = NLP_TYPE_JSON, .n = (uint32_t)strlen(utf8), .as.text = utf8};
+    nlp_text text = nlp_pg_json_text(JsonbValueToJsonb(v));
+    return (nlp_value){.type = NLP_TYPE_JSON, .n = (uint32_t)text.n_bytes, .as.text = text.bytes};
 }
 
 static nlp_value value_of(JsonbValue *v) {

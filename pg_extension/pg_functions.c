@@ -186,6 +186,8 @@ static operands read_operands(FunctionCallInfo fcinfo, const nlp_task_spec *task
             read_ids(PG_GETARG_DATUM(i), &o.ids);
         else if (task->operands[i].type == NLP_TYPE_TEXTS)
             o.texts[i] = nlp_pg_text_list(PG_GETARG_DATUM(i));
+        else if (task->operands[i].type == NLP_TYPE_JSON)
+            o.texts[i] = nlp_pg_json_text(PG_GETARG_JSONB_P(i));
         else
             o.texts[i] = nlp_pg_text(PG_GETARG_DATUM(i));
     }
@@ -275,7 +277,7 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
     X(sentiment) X(sentiment_score) X(classify) X(confidence) \
     X(token_count) X(tokenize) X(detokenize) X(would_truncate) \
     X(answer) X(zero_shot) X(rerank_score) \
-    X(generate) X(translate)
+    X(generate) X(translate) X(chat)
 #define ROW_TASKS(X) \
     X(classify_scores) X(tokens) \
     X(entities) X(answer_span) X(fill_mask) X(zero_shot_scores) X(rerank)

@@ -38,6 +38,7 @@ void nlp_pg_check(nlp_status status, const nlp_error *err);
 nlp_text nlp_pg_text(Datum datum);
 /* A text[] as an operand of type NLP_TYPE_TEXTS; throws for what is no list of texts. */
 nlp_text nlp_pg_text_list(Datum datum);
+nlp_text nlp_pg_json_text(Jsonb *jsonb); /* as text, UTF-8 */
 Datum nlp_pg_datum(const nlp_value *value, bool *is_null);
 Datum nlp_pg_text_datum(const char *bytes, size_t n);
 size_t nlp_pg_options(Jsonb *jsonb, nlp_option *options,

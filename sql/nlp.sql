@@ -107,6 +107,10 @@ CREATE FUNCTION nlp_generate(prompts text[], max_tokens int DEFAULT 256, options
     AS 'MODULE_PATHNAME', 'nlp_pg_generate_array' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100;
 CREATE FUNCTION nlp_generate(prompts text[], model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256, OUT ord int, OUT text text) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_generate_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100;
+CREATE FUNCTION nlp_chat(messages jsonb, max_tokens int DEFAULT 256, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_chat' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_chat(messages jsonb, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256) RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_chat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
 CREATE FUNCTION nlp_translate(text text, target text, options jsonb DEFAULT '{}') RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_translate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
 CREATE FUNCTION nlp_translate(text text, target text, model text, options jsonb DEFAULT '{}') RETURNS text

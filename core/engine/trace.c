@@ -41,8 +41,10 @@ static nlp_status trace_copy(nlp_session *s, const nlp_writer *writer, const int
     const nlp_arch_spec *spec = &writer->decoder->spec;
     if (!spec->n_outputs || spec->recurrence || n > spec->n_positions - spec->position_offset)
         return NLP_OK;
+    uint32_t length = (uint32_t)n;
+    nlp_unit source = {.ids = ids, .lengths = &length, .n_texts = 1, .n_tokens = n};
     NLP_TRY(nlp_shifted_states(writer->decoder, (int32_t)writer->generation->start - 1,
-                               s->engine->kernels, ids, n, hidden, &s->scratch, poll, &hidden,
+                               s->engine->kernels, &source, hidden, &s->scratch, poll, &hidden,
                                err));
     return trace_logits(s, writer->decoder, "copy", hidden, n, hooks, poll, err);
 }

@@ -71,7 +71,7 @@ nlp_status nlp_draft_read(nlp_writing *w, nlp_draft *draft, const int32_t *made,
 nlp_status nlp_search_step(nlp_writing *w, nlp_slot *slot, float *logits, bool *done,
                            nlp_error *err);
 
-bool nlp_is_end(const nlp_generation_spec *rules, uint32_t id);
+bool nlp_ends_draft(const nlp_writing *w, const nlp_draft *draft, uint32_t id);
 /* What the model's files force at a place of a seq2seq's answer: an id + 1, or 0. */
 uint32_t nlp_forced_id(const nlp_writing *w, const nlp_slot *slot);
 

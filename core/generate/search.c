@@ -121,7 +121,7 @@ nlp_status nlp_search_step(nlp_writing *w, nlp_slot *slot, float *logits, bool *
         return nlp_fail(err, NLP_EINVAL, "no token may come after %zu tokens of a search",
                         n_made - 1);
     for (size_t i = 0; i < n; i++) {
-        if (full || nlp_is_end(&w->rules, ways[i].id)) {
+        if (full || nlp_ends_draft(w, slot->draft, ways[i].id)) {
             if (i < n_beams) add_ending(w, slot, &ways[i], n_made);
         } else if (n_live < n_beams) {
             follow_way(slot, &slot->next[n_live++], &ways[i]);

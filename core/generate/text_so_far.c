@@ -41,22 +41,23 @@ static size_t begun_character(nlp_text text) {
 
 /* End tokens are no text, and a model may have more rows of outputs than its tokenizer has tokens:
  * those say nothing. */
-static bool is_text(const nlp_writing *w, const nlp_tokenizer_info *info, int32_t id) {
-    return (uint32_t)id < info->vocabulary && !nlp_is_end(&w->rules, (uint32_t)id);
+static bool is_text(const nlp_writing *w, const nlp_draft *draft, const nlp_tokenizer_info *info,
+                    int32_t id) {
+    return (uint32_t)id < info->vocabulary && !nlp_ends_draft(w, draft, (uint32_t)id);
 }
 
-static nlp_status text_ids(const nlp_writing *w, const int32_t **ids, size_t *n, nlp_arena *arena,
-                           nlp_error *err) {
+static nlp_status text_ids(const nlp_writing *w, const nlp_draft *draft, const int32_t **ids,
+                           size_t *n, nlp_arena *arena, nlp_error *err) {
     nlp_tokenizer_info info;
     size_t n_known = 0;
     nlp_tokenizer_get_info(w->manner.tokenizer, &info);
-    for (size_t i = 0; i < *n; i++) n_known += is_text(w, &info, (*ids)[i]);
+    for (size_t i = 0; i < *n; i++) n_known += is_text(w, draft, &info, (*ids)[i]);
     if (n_known == *n) return NLP_OK;
     int32_t *known = NLP_PUSH(arena, int32_t, n_known + 1);
     NLP_TRY(nlp_arena_status(arena, err));
     size_t k = 0;
     for (size_t i = 0; i < *n; i++)
-        if (is_text(w, &info, (*ids)[i])) known[k++] = (*ids)[i];
+        if (is_text(w, draft, &info, (*ids)[i])) known[k++] = (*ids)[i];
     *ids = known, *n = n_known;
     return NLP_OK;
 }
@@ -89,7 +90,7 @@ nlp_status nlp_draft_read(nlp_writing *w, nlp_draft *draft, const int32_t *made,
     if (!m->tokenizer) return NLP_OK;
     nlp_arena *arena = last ? w->s.arena : w->s.text_work;
     if (!last) nlp_arena_reset(arena);
-    NLP_TRY(text_ids(w, &made, &n, arena, err));
+    NLP_TRY(text_ids(w, draft, &made, &n, arena, err));
     NLP_TRY(nlp_tokenizer_decode(m->tokenizer, made, n, true, arena, &text, err));
     size_t bytes = 0;
     if (!last) NLP_TRY(open_bytes(w, made, n, text, arena, &bytes, err));

@@ -202,10 +202,14 @@ static nlp_status score_rows(nlp_writing *w, const reading *readings, size_t n, 
 
 /* ---- Choosing ---- */
 
-bool nlp_is_end(const nlp_generation_spec *g, uint32_t id) {
+static bool is_end(const nlp_generation_spec *g, uint32_t id) {
     for (uint32_t i = 0; i < g->n_ends; i++)
         if (g->ends[i] == id) return true;
     return false;
+}
+
+bool nlp_ends_draft(const nlp_writing *w, const nlp_draft *draft, uint32_t id) {
+    return id + 1 == draft->also_ends || is_end(&w->rules, id);
 }
 
 uint32_t nlp_forced_id(const nlp_writing *w, const nlp_slot *slot) {
@@ -254,7 +258,7 @@ static nlp_status go_on(nlp_writing *w, nlp_slot *slot, float *logits, nlp_error
     h->ids[slot->n_ids++] = (int32_t)id;
     const int32_t *made = h->ids + slot->n_prompt;
     size_t n_made = slot->n_ids - slot->n_prompt;
-    bool stopped = false, ended = nlp_is_end(&w->rules, id);
+    bool stopped = false, ended = nlp_ends_draft(w, slot->draft, id);
     bool full = n_made == nlp_draft_max_new(w, slot->draft) || slot->n_ids > slot->limit;
     slot->draft->n_made = n_made;
     if (!ended && !full && (w->manner.n_stops || w->manner.follow))
@@ -269,7 +273,7 @@ static nlp_status search_on(nlp_writing *w, nlp_slot *slot, float *logits, nlp_e
     NLP_TRY(nlp_search_step(w, slot, logits, &done, err));
     if (!done) return NLP_OK;
     const nlp_ending *best = &slot->endings[0];
-    bool ended = best->n && nlp_is_end(&w->rules, (uint32_t)best->ids[best->n - 1]);
+    bool ended = best->n && nlp_ends_draft(w, slot->draft, (uint32_t)best->ids[best->n - 1]);
     slot->draft->score = best->score;
     return finish(w, slot, best->ids, best->n, ended ? NLP_FINISH_STOP : NLP_FINISH_LENGTH, err);
 }

@@ -50,6 +50,7 @@ typedef struct nlp_draft {
     size_t n_ids;
     uint64_t stream;       /* of random numbers */
     uint32_t max_new;      /* below the manner's; 0: that */
+    uint32_t also_ends;    /* id + 1 that ends the text beside the model's ends; 0: none */
     uint32_t forced_first; /* id + 1 of the first token (a target language); 0: the model's own */
     float *gaps;         /* [max_new] between the two best scores of each step; NULL: not wanted */
     float *first_logits; /* [n_outputs] of the first step, as they come; NULL: not wanted */

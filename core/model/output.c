@@ -59,21 +59,21 @@ nlp_status nlp_output_run(const nlp_stack *s, const nlp_kernels *kernels, float 
 }
 
 nlp_status nlp_shifted_states(const nlp_stack *d, int32_t start, const nlp_kernels *kernels,
-                              const int32_t *ids, size_t n_ids, const float *hidden,
-                              nlp_arena *arena, nlp_poll *poll, const float **out, nlp_error *err) {
-    size_t bytes;
-    uint32_t length = (uint32_t)n_ids;
-    nlp_memory memory = {.n_tokens = n_ids};
-    NLP_TRY(nlp_transformer_plan(d, n_ids, n_ids, n_ids, &bytes, err));
-    int32_t *shifted = NLP_PUSH(arena, int32_t, n_ids);
+                              const nlp_unit *source, const float *hidden, nlp_arena *arena,
+                              nlp_poll *poll, const float **out, nlp_error *err) {
+    size_t bytes, n = source->n_tokens;
+    nlp_memory memory = {.n_tokens = n};
+    NLP_TRY(nlp_transformer_plan(d, n, n, n, &bytes, err));
+    int32_t *shifted = NLP_PUSH(arena, int32_t, n);
     void *scratch = nlp_arena_push(arena, bytes, 1),
-         *more = nlp_arena_push(arena, nlp_memory_scratch(d, n_ids), 1);
-    float *rows = NLP_PUSH(arena, float, nlp_memory_floats(d, n_ids));
+         *more = nlp_arena_push(arena, nlp_memory_scratch(d, n), 1);
+    float *rows = NLP_PUSH(arena, float, nlp_memory_floats(d, n));
     NLP_TRY(nlp_arena_status(arena, err));
     shifted[0] = start;
-    memcpy(shifted + 1, ids, (n_ids - 1) * sizeof *ids);
+    memcpy(shifted + 1, source->ids, (n - 1) * sizeof *shifted);
     NLP_TRY(nlp_memory_make(d, kernels, hidden, &memory, rows, more, poll, err));
-    nlp_unit unit = {
-        .ids = shifted, .lengths = &length, .n_texts = 1, .n_tokens = n_ids, .memories = &memory};
+    nlp_unit unit = *source;
+    unit.ids = shifted;
+    unit.memories = &memory;
     return nlp_transformer_run(d, kernels, &unit, scratch, bytes, NULL, poll, out, err);
 }

@@ -51,12 +51,12 @@ nlp_status nlp_memory_make(const nlp_stack *decoder, const nlp_kernels *kernels,
                            const float *hidden, nlp_memory *memory, float *rows, void *scratch,
                            nlp_poll *poll, nlp_error *err);
 
-/* Last hidden states of a decoder where it reads the source itself, shifted by its start token: what
- * a seq2seq's classifier stands on. hidden [n_ids, memory_width]: of the encoder; out: [n_ids,
- * hidden_size], inside the arena. */
+/* Last hidden states of a decoder where it reads the source itself (one text), shifted by its start
+ * token: what a seq2seq's classifier stands on. hidden [n_tokens, memory_width]: of the encoder; out:
+ * [n_tokens, hidden_size], inside the arena. */
 nlp_status nlp_shifted_states(const nlp_stack *decoder, int32_t start, const nlp_kernels *kernels,
-                              const int32_t *ids, size_t n_ids, const float *hidden,
-                              nlp_arena *arena, nlp_poll *poll, const float **out, nlp_error *err);
+                              const nlp_unit *source, const float *hidden, nlp_arena *arena,
+                              nlp_poll *poll, const float **out, nlp_error *err);
 
 /* Scores of the vocabulary after n rows of last hidden states: logits [n, n_outputs]. The rows are
  * scaled in place where the spec says so; scratch: nlp_output_scratch bytes. */

@@ -29,9 +29,13 @@ static nlp_status read_decoder(const nlp_task_call *call, const nlp_window *wind
     const float *states;
     size_t width = m->writer.decoder->spec.hidden_size;
     nlp_arena_init(&arena, call->scratch->mem);
-    nlp_status status = nlp_shifted_states(
-        m->writer.decoder, (int32_t)m->writer.generation->start - 1, call->kernels, window->ids,
-        window->n_tokens, hidden, &arena, call->poll, &states, err);
+    nlp_unit source = {.ids = window->ids,
+                       .lengths = &window->n_tokens,
+                       .n_texts = 1,
+                       .n_tokens = window->n_tokens};
+    nlp_status status =
+        nlp_shifted_states(m->writer.decoder, (int32_t)m->writer.generation->start - 1,
+                           call->kernels, &source, hidden, &arena, call->poll, &states, err);
     if (status == NLP_OK) {
         const float *read =
             nlp_head_row(m->head, call->kernels, states, window->n_tokens, width, row);

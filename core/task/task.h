@@ -244,20 +244,30 @@ nlp_status nlp_task_manner(nlp_task_call *call, nlp_manner *manner, nlp_error *e
  * was cut), and its stream of random numbers. What is cut of a decoder's prompt is its beginning. */
 nlp_status nlp_task_begin_draft(nlp_task_call *call, const nlp_manner *manner, const nlp_text *text,
                                 nlp_draft *draft, nlp_output *output, nlp_error *err);
+/* The same for a chat, whose oldest turns are left out where there is no room; text: what chance
+ * depends on. NLP_EUNSUPPORTED where the model has no format of chats. */
+nlp_status nlp_task_begin_chat(nlp_task_call *call, const nlp_manner *manner,
+                               const nlp_chat_request *chat, const nlp_text *text, nlp_draft *draft,
+                               nlp_output *output, nlp_error *err);
 /* Runs drafts and counts. */
 nlp_status nlp_task_write(nlp_task_call *call, const nlp_manner *manner, nlp_draft *drafts,
                           size_t n, nlp_error *err);
-/* The two halves of a stream of one draft, for vtables. */
-/* The columns of a text that was written: text, ids, finish. */
+
+/* How a task makes a draft of an input: nlp_task_begin_draft, or its own. */
+typedef nlp_status (*nlp_begin_fn)(nlp_task_call *call, const nlp_manner *manner,
+                                   const nlp_text *text, nlp_draft *draft, nlp_output *output,
+                                   nlp_error *err);
+/* The whole of a task with one draft an input, and the columns below. */
 #define NLP_WRITTEN_COLUMNS                                                                        \
     {"text", NLP_TYPE_TEXT}, {"ids", NLP_TYPE_IDS}, {                                              \
         "finish", NLP_TYPE_TEXT                                                                    \
     }
-nlp_status nlp_task_stream_open(nlp_task_call *call, const nlp_manner *manner,
-                                const nlp_draft *draft, void **state, nlp_error *err);
+nlp_status nlp_task_write_each(nlp_task_call *call, const nlp_request *request, nlp_begin_fn begin,
+                               nlp_output *outputs, nlp_error *err);
+/* The two halves of its stream. */
+nlp_status nlp_task_stream_open(nlp_task_call *call, const nlp_request *request, nlp_begin_fn begin,
+                                void **state, nlp_error *err);
 nlp_status nlp_task_stream_next(nlp_task_call *call, void *state, nlp_piece *piece, nlp_error *err);
-nlp_status nlp_task_written_row(nlp_task_call *call, const nlp_draft *draft, nlp_output *output,
-                                nlp_error *err);
 
 /* ---- helpers.c ---- */
 /* One input's part of a task, which may fail: its status goes to outputs[i].status, and ends the
@@ -320,6 +330,6 @@ extern const nlp_task_vtable nlp_task_embed_text, nlp_task_embed_query, nlp_task
     nlp_task_confidence, nlp_task_token_count, nlp_task_tokenize, nlp_task_tokens,
     nlp_task_detokenize, nlp_task_would_truncate, nlp_task_entities, nlp_task_answer,
     nlp_task_answer_span, nlp_task_fill_mask, nlp_task_zero_shot, nlp_task_zero_shot_scores,
-    nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate, nlp_task_translate;
+    nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate, nlp_task_translate, nlp_task_chat;
 
 #endif

@@ -42,8 +42,7 @@ static int32_t language_token(const nlp_task_call *call, const nlp_tokenizer *to
     static const char *const spellings[] = {"%.*s", "__%.*s__", "%.*s_XX", ">>%.*s<<"};
     for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
         char *name = nlp_arena_format(call->scratch, spellings[i], (int)code.n_bytes, code.bytes);
-        int32_t id =
-            name ? nlp_tokenizer_find_piece(tokenizer, (nlp_text){name, strlen(name)}) : -1;
+        int32_t id = name ? nlp_tokenizer_find(tokenizer, (nlp_text){name, strlen(name)}) : -1;
         if (id >= 0) return id;
     }
     return -1;

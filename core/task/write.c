@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/json_read.h"
 #include "task/task.h"
 
 /* ---- The manner ---- */
@@ -15,15 +16,31 @@ static nlp_status check_writer(const nlp_task_call *call, nlp_error *err) {
     return NLP_EUNSUPPORTED;
 }
 
-static nlp_status read_stops(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
+/* A text, or an array of texts. A stream outlives its options, so texts are copied. */
+static nlp_status list_stops(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
     const nlp_value *stop = &call->options->stop;
-    nlp_text *stops = NLP_PUSH(call->scratch, nlp_text, 1);
+    char *text = nlp_arena_text(call->scratch, stop->as.text, stop->n);
+    const nlp_json *list, own = {.kind = NLP_JSON_ARRAY, .n = 1};
+    nlp_json one = {.kind = NLP_JSON_STRING, .text = {text, stop->n}};
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    if (stop->type == NLP_TYPE_NULL) return NLP_OK;
-    /* a stream outlives its options */
-    stops[0] = (nlp_text){nlp_arena_text(call->scratch, stop->as.text, stop->n), stop->n};
+    if (stop->type == NLP_TYPE_JSON)
+        NLP_TRY(nlp_json_read(one.text, "stop", call->scratch, &list, err));
+    else
+        list = &own;
+    nlp_text *stops = NLP_PUSH(call->scratch, nlp_text, list->n);
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    m->stops = stops, m->n_stops = 1;
+    m->stops = stops;
+    for (const nlp_json *s = list == &own ? &one : list->first; s; s = s->next) {
+        if (list->kind != NLP_JSON_ARRAY || s->kind != NLP_JSON_STRING)
+            return nlp_fail(err, NLP_EINVAL, "option \"stop\" must be a text or an array of texts");
+        stops[m->n_stops++] = s->text;
+    }
+    return NLP_OK;
+}
+
+static nlp_status read_stops(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
+    if (call->options->stop.type == NLP_TYPE_NULL) return NLP_OK;
+    NLP_TRY(list_stops(call, m, err));
     for (size_t i = 0; i < m->n_stops; i++)
         if (!m->stops[i].n_bytes)
             return nlp_fail(err, NLP_EINVAL, "option \"stop\": text %zu of %zu is empty", i + 1,
@@ -111,17 +128,22 @@ static nlp_status begin_of_nothing(nlp_task_call *call, nlp_encoding *e, nlp_err
     return NLP_OK;
 }
 
+/* How many tokens a prompt may have. */
+static size_t room_of(const nlp_task_call *call, const nlp_manner *m) {
+    const nlp_arch_spec *s = &call->model->writer.decoder->spec;
+    size_t positions = s->n_positions - s->position_offset;
+    return m->max_new < positions / 2 ? positions - m->max_new : (positions + 1) / 2;
+}
+
 /* Prompt and answer share the positions of a decoder; the prompt always has half of them. The answer
  * goes on from the prompt's end, so its beginning is what is cut. */
 static nlp_status fit_prompt(nlp_task_call *call, const nlp_manner *m, nlp_encoding *e,
                              nlp_error *err) {
-    const nlp_arch_spec *s = &call->model->writer.decoder->spec;
-    size_t positions = s->n_positions - s->position_offset;
-    size_t room = m->max_new < positions / 2 ? positions - m->max_new : (positions + 1) / 2;
+    size_t room = room_of(call, m);
     if (!e->n) NLP_TRY(begin_of_nothing(call, e, err));
     if (e->n <= room) return NLP_OK;
     if (call->options->on_overflow == NLP_OVERFLOW_ERROR)
-        return too_long(call, m, e->n, positions, err);
+        return too_long(call, m, e->n, room + m->max_new, err);
     e->ids += e->n - room;
     e->n = room;
     e->truncated = true;
@@ -141,6 +163,33 @@ nlp_status nlp_task_begin_draft(nlp_task_call *call, const nlp_manner *m, const 
     if (!is_seq2seq) NLP_TRY(fit_prompt(call, m, &e, err));
     nlp_task_count_tokens(call, &e, output);
     *draft = (nlp_draft){.ids = e.ids, .n_ids = e.n, .stream = stream_of(call, text)};
+    return NLP_OK;
+}
+
+nlp_status nlp_task_begin_chat(nlp_task_call *call, const nlp_manner *m,
+                               const nlp_chat_request *chat, const nlp_text *text, nlp_draft *draft,
+                               nlp_output *output, nlp_error *err) {
+    nlp_chat_prompt prompt;
+    nlp_chat_request own = *chat;
+    size_t room = room_of(call, m);
+    if (!call->model->chat) {
+        nlp_fail(err, NLP_EUNSUPPORTED, "model %s has no format of chats", call->model->name);
+        nlp_hint(err, "import it again with --chat-template NAME, or use nlp_generate");
+        return NLP_EUNSUPPORTED;
+    }
+    bool cut = call->options->on_overflow == NLP_OVERFLOW_TRUNCATE;
+    own.max_tokens = cut ? (uint32_t)room : 0;
+    NLP_TRY(nlp_chat_encode(call->model->chat, &own, call->scratch, call->poll, &prompt, err));
+    if (prompt.n_ids > room) return too_long(call, m, prompt.n_ids, room + m->max_new, err);
+    output->n_tokens = (uint32_t)prompt.n_ids;
+    output->truncated = prompt.n_dropped > 0;
+    call->counters->tokens += prompt.n_ids;
+    call->counters->truncated += prompt.n_dropped > 0;
+    int32_t end = call->model->chat->end_of_turn;
+    *draft = (nlp_draft){.ids = prompt.ids,
+                         .n_ids = prompt.n_ids,
+                         .also_ends = end >= 0 ? (uint32_t)end + 1 : 0,
+                         .stream = stream_of(call, text)};
     return NLP_OK;
 }
 
@@ -172,8 +221,8 @@ static const char *finish_name(nlp_finish finish) {
 }
 
 /* Texts that were written lie in the call's scratch; results outlive it. */
-nlp_status nlp_task_written_row(nlp_task_call *call, const nlp_draft *draft, nlp_output *output,
-                                nlp_error *err) {
+static nlp_status put_row(nlp_task_call *call, const nlp_draft *draft, nlp_output *output,
+                          nlp_error *err) {
     nlp_value *cells = nlp_task_row(call, output, 1, 3);
     char *text = nlp_arena_text(call->arena, draft->text.bytes, draft->text.n_bytes);
     int32_t *ids = NLP_PUSH(call->arena, int32_t, draft->n_made + 1);
@@ -183,6 +232,39 @@ nlp_status nlp_task_written_row(nlp_task_call *call, const nlp_draft *draft, nlp
     cells[0] = nlp_value_text((nlp_text){text, draft->text.n_bytes});
     cells[1] = (nlp_value){.type = NLP_TYPE_IDS, .n = (uint32_t)draft->n_made, .as.ids = ids};
     cells[2] = nlp_value_text((nlp_text){finish, strlen(finish)});
+    return NLP_OK;
+}
+
+typedef struct writing_each {
+    const nlp_text *texts;
+    nlp_begin_fn begin;
+    nlp_manner manner;
+    nlp_draft *drafts; /* of the inputs that did not fail */
+    size_t *inputs;    /* their numbers */
+    size_t n;
+} writing_each;
+
+static nlp_status begin_input(nlp_task_call *call, void *job, size_t i, nlp_output *output,
+                              nlp_error *err) {
+    writing_each *w = job;
+    NLP_TRY(w->begin(call, &w->manner, &w->texts[i], &w->drafts[w->n], output, err));
+    w->inputs[w->n++] = i;
+    return NLP_OK;
+}
+
+nlp_status nlp_task_write_each(nlp_task_call *call, const nlp_request *request, nlp_begin_fn begin,
+                               nlp_output *outputs, nlp_error *err) {
+    size_t n = request->n_inputs;
+    writing_each w = {.texts = request->texts,
+                      .begin = begin,
+                      .drafts = NLP_PUSH_ZERO(call->scratch, nlp_draft, n),
+                      .inputs = NLP_PUSH(call->scratch, size_t, n)};
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    NLP_TRY(nlp_task_manner(call, &w.manner, err));
+    NLP_TRY(nlp_task_each(call, n, begin_input, &w, outputs, err));
+    NLP_TRY(nlp_task_write(call, &w.manner, w.drafts, w.n, err));
+    for (size_t i = 0; i < w.n; i++)
+        NLP_TRY(put_row(call, &w.drafts[i], &outputs[w.inputs[i]], err));
     return NLP_OK;
 }
 
@@ -196,19 +278,21 @@ typedef struct streaming {
     uint64_t n_passes; /* that are counted */
 } streaming;
 
-nlp_status nlp_task_stream_open(nlp_task_call *call, const nlp_manner *manner,
-                                const nlp_draft *draft, void **state, nlp_error *err) {
+nlp_status nlp_task_stream_open(nlp_task_call *call, const nlp_request *request, nlp_begin_fn begin,
+                                void **state, nlp_error *err) {
     streaming *s = NLP_PUSH_ZERO(call->scratch, streaming, 1);
-    nlp_manner followed = *manner;
+    nlp_manner manner;
+    nlp_output unused = {0};
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    if (manner->n_beams > 1)
+    NLP_TRY(nlp_task_manner(call, &manner, err));
+    if (manner.n_beams > 1)
         return nlp_fail(err, NLP_EINVAL,
                         "a search of %u beams knows its text only at the end: it has no stream",
-                        manner->n_beams);
+                        manner.n_beams);
+    NLP_TRY(begin(call, &manner, request->texts, &s->draft, &unused, err));
     *state = s;
-    s->draft = *draft;
-    followed.follow = true;
-    nlp_writing_setup setup = setup_of(call, &followed);
+    manner.follow = true;
+    nlp_writing_setup setup = setup_of(call, &manner);
     return nlp_writing_open(&setup, &s->draft, 1, &s->writing, err);
 }
 

@@ -244,11 +244,6 @@ uint32_t piece_of_unknown(const encoder *e, const char *bytes, size_t n_bytes) {
     return id == NLP_NO_ID || is_foreign || is_control(e, id) ? t->header.unknown_id : id;
 }
 
-int32_t nlp_tokenizer_find_piece(const nlp_tokenizer *t, nlp_text piece) {
-    uint32_t id = piece_find(t, piece.bytes, piece.n_bytes);
-    return id == NLP_NO_ID ? -1 : (int32_t)id;
-}
-
 uint32_t piece_find_bytes(const nlp_tokenizer *t, const char *bytes, size_t n_bytes) {
     char key[2 * NLP_TOKENIZER_MAX_WORD + NLP_UTF8_MAX_BYTES];
     size_t n = 0;

@@ -104,7 +104,5 @@ nlp_status nlp_tokenizer_spell(const nlp_tokenizer *tokenizer, nlp_arena *arena,
                                nlp_spellings *out, nlp_error *err);
 /* The vocabulary's own spelling ("##ing"); borrowed. id must be in range. */
 nlp_text nlp_tokenizer_piece(const nlp_tokenizer *tokenizer, int32_t id);
-/* The id of a piece by that spelling, or -1. */
-int32_t nlp_tokenizer_find_piece(const nlp_tokenizer *tokenizer, nlp_text piece);
 
 #endif

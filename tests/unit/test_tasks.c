@@ -315,7 +315,8 @@ static void test_models_of_another_kind_are_refused(void) {
     }
     const nlp_task_spec *task = nlp_task_find(b.engine, "answer");
     char name[NLP_MODEL_NAME_BYTES];
-    CHECK_STATUS(nlp_task_default_model(task, "", NULL, NULL, 0, name, &b.err), NLP_ENOMODEL, &b.err);
+    CHECK_STATUS(nlp_task_default_model(task, "", NULL, NULL, 0, name, &b.err), NLP_ENOMODEL,
+                 &b.err);
     CHECK(strstr(b.err.hint, "answer_model"));
     CHECK_STATUS(nlp_task_default_model(task, "mine", NULL, NULL, 0, name, &b.err), NLP_OK, &b.err);
     CHECK_TEXT(name, "mine");
