@@ -87,8 +87,11 @@ static void print_fact(void *context, const char *group, const char *key, const 
     if (app->json)
         cli_print_json(NULL,
                        json_pack("{s:s, s:s, s:s}", "group", group, "key", key, "value", value));
-    else
-        printf("%-10s %-34s %s\n", group, key, value);
+    else {
+        printf("%-10s %-34s ", group, key);
+        cli_print_field(value, strlen(value));
+        putchar('\n');
+    }
 }
 
 int cmd_inspect(cli *app) {

@@ -328,6 +328,10 @@ static void write_texts(const assembly *a) {
     nlp_pack_writer_pair(a->writer, "meta", "importer", "nlp " NLP_VERSION);
     if (f->chat_template)
         nlp_pack_writer_pair(a->writer, "meta", "chat template", f->chat_template);
+    if (f->chat_begin) nlp_pack_writer_pair(a->writer, "meta", "chat begin", f->chat_begin);
+    if (f->chat_system) nlp_pack_writer_pair(a->writer, "meta", "chat system", f->chat_system);
+    if (f->chat_no_thinking)
+        nlp_pack_writer_pair(a->writer, "meta", "chat no thinking", f->chat_no_thinking);
     write_meta_lines(a->writer, a->options->meta, &f->arena);
 }
 

@@ -17,12 +17,16 @@ static const struct format {
 } formats[] = {
     {"phi4", {"<|im_start|>", "<|im_sep|>"}, NULL},
     {"chatml", {"<|im_start|>"}, "<end_of_utterance>"},
+    {"mistral-v7-tekken", {"[INST]", "[SYSTEM_PROMPT]"}, "[SYSTEM_PROMPT] "},
     {"mistral-v7", {"[INST]", "[SYSTEM_PROMPT]"}, NULL},
     {"mistral-v1", {"[INST]", "' [INST] ' + system_message"}, NULL},
     {"mistral-tekken", {"[INST]", "[AVAILABLE_TOOLS]", "\"[INST]\""}, NULL},
     {"mistral-v3", {"[INST]", "[AVAILABLE_TOOLS]"}, NULL},
     {"llama2", {"[INST]", "<<SYS>>"}, NULL},
+    {"phi4-mini", {"<|end|>", "'|>' + message['content'] + '<|end|>'"}, NULL},
+    {"phi4-mini", {"<|end|>", "'<|system|>' + system_message"}, NULL},
     {"phi3", {"<|assistant|>", "<|end|>"}, NULL},
+    {"tulu", {"<|user|>", "<|assistant|>", "'<|user|>\\n' + message['content'] + '\\n'"}, NULL},
     {"zephyr", {"<|user|>", "<|assistant|>"}, NULL},
     {"gemma", {"<start_of_turn>"}, NULL},
     {"llama3", {"<|start_header_id|>", "<|end_header_id|>"}, NULL},
@@ -46,15 +50,20 @@ static bool matches(const struct format *format, nlp_text text) {
 static void list_names(char out[256]) {
     size_t n = 0;
     for (size_t i = 0; i < N_FORMATS; i++)
-        n += (size_t)snprintf(out + n, 256 - n, "%s, ", formats[i].name);
+        if (!i || strcmp(formats[i].name, formats[i - 1].name) != 0)
+            n += (size_t)snprintf(out + n, 256 - n, "%s, ", formats[i].name);
     snprintf(out + n, 256 - n, "or none");
+}
+
+const char *nlp_chat_template_name(size_t index) {
+    return index < N_FORMATS ? formats[index].name : NULL;
 }
 
 static nlp_status recognise(nlp_model_folder *f, nlp_text text, nlp_error *err) {
     char names[256];
     for (size_t i = 0; i < N_FORMATS && !f->chat_template; i++)
         if (matches(&formats[i], text)) f->chat_template = formats[i].name;
-    if (f->chat_template) return NLP_OK;
+    if (f->chat_template) return nlp_chat_texts_read(f, text, err);
     list_names(names);
     nlp_fail(err, NLP_EUNSUPPORTED, "the model's chat template is none that nlp knows");
     nlp_hint(err, "say with --chat-template which it is: %s", names);

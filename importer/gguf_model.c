@@ -310,10 +310,22 @@ static const char *pooling_of(nlp_gguf *g) {
     return kind >= 0 && kind < 4 ? names[kind] : NULL;
 }
 
+/* The text of the token before a text, or NULL. */
+static json_t *begin_token(nlp_gguf *g) {
+    const nlp_gguf_pair *tokens = nlp_gguf_find(g, "tokenizer.ggml.tokens");
+    int64_t id = nlp_gguf_integer(g, "tokenizer.ggml.bos_token_id", -1);
+    const char *text = NULL;
+    size_t at = 0, n_bytes = 0;
+    bool found = tokens && id >= 0;
+    while (found && id-- >= 0) found = nlp_gguf_next_text(tokens, &at, &text, &n_bytes);
+    return found ? json_stringn(text, n_bytes) : NULL;
+}
+
 static nlp_status copy_chat_template(nlp_gguf *g, json_t **tokenizer_config, nlp_error *err) {
     const char *text = nlp_gguf_text(g, "tokenizer.chat_template");
     if (!text) return NLP_OK;
-    *tokenizer_config = json_pack("{s:s}", "chat_template", text);
+    *tokenizer_config =
+        json_pack("{s:s, s:o*}", "chat_template", text, "bos_token", begin_token(g));
     if (*tokenizer_config) return NLP_OK;
     return nlp_fail(err, NLP_EINVAL, "\"tokenizer.chat_template\" is no UTF-8 text");
 }

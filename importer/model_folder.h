@@ -17,6 +17,8 @@ typedef struct nlp_model_folder {
     json_t *config, *tokenizer_config;
     const char *pooling;       /* that a file names; NULL: none */
     const char *chat_template; /* name of its format; NULL: none */
+    /* what its template writes of its own accord; NULL: nothing */
+    const char *chat_begin, *chat_system, *chat_no_thinking;
     const nlp_family *family;
     nlp_stack_config stack, decoder; /* decoder: of a seq2seq */
     bool tied;                       /* tie_word_embeddings */

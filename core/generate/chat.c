@@ -72,7 +72,8 @@ static nlp_status find_controls_of(nlp_chat *chat, nlp_mem *mem, nlp_error *err)
     const nlp_chat_format *f = chat->format;
     nlp_arena work;
     nlp_arena_init(&work, mem);
-    nlp_status status = add_controls(chat, f->prompt, &work, err);
+    nlp_status status = add_controls(chat, NLP_CHAT_BEGIN NLP_CHAT_END, &work, err);
+    if (status == NLP_OK) status = add_controls(chat, f->prompt, &work, err);
     for (int i = 0; i < NLP_CHAT_N_ROLES && status == NLP_OK; i++) {
         status = add_controls(chat, f->turns[i].before, &work, err);
         if (status == NLP_OK) status = add_controls(chat, f->turns[i].after, &work, err);

@@ -2,7 +2,7 @@
 
     tests/golden/smollm2.py NLP FILE.gguf
 
-Ids of 100 texts and 6 chats, the logits behind 5 prompts with what greedy decoding makes of them, the log-likelihood of 3 paragraphs;
+Ids of 100 texts and 6 chats, those also from their messages (by test_chat, beside NLP), the logits behind 5 prompts with what greedy decoding makes of them, the log-likelihood of 3 paragraphs;
 then what an import makes of the file without a wish, and its log-likelihood.
 """
 import array
@@ -67,6 +67,12 @@ def check_ids(model, record):
     check(f"ids of {len(chats)} rendered chats", not wrong, wrong)
 
 
+def check_chats(model):
+    """From messages to ids, which the command line does not show."""
+    status, out, problem = run([os.path.join(os.path.dirname(NLP), "tests", "test_chat"), "smollm2"], env={"NLP_SMOLLM2_PACK": model, "NLP_SHARED": SHARED})
+    check("ids of 6 chats from their messages", status == 0 and "1 passed" in out, out + problem)
+
+
 def check_logits(model, record, work):
     rows = record["generate"]
     n = max(len(r["greedy"]) for r in rows)
@@ -108,6 +114,7 @@ def main():
         status, _, problem = run([NLP, "import", GGUF, "--out", model, "--precision", "f32"])
         check("import", status == 0, problem)
         check_ids(model, record)
+        check_chats(model)
         check_logits(model, record, work)
         check_likelihood(model, record, work)
         check_best(record, work)

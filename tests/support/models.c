@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/mapfile.h"
+#include "model/binding.h"
 #include "nlp_import.h"
 #include "test.h"
 
@@ -32,19 +34,60 @@ const char *nlp_test_folder(void) {
     return folder;
 }
 
-const char *nlp_test_pack(const char *name) {
+static void place_of(char source[256], const char *kind, const char *name) {
+    snprintf(source, 256, "%s/%s/%s", nlp_test_data(), kind, name);
+}
+
+static const char *import_once(const char *source, const char *name) {
     static char path[256];
-    char source[256];
     nlp_error err;
     nlp_import_report report;
     snprintf(path, sizeof path, "%s/%s.nlp", nlp_test_folder(), name);
     if (access(path, R_OK) == 0) return path;
-    snprintf(source, sizeof source, "%s/models/%s", nlp_test_data(), name);
     nlp_import_options options = {
         .struct_size = sizeof options, .source = source, .out = path, .precision = "f32"};
     if (nlp_import(&options, &report, &err) == NLP_OK) return path;
     nlp_test_fail(__FILE__, __LINE__, "%s can't be imported: %s", name, err.message);
     return NULL;
+}
+
+const char *nlp_test_pack(const char *name) {
+    char source[256];
+    place_of(source, "models", name);
+    return import_once(source, name);
+}
+
+static nlp_mem opened_mem;
+
+static nlp_status open_parts(nlp_opened *o, const char *path, nlp_error *err) {
+    NLP_TRY(nlp_file_load(path, (size_t)1 << 30, &opened_mem, &o->bytes, &o->n_bytes, err));
+    NLP_TRY(nlp_pack_open(o->bytes, o->n_bytes, &o->pack, err));
+    nlp_span blob = nlp_pack_section_find(&o->pack, "tokenizer");
+    NLP_TRY(nlp_tokenizer_open(blob.bytes, blob.n_bytes, &opened_mem, &o->tokenizer, err));
+    return nlp_section_read(&o->pack, "generation", &o->generation, sizeof o->generation, err);
+}
+
+nlp_opened nlp_test_open_path(const char *path) {
+    nlp_opened o = {0};
+    nlp_error err;
+    if (!opened_mem.alloc) nlp_mem_init(&opened_mem, NULL, NULL, 0);
+    if (!path || open_parts(&o, path, &err) == NLP_OK) return o;
+    nlp_test_fail(__FILE__, __LINE__, "%s can't be opened: %s", path, err.message);
+    return o;
+}
+
+nlp_opened nlp_test_open(const char *name) {
+    char source[256];
+    place_of(source, "models", name);
+    if (access(source, R_OK) == 0) return nlp_test_open_path(import_once(source, name));
+    place_of(source, "gguf", name);
+    strncat(source, "/F32.gguf", sizeof source - strlen(source) - 1);
+    return nlp_test_open_path(import_once(source, name));
+}
+
+void nlp_test_close(nlp_opened *o) {
+    nlp_tokenizer_close(o->tokenizer);
+    if (o->bytes) nlp_mem_free(&opened_mem, o->bytes, o->n_bytes + 1);
 }
 
 void nlp_test_engine(nlp_engine **engine, nlp_session **session) {
