@@ -80,7 +80,9 @@ void cli_remove_folder(const char *path); /* with all in it */
 int cli_spawn(char *const argv[]);
 extern const nlp_stop cli_stop; /* true once Ctrl-C was pressed */
 void cli_catch_interrupt(void);
-double cli_seconds(void); /* monotonic */
+void cli_forget_interrupt(void); /* what Ctrl-C has stopped is over */
+bool cli_terminated(void);       /* asked to end, not only to stop */
+double cli_seconds(void);        /* monotonic */
 
 /* A bar on standard error, where that is a terminal and the work takes more than 2 s. */
 typedef struct cli_progress {
@@ -161,6 +163,7 @@ int cmd_answer(cli *app);
 int cmd_fill_mask(cli *app);
 int cmd_rerank(cli *app);
 int cmd_generate(cli *app);
+int cmd_chat(cli *app);
 int cmd_translate(cli *app);
 int cmd_trace(cli *app);
 int cmd_fit(cli *app);

@@ -64,6 +64,21 @@ static void split_line(cli_record *record, const cli_job *job, char **list, nlp_
     texts[1] = (nlp_text){*list, n_rest + 1};
 }
 
+static bool wants_json(const cli_job *job) {
+    return job->task->operands[0].type == NLP_TYPE_JSON;
+}
+
+/* A member as JSON text, or the line as a JSON string; *kept owns it. */
+static nlp_text json_operand(cli_record *record, const char *key, char **kept) {
+    const json_t *member = json_object_get(record->object, key);
+    json_t *own = NULL;
+    if (!record->object) member = own = cli_json_text(record->line, record->n_bytes);
+    if (!member) return cli_record_text(record, key); /* says what is missing */
+    *kept = json_dumps(member, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_decref(own);
+    return (nlp_text){*kept ? *kept : "", *kept ? strlen(*kept) : 0};
+}
+
 /* The operands of one record: members of its object, or its line, cut at a tab where there are two.
  */
 static void read_operands(cli_record *record, const cli_job *job, char **list, nlp_text *texts) {
@@ -74,7 +89,8 @@ static void read_operands(cli_record *record, const cli_job *job, char **list, n
         split_line(record, job, list, texts);
         return;
     }
-    texts[0] = cli_record_text(record, job->keys[0]);
+    texts[0] = wants_json(job) ? json_operand(record, job->keys[0], list)
+                               : cli_record_text(record, job->keys[0]);
     if (n < 2) return;
     if (!brings_second) {
         texts[1] = (nlp_text){job->second, strlen(job->second)};

@@ -25,9 +25,20 @@ static bool was_interrupted(void *context) {
 
 const nlp_stop cli_stop = {.should_stop = was_interrupted};
 
+static atomic_bool terminated;
+
 static void on_interrupt(int signal_number) {
-    (void)signal_number;
+    if (signal_number == SIGTERM) atomic_store_explicit(&terminated, true, memory_order_relaxed);
     atomic_store_explicit(&interrupted, true, memory_order_relaxed);
+}
+
+void cli_forget_interrupt(void) {
+    bool stays = atomic_load_explicit(&terminated, memory_order_relaxed);
+    atomic_store_explicit(&interrupted, stays, memory_order_relaxed);
+}
+
+bool cli_terminated(void) {
+    return atomic_load_explicit(&terminated, memory_order_relaxed);
 }
 
 void cli_catch_interrupt(void) {

@@ -23,6 +23,10 @@ static const cli_flag write_flags[] = {
     {"stream", NULL, "print the text as its tokens are made"},
     {0},
 };
+static const cli_flag chat_flags[] = {
+    {"system", "TEXT", "on a terminal: what the model is told before the conversation"},
+    {0},
+};
 static const cli_flag translate_flags[] = {
     {"target", "LANGUAGE",
      "language to translate into; names the model en-LANGUAGE unless -m does"},
@@ -89,6 +93,9 @@ const cli_command cli_commands[] = {
      "rerank", cmd_rerank, NULL, NULL},
     {"generate", "[TEXT|FILE...]", "texts that go on from prompts", "generate", cmd_generate,
      write_flags, NULL},
+    {"chat", "[TEXT|FILE...]",
+     "a conversation on a terminal, else an answer an input; JSON key messages", "chat", cmd_chat,
+     chat_flags, NULL},
     {"translate", "[TEXT|FILE...]", "texts in another language; JSON keys text and target",
      "translate", cmd_translate, translate_flags, NULL},
     {"similarity", "[FILE...]", "cosine of two texts: lines of A, tab, B; JSON keys a and b",

@@ -180,6 +180,15 @@ def check_writing():
     fails("a prompt over the context", "SELECT nlp_generate(repeat('many words ', 4000), 'writer', '{\"on_overflow\": \"error\"}')", "54000", "positions")
     fails("a model that does not write", "SELECT nlp_generate('x', 'minilm')", "0A000", "minilm")
     fails("memory that is too small", "SET nlp.max_memory = '1MB'; SELECT count(*) FROM nlp_generate(ARRAY['x'], 'polyglot', '{\"num_beams\": 16}')", "53200", "bytes")
+    chat = '[{"role": "system", "content": "s"}, {"role": "user", "content": "Once upon"}]'
+    line = json_lines(NLP, ["chat", "-m", os.path.join(MODELS, "writer.nlp"), "--max-tokens", "12"], [{"messages": json.loads(chat)}])[0]
+    check("nlp_chat is what the command line gives", value(f"SELECT to_json(nlp_chat('{chat}', 'writer', max_tokens => 12))") == json.dumps(line["text"], ensure_ascii=False), line)
+    check("a string is what a user says", value("SELECT nlp_chat('\"x\"', 'writer', max_tokens => 5) = nlp_chat('[{\"role\": \"user\", \"content\": \"x\"}]', 'writer', max_tokens => 5)") == "t")
+    fails("an unknown role", "SELECT nlp_chat('[{\"role\": \"robot\", \"content\": \"x\"}]', 'writer')", "22023", "assistant")
+    fails("messages of another shape", "SELECT nlp_chat('[{\"role\": \"user\"}]', 'writer')", "22023", "content")
+    fails("no messages", "SELECT nlp_chat('[]', 'writer')", "22023", "no messages")
+    fails("a chat without an end by the user", "SELECT nlp_chat('[{\"role\": \"assistant\", \"content\": \"x\"}]', 'writer')", "22023", "assistant")
+    fails("a model without chats", "SELECT nlp_chat('\"x\"', 'yesno')", "0A000", "chat")
     check("nlp_translate", value("SELECT nlp_translate('The cat sat.', 'fr', 'polyglot', '{\"max_tokens\": 5}') IS NOT NULL") == "t")
     fails("a target that the model lacks", "SELECT nlp_translate('x', 'xx', 'polyglot')", "22023", "xx", "__en__")
     fails("a translator that is not there", "SELECT nlp_translate('x', 'xx')", "42704", "en-xx")

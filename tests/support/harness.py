@@ -67,8 +67,8 @@ def keep_one_label(folder):
     edit_config(folder, id2label={"0": "LABEL_0"}, label2id={"LABEL_0": 0})
 
 
-def import_pack(nlp, source, out):
-    code, _, err = run([nlp, "import", source, "--out", out, "--precision", "f32"])
+def import_pack(nlp, source, out, *options):
+    code, _, err = run([nlp, "import", source, "--out", out, "--precision", "f32", *options])
     check(f"import of {os.path.basename(out)}", code == 0, err if code else "")
 
 
@@ -76,7 +76,7 @@ def task_packs(nlp, folder):
     """Packs of the tiny models of tests/data in a folder: ner, qa, mlm, yesno (a decoder), writer (another), polyglot (a seq2seq); and of a classifier under other labels
     nli, or with one label pairs (a cross encoder) and rawpairs (whose files ask for no sigmoid)."""
     for name, model in {"ner": "bert-tokcls", "qa": "bert-qa", "mlm": "bert-mlm", "yesno": "qwen3-reranker", "writer": "sharp-llama", "polyglot": "m2m100-slow"}.items():
-        import_pack(nlp, os.path.join(DATA, "models", model), os.path.join(folder, name + ".nlp"))
+        import_pack(nlp, os.path.join(DATA, "models", model), os.path.join(folder, name + ".nlp"), *(["--chat-template", "llama2"] if name == "writer" else []))
     with tempfile.TemporaryDirectory() as work:
         for name in ("nli", "pairs", "rawpairs"):
             source = shutil.copytree(os.path.join(DATA, "models", "bert-seqcls"), os.path.join(work, name))
