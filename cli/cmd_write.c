@@ -1,4 +1,4 @@
-/* cmd_write.c: the commands that write texts: generate, translate. */
+/* cmd_write.c: the commands that write texts: generate, translate, summarize. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,7 +96,7 @@ int cmd_generate(cli *app) {
     return cli_run_task(app, "generate", (cli_job){.emit = emit_written, .batch = CLI_WRITTEN});
 }
 
-/* ---- translate ---- */
+/* ---- summarize, translate ---- */
 
 static void emit_text(cli *app, const cli_record *record, const nlp_output *output) {
     const nlp_value *text = output->cells;
@@ -106,6 +106,10 @@ static void emit_text(cli *app, const cli_record *record, const nlp_output *outp
     }
     cli_print_field(text->as.text, text->n);
     putchar('\n');
+}
+
+int cmd_summarize(cli *app) {
+    return cli_run_task(app, "summarize", (cli_job){.emit = emit_text, .batch = CLI_WRITTEN});
 }
 
 /* "en-pt" where no model is named: a translator of one pair is called by its languages. */

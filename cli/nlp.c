@@ -98,6 +98,7 @@ const cli_command cli_commands[] = {
      chat_flags, NULL},
     {"translate", "[TEXT|FILE...]", "texts in another language; JSON keys text and target",
      "translate", cmd_translate, translate_flags, NULL},
+    {"summarize", "[TEXT|FILE...]", "texts in fewer words", "summarize", cmd_summarize, NULL, NULL},
     {"similarity", "[FILE...]", "cosine of two texts: lines of A, tab, B; JSON keys a and b",
      "similarity", cmd_similarity, NULL, NULL},
     {"tokens", "[TEXT|FILE...]", "token ids, offsets and pieces", "tokens", cmd_tokens,

@@ -111,6 +111,15 @@ CREATE FUNCTION nlp_chat(messages jsonb, max_tokens int DEFAULT 256, options jso
     AS 'MODULE_PATHNAME', 'nlp_pg_chat' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 CREATE FUNCTION nlp_chat(messages jsonb, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256) RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_chat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_summarize(text text, max_tokens int DEFAULT 128, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_summarize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_summarize(text text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 128) RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_summarize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+CREATE FUNCTION _nlp.join_step(state internal, value text) RETURNS internal
+    AS 'MODULE_PATHNAME', 'nlp_pg_join_step' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+CREATE FUNCTION _nlp.join_summary(state internal) RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_join_summary' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
+CREATE AGGREGATE nlp_summarize_agg(text) (SFUNC = _nlp.join_step, STYPE = internal, FINALFUNC = _nlp.join_summary, PARALLEL = RESTRICTED);
 CREATE FUNCTION nlp_translate(text text, target text, options jsonb DEFAULT '{}') RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_translate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
 CREATE FUNCTION nlp_translate(text text, target text, model text, options jsonb DEFAULT '{}') RETURNS text

@@ -277,6 +277,55 @@ static void centroid_final(sqlite3_context *context) {
     s->sum = NULL;
 }
 
+/* ---- nlp_summarize_agg: the texts of a group, a line each, summed up together ---- */
+
+typedef struct joined_texts {
+    char *bytes;
+    size_t n, capacity;
+} joined_texts;
+
+static void join_step(sqlite3_context *context, int argc, sqlite3_value **argv) {
+    joined_texts *all = sqlite3_aggregate_context(context, sizeof *all);
+    nlp_text text = nlp_sqlite_text(argv[0]);
+    (void)argc;
+    if (!all || !text.bytes) return;
+    if (all->n + text.n_bytes + 1 > all->capacity) {
+        size_t capacity = 2 * (all->n + text.n_bytes + 1);
+        char *bytes = sqlite3_realloc64(all->bytes, capacity);
+        if (!bytes) {
+            sqlite3_result_error_nomem(context);
+            return;
+        }
+        all->bytes = bytes, all->capacity = capacity;
+    }
+    if (all->n) all->bytes[all->n++] = '\n';
+    memcpy(all->bytes + all->n, text.bytes, text.n_bytes);
+    all->n += text.n_bytes;
+}
+
+static void join_summary(sqlite3_context *context) {
+    nlp_connection *c = sqlite3_user_data(context);
+    joined_texts *all = sqlite3_aggregate_context(context, 0);
+    const nlp_task_spec *task = nlp_task_find(c->engine, "summarize");
+    nlp_arguments a = {0};
+    nlp_error err;
+    if (!all || !all->n) {
+        if (all) sqlite3_free(all->bytes);
+        return;
+    }
+    operands o = {.texts.texts[0] = {all->bytes, all->n}};
+    const nlp_result *result;
+    nlp_status status = nlp_sqlite_arguments(c, task, 0, NULL, NULL, &a, &err);
+    if (status == NLP_OK) status = run_task(c, task, &o, &a, &result, &err);
+    if (status == NLP_OK)
+        nlp_sqlite_result(context, result->outputs->cells);
+    else
+        nlp_sqlite_error(context, &err);
+    sqlite3_free(all->bytes);
+    nlp_model_close(a.model);
+    nlp_sqlite_idle(c);
+}
+
 /* ---- About nlp ---- */
 
 static void dims(sqlite3_context *context, int argc, sqlite3_value **argv) {
@@ -361,6 +410,10 @@ int nlp_sqlite_functions(nlp_connection *c) {
                  functions[i].call);
     for (size_t i = 0; i < nlp_task_count(c->engine) && rc == SQLITE_OK; i++)
         if (!nlp_task_at(c->engine, i)->returns_rows) rc = add_task(c, nlp_task_at(c->engine, i));
+    if (rc != SQLITE_OK) return rc;
+    c->n_references++;
+    rc = sqlite3_create_function_v2(c->db, "nlp_summarize_agg", 1, SQLITE_UTF8 | SQLITE_INNOCUOUS,
+                                    c, NULL, join_step, join_summary, nlp_sqlite_release);
     if (rc != SQLITE_OK) return rc;
     c->n_references++;
     return sqlite3_create_function_v2(c->db, "nlp_centroid", 1,

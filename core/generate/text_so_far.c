@@ -62,6 +62,16 @@ static nlp_status text_ids(const nlp_writing *w, const nlp_draft *draft, const i
     return NLP_OK;
 }
 
+/* A text in SQL has no byte 0, though a vocabulary of bytes does. */
+static nlp_text without_zeros(nlp_text text, nlp_arena *arena) {
+    if (!memchr(text.bytes, 0, text.n_bytes)) return text;
+    char *out = nlp_arena_push(arena, text.n_bytes + 1, 1);
+    size_t n = 0;
+    for (size_t i = 0; out && i < text.n_bytes; i++)
+        if (text.bytes[i]) out[n++] = text.bytes[i];
+    return (nlp_text){out, n};
+}
+
 static bool is_byte_piece(nlp_text piece) {
     return piece.n_bytes == 6 && !memcmp(piece.bytes, "<0x", 3) && piece.bytes[5] == '>';
 }
@@ -77,6 +87,7 @@ static nlp_status open_bytes(const nlp_writing *w, const int32_t *ids, size_t n,
         n_sure--;
     if (n_sure == n) return NLP_OK;
     NLP_TRY(nlp_tokenizer_decode(w->manner.tokenizer, ids, n_sure, true, arena, &sure, err));
+    sure = without_zeros(sure, arena);
     *unsure = text.n_bytes > sure.n_bytes ? text.n_bytes - sure.n_bytes : 0;
     return NLP_OK;
 }
@@ -92,6 +103,8 @@ nlp_status nlp_draft_read(nlp_writing *w, nlp_draft *draft, const int32_t *made,
     if (!last) nlp_arena_reset(arena);
     NLP_TRY(text_ids(w, draft, &made, &n, arena, err));
     NLP_TRY(nlp_tokenizer_decode(m->tokenizer, made, n, true, arena, &text, err));
+    text = without_zeros(text, arena);
+    NLP_TRY(nlp_arena_status(arena, err));
     size_t bytes = 0;
     if (!last) NLP_TRY(open_bytes(w, made, n, text, arena, &bytes, err));
     text.n_bytes = find_stop(m, text, stopped);

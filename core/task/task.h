@@ -330,6 +330,6 @@ extern const nlp_task_vtable nlp_task_embed_text, nlp_task_embed_query, nlp_task
     nlp_task_confidence, nlp_task_token_count, nlp_task_tokenize, nlp_task_tokens,
     nlp_task_detokenize, nlp_task_would_truncate, nlp_task_entities, nlp_task_answer,
     nlp_task_answer_span, nlp_task_fill_mask, nlp_task_zero_shot, nlp_task_zero_shot_scores,
-    nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate, nlp_task_translate, nlp_task_chat;
+    nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate, nlp_task_translate, nlp_task_chat, nlp_task_summarize;
 
 #endif

@@ -230,13 +230,17 @@ def check_writers(folder):
         message = error(sql)
         check(f"{name} is an error", message and all(w in message for w in words), message)
     chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "Once upon"}]
-    answer = json.loads(run([NLP, "chat", "-m", os.path.join(folder, "writer.nlp"), "--json", "--max-tokens", "12"], json.dumps({"messages": chat}) + "\n")[1])["text"]
-    check("nlp_chat is what the command line gives", one("SELECT nlp_chat(?, 'writer', 12)", json.dumps(chat)) == answer, answer)
-    check("a string is what a user says", one("SELECT nlp_chat('\"x\"', 'writer', 5) = nlp_chat('[{\"role\": \"user\", \"content\": \"x\"}]', 'writer', 5)"))
+    answer = json.loads(run([NLP, "chat", "-m", os.path.join(folder, "talker.nlp"), "--json", "--max-tokens", "12"], json.dumps({"messages": chat}) + "\n")[1])["text"]
+    check("nlp_chat is what the command line gives", one("SELECT nlp_chat(?, 'talker', 12)", json.dumps(chat)) == answer, answer)
+    check("a string is what a user says", one("SELECT nlp_chat('\"x\"', 'talker', 5) = nlp_chat('[{\"role\": \"user\", \"content\": \"x\"}]', 'talker', 5)"))
     for name, messages, word in (("an unknown role", '[{"role": "robot", "content": "x"}]', "assistant"), ("another shape", '[{"role": "user"}]', "content"), ("no JSON", "hello", "JSON"), ("no messages", "[]", "no messages"),
                                  ("no user at the end", '[{"role": "assistant", "content": "x"}]', "assistant")):
-        message = error("SELECT nlp_chat(?, 'writer')", messages)
+        message = error("SELECT nlp_chat(?, 'talker')", messages)
         check(f"messages with {name} are an error", word in message, message)
+    one("SELECT nlp_config('summarize_model', 'talker')")
+    check("nlp_summarize_agg sums up a group", one("SELECT nlp_summarize_agg(column1) = nlp_summarize(group_concat(column1, char(10))) FROM (VALUES ('It rained.'), (NULL), ('We stayed at home.'))") == 1)
+    check("of no rows NULL", one("SELECT nlp_summarize_agg(1) WHERE false") is None)
+    one("SELECT nlp_config('summarize_model', '')")
     check("nlp_translate", one("SELECT nlp_translate('The cat sat.', 'fr', 'polyglot', '{\"max_tokens\": 5}')") is not None)
 
 

@@ -73,10 +73,10 @@ def import_pack(nlp, source, out, *options):
 
 
 def task_packs(nlp, folder):
-    """Packs of the tiny models of tests/data in a folder: ner, qa, mlm, yesno (a decoder), writer (another), polyglot (a seq2seq); and of a classifier under other labels
+    """Packs of the tiny models of tests/data in a folder: ner, qa, mlm, yesno (a decoder), writer (another), talker (one for chats), polyglot (a seq2seq); and of a classifier under other labels
     nli, or with one label pairs (a cross encoder) and rawpairs (whose files ask for no sigmoid)."""
-    for name, model in {"ner": "bert-tokcls", "qa": "bert-qa", "mlm": "bert-mlm", "yesno": "qwen3-reranker", "writer": "sharp-llama", "polyglot": "m2m100-slow"}.items():
-        import_pack(nlp, os.path.join(DATA, "models", model), os.path.join(folder, name + ".nlp"), *(["--chat-template", "llama2"] if name == "writer" else []))
+    for name, model in {"ner": "bert-tokcls", "qa": "bert-qa", "mlm": "bert-mlm", "yesno": "qwen3-reranker", "talker": "qwen3-reranker", "writer": "sharp-llama", "polyglot": "m2m100-slow"}.items():
+        import_pack(nlp, os.path.join(DATA, "models", model), os.path.join(folder, name + ".nlp"), *(["--chat-template", "llama2"] if name == "talker" else []))
     with tempfile.TemporaryDirectory() as work:
         for name in ("nli", "pairs", "rawpairs"):
             source = shutil.copytree(os.path.join(DATA, "models", "bert-seqcls"), os.path.join(work, name))

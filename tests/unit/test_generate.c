@@ -392,6 +392,30 @@ static void test_long_sentences_are_cut_at_blanks(void) {
     bench_close(&b);
 }
 
+/* ---- Summaries ---- */
+
+static void test_summaries_of_any_length(void) {
+    static const char *const models[] = {"sharp-flan-t5", "sharp-bart"};
+    nlp_option options[] = {bench_whole("max_tokens", 8), bench_whole("num_beams", 1)};
+    char *text = bench_long_text(1500), *endless = calloc(1, 9000);
+    memset(endless, 'a', 8000);
+    for (size_t i = 0; i < 2; i++) {
+        bench b = bench_open(models[i]);
+        CHECK_STATUS(bench_run(&b, "summarize", text, NULL, options, 2), NLP_OK, &b.err);
+        CHECK(written(&b, 0)->type == NLP_TYPE_TEXT && b.result->outputs->n_tokens > 1000);
+        CHECK_STATUS(bench_run(&b, "summarize", endless, NULL, options, 2), NLP_OK, &b.err);
+        CHECK_STATUS(bench_run(&b, "summarize", "Short. Text.", NULL, options, 2), NLP_OK, &b.err);
+        CHECK_STATUS(bench_run(&b, "summarize", " ", NULL, options, 2), NLP_OK, &b.err);
+        CHECK(bench_is_text(written(&b, 0), ""));
+        bench_close(&b);
+    }
+    bench b = bench_open("sharp-llama"); /* has no format of chats */
+    CHECK_STATUS(bench_run(&b, "summarize", "x", NULL, NULL, 0), NLP_EUNSUPPORTED, &b.err);
+    bench_close(&b);
+    free(text);
+    free(endless);
+}
+
 static void test_the_default_translator_follows_the_languages(void) {
     bench b = bench_open("bert-uncased");
     const nlp_task_spec *task = nlp_task_find(b.engine, "translate");
@@ -428,6 +452,7 @@ int main(int argc, char **argv) {
         {"a_language_that_is_not_there_lists_those_that_are",
          test_a_language_that_is_not_there_lists_those_that_are},
         {"long_sentences_are_cut_at_blanks", test_long_sentences_are_cut_at_blanks},
+        {"summaries_of_any_length", test_summaries_of_any_length},
         {"the_default_translator_follows_the_languages",
          test_the_default_translator_follows_the_languages}};
     return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests);

@@ -139,9 +139,12 @@ SELECT string_agg(token, '') = nlp_generate('x', 3) AS same, count(*) FROM nlp_g
 SELECT string_agg(token, '') = nlp_generate('x', 3) AS same, count(*) FROM nlp_generate_stream('x', 'writer', max_tokens => 3);
 SELECT step, done FROM nlp_generate_stream('x', 'writer', '{"max_tokens": 2}');
 SELECT nlp_generate(NULL, 'writer'), nlp_generate('x', NULL::text), (SELECT count(*) FROM nlp_generate_stream('x', NULL::text));
-SELECT length(nlp_chat('"x"', 'writer')) > 0, length(nlp_chat('"x"', 'writer', '{"max_tokens": 3}')) > 0, length(nlp_chat('"x"', model => 'writer', max_tokens => 3)) > 0;
-SET nlp.chat_model = 'writer';
-SELECT nlp_chat('"x"', 3) = nlp_chat('"x"', 'writer', max_tokens => 3), nlp_chat('"x"', options => '{"max_tokens": 3}') = nlp_chat('"x"', 3), nlp_chat(NULL), nlp_chat('"x"', NULL::text);
+SELECT length(nlp_chat('"x"', 'talker')) > 0, length(nlp_chat('"x"', 'talker', '{"max_tokens": 3}')) > 0, length(nlp_chat('"x"', model => 'talker', max_tokens => 3)) > 0;
+SET nlp.chat_model = 'talker';
+SELECT nlp_chat('"x"', 3) = nlp_chat('"x"', 'talker', max_tokens => 3), nlp_chat('"x"', options => '{"max_tokens": 3}') = nlp_chat('"x"', 3), nlp_chat(NULL), nlp_chat('"x"', NULL::text);
+SELECT nlp_summarize('It rained.', 'talker', max_tokens => 3) = nlp_summarize('It rained.', 'talker', '{"max_tokens": 3}'), nlp_summarize(' ', model => 'talker') = '';
+SET nlp.summarize_model = 'talker';
+SELECT nlp_summarize('It rained.', 3) = nlp_summarize('It rained.', options => '{"max_tokens": 3}'), nlp_summarize(NULL), nlp_summarize('x', NULL::text);
 SELECT nlp_translate('x', 'fr', 'polyglot', '{"max_tokens": 3}') IS NOT NULL, nlp_translate('', 'fr', model => 'polyglot') = '', nlp_translate('x', NULL), nlp_translate(NULL, 'fr', 'polyglot');
 SET nlp.translate_model = 'polyglot';
 SELECT nlp_translate('x', 'fr', options => '{"max_tokens": 3}') = nlp_translate('x', 'fr', 'polyglot', '{"max_tokens": 3}'), nlp_translate('', target => 'fr') = '';

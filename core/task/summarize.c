@@ -1,0 +1,243 @@
+/* summarize.c: a text in fewer words. A model of chats is asked for it, a seq2seq was trained for it. A
+ * long text is summed up in parts of whole sentences, and then the sums together. */
+#include <string.h>
+
+#include "task/task.h"
+#include "text/sentences.h"
+
+enum {
+    MOST_TOKENS = 1024, /* of a part, however long the model's context is */
+    MOST_ROUNDS = 8
+};
+
+static const nlp_column one_text[] = {{"text", NLP_TYPE_TEXT}};
+static const nlp_option_spec summarize_options[] = {NLP_OPTIONS_OF_WRITING("128"),
+                                                    NLP_OPTION_ON_ERROR};
+
+static const char request_text[] = "Summarize this text in one or two short sentences:\n\n";
+
+/* What one input is at the moment. */
+typedef struct summary {
+    nlp_text text;   /* itself, then the sums of its parts */
+    size_t first, n; /* its parts of this round */
+    size_t n_full;   /* its tokens when this round began */
+    bool done;
+} summary;
+
+typedef struct summing {
+    nlp_manner manner;
+    size_t room; /* tokens of a part */
+    summary *summaries;
+    nlp_draft *drafts;
+    size_t n_drafts, capacity;
+} summing;
+
+/* ---- Parts ---- */
+
+static nlp_text prompt_of(const nlp_task_call *call) {
+    nlp_span found = nlp_pack_pair(call->model->pack, "prompts", "summarization");
+    return (nlp_text){(const char *)found.bytes, found.n_bytes};
+}
+
+static nlp_status join(nlp_task_call *call, nlp_text a, nlp_text b, nlp_text *out, nlp_error *err) {
+    char *bytes = nlp_arena_push(call->scratch, a.n_bytes + b.n_bytes + 1, 1);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    if (a.n_bytes) memcpy(bytes, a.bytes, a.n_bytes);
+    if (b.n_bytes) memcpy(bytes + a.n_bytes, b.bytes, b.n_bytes);
+    *out = (nlp_text){bytes, a.n_bytes + b.n_bytes};
+    return NLP_OK;
+}
+
+static nlp_status make_draft(nlp_task_call *call, const summing *s, nlp_text part, nlp_draft *draft,
+                             nlp_output *output, nlp_error *err) {
+    nlp_text ask = {request_text, sizeof request_text - 1}, whole;
+    if (call->model->writer.encoder) {
+        NLP_TRY(join(call, prompt_of(call), part, &whole, err));
+        return nlp_task_begin_draft(call, &s->manner, &whole, draft, output, err);
+    }
+    NLP_TRY(join(call, ask, part, &whole, err));
+    nlp_chat_message message = {NLP_CHAT_USER, whole};
+    nlp_chat_request chat = {.messages = &message, .n_messages = 1, .no_thinking = true};
+    return nlp_task_begin_chat(call, &s->manner, &chat, &whole, draft, output, err);
+}
+
+static nlp_status push_draft(nlp_task_call *call, summing *s, nlp_text part, nlp_output *output,
+                             nlp_error *err) {
+    if (s->n_drafts == s->capacity) {
+        size_t capacity = s->capacity ? 2 * s->capacity : 64;
+        nlp_draft *drafts = NLP_PUSH(call->scratch, nlp_draft, capacity);
+        NLP_TRY(nlp_arena_status(call->scratch, err));
+        if (s->n_drafts) memcpy(drafts, s->drafts, s->n_drafts * sizeof *drafts);
+        s->drafts = drafts, s->capacity = capacity;
+    }
+    NLP_TRY(make_draft(call, s, part, &s->drafts[s->n_drafts], output, err));
+    s->n_drafts++;
+    return NLP_OK;
+}
+
+static nlp_status tokens_of(nlp_task_call *call, nlp_text text, nlp_encoding *e, nlp_error *err) {
+    nlp_encode_options options = {
+        .no_special_tokens = true, .cache = call->cache, .work = call->work};
+    return nlp_tokenizer_encode(call->model->tokenizer, &text, NULL, &options, call->scratch,
+                                call->poll, e, err);
+}
+
+static nlp_status count_tokens(nlp_task_call *call, nlp_text text, size_t *n, nlp_error *err) {
+    nlp_encoding e;
+    NLP_TRY(tokens_of(call, text, &e, err));
+    *n = e.n;
+    return NLP_OK;
+}
+
+/* A text without ends of sentences, a room's tokens at a time. */
+static nlp_status cut_tokens(nlp_task_call *call, summing *s, nlp_text text, nlp_output *output,
+                             nlp_error *err) {
+    nlp_encoding e;
+    NLP_TRY(tokens_of(call, text, &e, err));
+    for (size_t k = 0, end; k < e.n; k = end) {
+        end = e.n - k < s->room ? e.n : k + s->room;
+        nlp_text part = {text.bytes + e.start[k], e.end[end - 1] - e.start[k]};
+        NLP_TRY(push_draft(call, s, part, output, err));
+    }
+    return NLP_OK;
+}
+
+/* A run of sentences that have room together, or one that has none alone. */
+static nlp_status push_run(nlp_task_call *call, summing *s, nlp_text run, size_t n_tokens,
+                           nlp_output *output, nlp_error *err) {
+    if (!run.n_bytes) return NLP_OK;
+    return n_tokens > s->room + 1 ? cut_tokens(call, s, run, output, err)
+                                  : push_draft(call, s, run, output, err);
+}
+
+/* Whole sentences, as many as have room. */
+static nlp_status cut_parts(nlp_task_call *call, summing *s, const summary *sum, nlp_output *output,
+                            nlp_error *err) {
+    nlp_sentence *sentences;
+    size_t n_sentences, start = 0, used = 0;
+    NLP_TRY(
+        nlp_sentences_find(sum->text, call->scratch, call->poll, &sentences, &n_sentences, err));
+    for (size_t i = 0; i < n_sentences; i++) {
+        size_t n;
+        nlp_text one = {sum->text.bytes + sentences[i].start,
+                        sentences[i].end - sentences[i].start};
+        NLP_TRY(count_tokens(call, one, &n, err));
+        if (used && used + n > s->room) {
+            nlp_text part = {sum->text.bytes + start, sentences[i - 1].end - start};
+            NLP_TRY(push_run(call, s, part, used, output, err));
+            start = sentences[i].start, used = 0;
+        }
+        used += n + 1;
+    }
+    nlp_text rest = {sum->text.bytes + start, sum->text.n_bytes - start};
+    return push_run(call, s, rest, used, output, err);
+}
+
+/* ---- Rounds ---- */
+
+static nlp_status begin_input(nlp_task_call *call, void *job, size_t i, nlp_output *output,
+                              nlp_error *err) {
+    summing *s = job;
+    summary *sum = &s->summaries[i];
+    nlp_output unused = {0};
+    if (sum->done) return output->status;
+    sum->first = s->n_drafts;
+    NLP_TRY(count_tokens(call, sum->text, &sum->n_full, err));
+    nlp_status status = sum->n_full <= s->room ? push_draft(call, s, sum->text, &unused, err)
+                                               : cut_parts(call, s, sum, &unused, err);
+    sum->n = s->n_drafts - sum->first;
+    if (!output->n_tokens) output->n_tokens = (uint32_t)sum->n_full;
+    if (status == NLP_OK) return NLP_OK;
+    s->n_drafts = sum->first;
+    sum->done = true;
+    return status;
+}
+
+static nlp_text trimmed(nlp_text text) {
+    while (text.n_bytes && strchr(" \n\t\r", *text.bytes)) text.bytes++, text.n_bytes--;
+    while (text.n_bytes && strchr(" \n\t\r", text.bytes[text.n_bytes - 1])) text.n_bytes--;
+    return text;
+}
+
+/* The sums of the parts in their order; one part, or a round that made nothing shorter, is the end. */
+static nlp_status end_round(nlp_task_call *call, const summing *s, summary *sum, size_t round,
+                            nlp_error *err) {
+    size_t n = 0, used = 0, n_now;
+    for (size_t i = 0; i < sum->n; i++) n += s->drafts[sum->first + i].text.n_bytes + 1;
+    char *joined = nlp_arena_push(call->arena, n + 1, 1);
+    NLP_TRY(nlp_arena_status(call->arena, err));
+    for (size_t i = 0; i < sum->n; i++) {
+        nlp_text part = trimmed(s->drafts[sum->first + i].text);
+        if (used) joined[used++] = '\n';
+        memcpy(joined + used, part.bytes, part.n_bytes);
+        used += part.n_bytes;
+    }
+    sum->text = (nlp_text){joined, used};
+    NLP_TRY(count_tokens(call, sum->text, &n_now, err));
+    sum->done = sum->n == 1 || n_now >= sum->n_full || round + 1 == MOST_ROUNDS;
+    return NLP_OK;
+}
+
+static nlp_status run_rounds(nlp_task_call *call, summing *s, size_t n, nlp_output *outputs,
+                             nlp_error *err) {
+    for (size_t round = 0; round < MOST_ROUNDS; round++) {
+        s->n_drafts = s->capacity = 0;
+        NLP_TRY(nlp_task_each(call, n, begin_input, s, outputs, err));
+        if (!s->n_drafts) return NLP_OK;
+        NLP_TRY(nlp_task_write(call, &s->manner, s->drafts, s->n_drafts, err));
+        for (size_t i = 0; i < n; i++)
+            if (!s->summaries[i].done) NLP_TRY(end_round(call, s, &s->summaries[i], round, err));
+    }
+    return NLP_OK;
+}
+
+/* What the frame of a request leaves. */
+static nlp_status find_room(nlp_task_call *call, summing *s, nlp_error *err) {
+    nlp_draft empty;
+    nlp_output unused = {0};
+    NLP_TRY(make_draft(call, s, (nlp_text){"", 0}, &empty, &unused, err));
+    const nlp_arch_spec *spec = &call->model->writer.decoder->spec;
+    size_t positions = spec->n_positions - spec->position_offset;
+    size_t room = s->manner.max_new < positions / 2 ? positions - s->manner.max_new : positions / 2;
+    if (call->model->writer.encoder) room = call->model->stack->spec.max_tokens;
+    room = room > empty.n_ids + 16 ? room - empty.n_ids : 16;
+    s->room = room < MOST_TOKENS ? room : MOST_TOKENS;
+    return NLP_OK;
+}
+
+static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
+                      nlp_error *err) {
+    size_t n = request->n_inputs;
+    summing s = {.summaries = NLP_PUSH_ZERO(call->scratch, summary, n)};
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    NLP_TRY(nlp_task_manner(call, &s.manner, err));
+    NLP_TRY(find_room(call, &s, err));
+    for (size_t i = 0; i < n; i++) {
+        s.summaries[i].text = trimmed(request->texts[i]);
+        s.summaries[i].done = !s.summaries[i].text.n_bytes; /* of nothing there is no sum */
+    }
+    NLP_TRY(run_rounds(call, &s, n, outputs, err));
+    for (size_t i = 0; i < n; i++) {
+        nlp_value *cells = nlp_task_row(call, &outputs[i], 1, 1);
+        NLP_TRY(nlp_arena_status(call->arena, err));
+        cells[0] = nlp_value_text(s.summaries[i].text);
+    }
+    return NLP_OK;
+}
+
+static const nlp_task_spec summarize_spec = {.struct_size = sizeof summarize_spec,
+                                             .name = "summarize",
+                                             .help = "a text in fewer words",
+                                             .operands = one_text,
+                                             .n_operands = 1,
+                                             .columns = one_text,
+                                             .n_columns = 1,
+                                             .tunable = "max_tokens",
+                                             .model_setting = "summarize_model",
+                                             .default_model = "smollm2",
+                                             .options = summarize_options,
+                                             .n_options = sizeof summarize_options /
+                                                          sizeof *summarize_options};
+
+const nlp_task_vtable nlp_task_summarize = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &summarize_spec, .run_batch = run};
