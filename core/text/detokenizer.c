@@ -49,12 +49,10 @@ static void add_wordpiece(decoding *d, nlp_text piece) {
 
 /* The byte of a letter of the byte alphabet, or -1. */
 static int byte_of_letter(uint32_t code) {
-    if (code >= 0x100) { /* the 68 bytes that do not print, in their order */
-        for (uint32_t byte = 0; byte < 256; byte++)
-            if (nlp_byte_letter((uint8_t)byte) == code) return (int)byte;
-        return -1;
-    }
-    return nlp_byte_letter((uint8_t)code) == code ? (int)code : -1;
+    uint32_t n =
+        code - 0x100; /* the 68 bytes that do not print have letters from there, in order */
+    if (code < 0x100) return nlp_byte_letter((uint8_t)code) == code ? (int)code : -1;
+    return n < 33 ? (int)n : n < 67 ? (int)(n - 33 + 127) : n == 67 ? 173 : -1;
 }
 
 /* A piece with other letters than those of the alphabet stands for itself. */
@@ -245,5 +243,66 @@ nlp_status nlp_tokenizer_decode(const nlp_tokenizer *t, const int32_t *ids, size
     }
     nlp_buf_deinit(&d.out);
     nlp_buf_deinit(&d.bytes);
+    return status;
+}
+
+/* ---- What a token adds ---- */
+
+/* Tokens that are there for the model, not for the text. */
+static void mark_no_text(const nlp_tokenizer *t, bool *no_text) {
+    const nlp_tokenizer_header *h = &t->header;
+    const uint32_t ids[] = {h->unknown_id, h->pad_id, h->mask_id};
+    for (size_t i = 0; i < 3; i++)
+        if (ids[i] != NLP_NO_ID) no_text[ids[i]] = true;
+    for (uint32_t i = 0; i < h->n_added; i++) no_text[t->added[i].id] = true;
+    for (uint32_t i = 0; i < h->n_single; i++)
+        if (t->single[i].kind == NLP_ITEM_SPECIAL) no_text[t->single[i].id] = true;
+    for (uint32_t i = t->n_vocabulary; i < h->n_pieces; i++) no_text[i] = true;
+}
+
+/* The decoder's own steps, as if a text had begun; *total: of the bytes up to here. */
+static void spell_piece(decoding *d, uint32_t id, char *bytes, uint32_t *total) {
+    d->out.n_bytes = d->bytes.n_bytes = 0;
+    d->first = false, d->seen_blank = true;
+    add_piece(d, id, false);
+    const nlp_buf *made = d->bytes.n_bytes ? &d->bytes : &d->out;
+    if (made->n_bytes) memcpy(bytes + *total, made->bytes, made->n_bytes);
+    *total += (uint32_t)made->n_bytes;
+}
+
+static nlp_status spell_pieces(decoding *d, const bool *no_text, char *bytes, uint32_t *ends,
+                               nlp_poll *poll, nlp_error *err) {
+    uint32_t total = 0;
+    for (uint32_t id = 0; id < d->t->header.n_pieces; ends[id++] = total) {
+        if (!no_text[id]) spell_piece(d, id, bytes, &total);
+        NLP_TRY(nlp_buf_status(&d->out, err));
+        NLP_TRY(nlp_buf_status(&d->bytes, err));
+        NLP_TRY(nlp_poll_work(poll, 512, err));
+    }
+    return NLP_OK;
+}
+
+/* No piece grows in these decoders, so that their texts are enough room. */
+nlp_status nlp_tokenizer_spell(const nlp_tokenizer *t, nlp_arena *arena, nlp_poll *poll,
+                               nlp_spellings *out, nlp_error *err) {
+    uint32_t decoder = t->extension.decoder, n = t->header.n_pieces;
+    if (t->header.model == NLP_MODEL_WORDPIECE || decoder == NLP_DECODE_WORDPIECE ||
+        decoder == NLP_DECODE_PLAIN || decoder == NLP_DECODE_SUFFIX)
+        return nlp_fail(err, NLP_EUNSUPPORTED,
+                        "the tokens of this model have no bytes of their own, so its text can't be "
+                        "constrained");
+    char *bytes = NLP_PUSH(arena, char, t->piece_ends[n - 1]);
+    uint32_t *ends = NLP_PUSH(arena, uint32_t, n);
+    bool *no_text = NLP_PUSH_ZERO(arena, bool, n);
+    NLP_TRY(nlp_arena_status(arena, err));
+    decoding d = {.t = t};
+    nlp_buf_init(&d.out, arena->mem);
+    nlp_buf_init(&d.bytes, arena->mem);
+    mark_no_text(t, no_text);
+    nlp_status status = spell_pieces(&d, no_text, bytes, ends, poll, err);
+    nlp_buf_deinit(&d.out);
+    nlp_buf_deinit(&d.bytes);
+    bool drops = decoder != NLP_DECODE_BYTES && t->extension.decoder_strip;
+    *out = (nlp_spellings){bytes, ends, n, drops};
     return status;
 }

@@ -72,6 +72,19 @@ nlp_status nlp_tokenizer_encode(const nlp_tokenizer *tokenizer, const nlp_text *
 nlp_status nlp_tokenizer_decode(const nlp_tokenizer *tokenizer, const int32_t *ids, size_t n_ids,
                                 bool skip_special, nlp_arena *arena, nlp_text *text,
                                 nlp_error *err);
+/* What each token adds in the middle of a text, byte for byte: token i has the bytes from ends[i - 1]
+ * (0 for the first) up to ends[i]. None: tokens that are no text (unknown, padding, mask, of a
+ * template), and added ones. */
+typedef struct nlp_spellings {
+    const char *bytes;
+    const uint32_t *ends; /* [n] */
+    uint32_t n;
+    /* a blank that begins a text is taken away when the text is decoded alone */
+    bool drops_blank;
+} nlp_spellings;
+/* From the arena. NLP_EUNSUPPORTED where what a token adds depends on its neighbours (WordPiece). */
+nlp_status nlp_tokenizer_spell(const nlp_tokenizer *tokenizer, nlp_arena *arena, nlp_poll *poll,
+                               nlp_spellings *out, nlp_error *err);
 /* The vocabulary's own spelling ("##ing"); borrowed. id must be in range. */
 nlp_text nlp_tokenizer_piece(const nlp_tokenizer *tokenizer, int32_t id);
 
