@@ -341,7 +341,7 @@ static nlp_status order_properties(schema *s, const parts *p, const nlp_json ***
         return nlp_fail(s->g->err, NLP_ELIMIT,
                         "the schema has an object of more than %d properties", MAX_PROPERTIES);
     const nlp_json **sorted = *n ? nlp_json_sorted(properties, s->g->arena) : NULL;
-    member *all = NLP_PUSH_ZERO(s->g->arena, member, *n), *found;
+    member *all = NLP_PUSH_ZERO(s->g->arena, member, *n), *found = NULL;
     *out = NLP_PUSH(s->g->arena, const nlp_json *, *n);
     NLP_TRY(nlp_arena_status(s->g->arena, s->g->err));
     for (size_t i = 0; i < *n; i++) all[i].schema = sorted[i];
@@ -394,7 +394,7 @@ static nlp_status make_optional(schema *s, const nlp_json **properties, size_t n
 }
 
 static nlp_status make_object(schema *s, const parts *p, grammar_expression **out) {
-    const nlp_json **properties, *additional = p->key[KEY_ADDITIONAL];
+    const nlp_json **properties = NULL, *additional = p->key[KEY_ADDITIONAL];
     size_t n, n_required;
     grammar_rule *behind = NULL;
     grammar_expression *starts, *property;
@@ -448,7 +448,7 @@ static nlp_status find_definition(const schema *s, const nlp_json *ref, const nl
 }
 
 static nlp_status make_reference(schema *s, const nlp_json *ref, grammar_expression **out) {
-    const nlp_json *target;
+    const nlp_json *target = NULL;
     NLP_TRY(find_definition(s, ref, &target));
     definition *d = s->definitions;
     while (d && d->schema != target) d = d->next;
@@ -538,7 +538,7 @@ static nlp_status make_body(schema *s, const parts *p, grammar_expression **out)
 
 /* As deep as MAX_DEPTH. */
 static nlp_status make_rule(schema *s, const nlp_json *json, grammar_rule **rule) {
-    grammar_expression *body;
+    grammar_expression *body = NULL;
     parts p = {.at = json};
     if (json->kind == NLP_JSON_FALSE)
         return refuse(s, json, "is false, which nothing is valid for");
