@@ -172,7 +172,8 @@ static nlp_status check_keys(reader *r, const nlp_json *object) {
     for (uint32_t i = 1; sorted && i < object->n; i++) {
         nlp_text a = sorted[i - 1]->key, b = sorted[i]->key;
         if (a.n_bytes == b.n_bytes && !memcmp(a.bytes, b.bytes, a.n_bytes))
-            return nlp_fail(r->err, NLP_EINVAL, "the %s has the key of byte %zu twice in an object",
+            return nlp_fail(r->err, NLP_EINVAL,
+                            "the %s has the key of the value at byte %zu twice in an object",
                             r->name,
                             sorted[i]->at > sorted[i - 1]->at ? sorted[i]->at : sorted[i - 1]->at);
     }

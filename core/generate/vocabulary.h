@@ -1,0 +1,44 @@
+/* vocabulary.h: the tokens of a tokenizer by the bytes that they add to a text, as a trie: which of them
+ * a constraint lets through, and how bytes are spelt by tokens. Immutable once opened; any thread. */
+#ifndef NLP_GENERATE_VOCABULARY_H
+#define NLP_GENERATE_VOCABULARY_H
+
+#include "text/tokenizer.h"
+
+#define NLP_VOCABULARY_MAX_TOKEN_BYTES 64 /* longer tokens are never written */
+
+/* A node of the trie. Nodes lie in depth-first order: behind a node come its descendants, up to `end`. */
+typedef struct nlp_vocabulary_node {
+    uint8_t byte, depth;      /* the root's children have depth 1 */
+    uint32_t end;             /* index of the first node that is no descendant */
+    uint32_t first, n_tokens; /* tokens that end here: order[first ..) */
+} nlp_vocabulary_node;
+
+typedef struct nlp_vocabulary {
+    nlp_spellings spellings;
+    uint32_t *order; /* ids sorted by their bytes; those without are not there */
+    nlp_vocabulary_node *nodes;
+    uint32_t n_nodes, n_tokens;
+    int32_t starts[256]; /* the root's child of each byte, -1: none */
+    /* every byte of UTF-8 is a token, so that any text can be spelt. Where some are missing, tokens that
+     * are no whole characters are left out, and a character can be spelt if it is a token itself. */
+    bool has_bytes;
+} nlp_vocabulary;
+
+/* Everything lies in the arena; the tokenizer may go. */
+nlp_status nlp_vocabulary_open(const nlp_tokenizer *tokenizer, nlp_arena *arena, nlp_poll *poll,
+                               const nlp_vocabulary **vocabulary, nlp_error *err);
+/* Whether a token of this text is in the trie. */
+bool nlp_vocabulary_has(const nlp_vocabulary *vocabulary, nlp_text text);
+/* Whether a text may have the character; never U+0000, which no SQL text has. */
+bool nlp_vocabulary_spells(const nlp_vocabulary *vocabulary, uint32_t code_point);
+/* The longest token that begins these bytes and its length; -1 where there is none. */
+int32_t nlp_vocabulary_longest(const nlp_vocabulary *vocabulary, const char *bytes, size_t n_bytes,
+                               size_t *length);
+
+static inline nlp_text nlp_vocabulary_text(const nlp_vocabulary *v, uint32_t id) {
+    uint32_t start = id ? v->spellings.ends[id - 1] : 0;
+    return (nlp_text){v->spellings.bytes + start, v->spellings.ends[id] - start};
+}
+
+#endif

@@ -1,0 +1,103 @@
+#include "writer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hf_tokenizer.h"
+#include "test.h"
+
+enum { MOST_OPEN = 8 };
+
+static struct opened {
+    char model[32];
+    nlp_buf blob;
+    nlp_tokenizer *tokenizer;
+    const nlp_vocabulary *vocabulary;
+} opened[MOST_OPEN];
+static nlp_mem mem;
+static nlp_arena arena;
+
+static void open_vocabulary(struct opened *o, const char *model) {
+    char path[512];
+    nlp_error err;
+    if (!arena.mem) nlp_mem_init(&mem, NULL, NULL, 0), nlp_arena_init(&arena, &mem);
+    snprintf(o->model, sizeof o->model, "%s", model);
+    snprintf(path, sizeof path, "%s/models/%s/tokenizer.json", nlp_test_data(), model);
+    json_t *json = json_load_file(path, 0, NULL);
+    nlp_buf_init(&o->blob, &mem);
+    CHECK_STATUS(nlp_hf_tokenizer_build(json, model, &o->blob, &err), NLP_OK, &err);
+    json_decref(json);
+    CHECK_STATUS(nlp_tokenizer_open(o->blob.bytes, o->blob.n_bytes, &mem, &o->tokenizer, &err),
+                 NLP_OK, &err);
+    CHECK_STATUS(nlp_vocabulary_open(o->tokenizer, &arena, NULL, &o->vocabulary, &err), NLP_OK,
+                 &err);
+}
+
+static const struct opened *find(const char *model) {
+    size_t i = 0;
+    while (*opened[i].model && strcmp(opened[i].model, model) != 0) i++;
+    if (!*opened[i].model) open_vocabulary(&opened[i], model);
+    return &opened[i];
+}
+
+const nlp_vocabulary *nlp_test_vocabulary(const char *model) {
+    return find(model)->vocabulary;
+}
+const nlp_tokenizer *nlp_test_tokenizer(const char *model) {
+    return find(model)->tokenizer;
+}
+
+/* A token that may follow, each as likely; -1 where there is none. */
+static int32_t choose(nlp_writing *w, const nlp_constraint_state *state) {
+    uint32_t n = w->vocabulary->spellings.n;
+    int32_t guess = (int32_t)(random_u32(w->random) % n);
+    if (nlp_constraint_takes(w->work, state, guess)) return guess;
+    float *logits = calloc(n, sizeof *logits);
+    size_t kept;
+    nlp_error err;
+    CHECK_STATUS(nlp_constraint_mask(w->work, state, logits, n, &kept, NULL, &err), NLP_OK, &err);
+    size_t left = kept ? random_u32(w->random) % kept : 0;
+    int32_t found = -1;
+    for (uint32_t id = 0; id < n && kept && found < 0; id++)
+        if (!isinf(logits[id]) && left-- == 0) found = (int32_t)id;
+    free(logits);
+    return found;
+}
+
+static void close_text(nlp_writing *w, const nlp_constraint_state *state) {
+    size_t room = NLP_CONSTRAINT_MAX_CLOSING - w->n;
+    size_t n = nlp_constraint_closing(w->work, state, w->ids + w->n, room);
+    CHECK(n <= room);
+    w->n += n <= room ? n : 0;
+}
+
+void nlp_test_write(nlp_writing *w) {
+    nlp_constraint_state state;
+    w->n = 0;
+    nlp_constraint_begin(w->constraint, w->alone, &state);
+    w->n_least = nlp_constraint_closing(w->work, &state, NULL, NLP_CONSTRAINT_MAX_CLOSING);
+    while (!nlp_constraint_must_end(&state)) {
+        if (nlp_constraint_may_end(&state) && random_u32(w->random) % 4 == 0) return;
+        size_t n_left = w->n < w->max_tokens ? w->max_tokens - w->n : 0;
+        int32_t id = choose(w, &state);
+        if (id < 0 || !nlp_constraint_fits(w->work, &state, id, n_left)) {
+            close_text(w, &state);
+            return;
+        }
+        CHECK(nlp_constraint_advance(w->work, &state, id));
+        w->ids[w->n++] = id;
+    }
+}
+
+char *nlp_test_spelt(const nlp_vocabulary *vocabulary, const int32_t *ids, size_t n) {
+    char *text = malloc(n * NLP_VOCABULARY_MAX_TOKEN_BYTES + 1);
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        nlp_text piece = nlp_vocabulary_text(vocabulary, (uint32_t)ids[i]);
+        if (piece.n_bytes) memcpy(text + at, piece.bytes, piece.n_bytes);
+        at += piece.n_bytes;
+    }
+    text[at] = 0;
+    return text;
+}
