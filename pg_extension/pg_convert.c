@@ -55,11 +55,18 @@ static Datum int_array(const int32_t *values, size_t n) {
 }
 
 /* A value of the core as a new Datum of the current context. */
+static Datum json_datum(const char *bytes, size_t n) {
+    Datum whole = nlp_pg_text_datum(bytes, n);
+    return DirectFunctionCall1(jsonb_in, CStringGetDatum(TextDatumGetCString(whole)));
+}
+
 Datum nlp_pg_datum(const nlp_value *value, bool *is_null) {
     *is_null = value->type == NLP_TYPE_NULL;
     switch (value->type) {
     case NLP_TYPE_TEXT:
         return nlp_pg_text_datum(value->as.text, value->n);
+    case NLP_TYPE_JSON:
+        return json_datum(value->as.text, value->n);
     case NLP_TYPE_REAL:
         return Float4GetDatum((float4)value->as.real);
     case NLP_TYPE_INTEGER:
@@ -71,7 +78,6 @@ Datum nlp_pg_datum(const nlp_value *value, bool *is_null) {
     case NLP_TYPE_IDS:
         return int_array(value->as.ids, value->n);
     case NLP_TYPE_TEXTS: /* only an operand */
-    case NLP_TYPE_JSON:  /* only an option */
     case NLP_TYPE_NULL:
         break;
     }

@@ -277,7 +277,7 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
     X(sentiment) X(sentiment_score) X(classify) X(confidence) \
     X(token_count) X(tokenize) X(detokenize) X(would_truncate) \
     X(answer) X(zero_shot) X(rerank_score) \
-    X(generate) X(translate) X(chat) X(summarize)
+    X(generate) X(translate) X(chat) X(summarize) X(extract)
 #define ROW_TASKS(X) \
     X(classify_scores) X(tokens) \
     X(entities) X(answer_span) X(fill_mask) X(zero_shot_scores) X(rerank)

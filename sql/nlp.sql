@@ -120,6 +120,10 @@ CREATE FUNCTION _nlp.join_step(state internal, value text) RETURNS internal
 CREATE FUNCTION _nlp.join_summary(state internal) RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_join_summary' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
 CREATE AGGREGATE nlp_summarize_agg(text) (SFUNC = _nlp.join_step, STYPE = internal, FINALFUNC = _nlp.join_summary, PARALLEL = RESTRICTED);
+CREATE FUNCTION nlp_extract(text text, schema jsonb, options jsonb DEFAULT '{}') RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'nlp_pg_extract' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_extract(text text, schema jsonb, model text, options jsonb DEFAULT '{}') RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'nlp_pg_extract' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
 CREATE FUNCTION nlp_translate(text text, target text, options jsonb DEFAULT '{}') RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_translate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
 CREATE FUNCTION nlp_translate(text text, target text, model text, options jsonb DEFAULT '{}') RETURNS text

@@ -36,6 +36,7 @@ static void result_ids(sqlite3_context *context, const nlp_value *value) {
 /* Everything is copied: what the value points to belongs to the session. */
 void nlp_sqlite_result(sqlite3_context *context, const nlp_value *value) {
     switch (value->type) {
+    case NLP_TYPE_JSON:
     case NLP_TYPE_TEXT:
         sqlite3_result_text(context, value->as.text, (int)value->n, SQLITE_TRANSIENT);
         break;
@@ -56,7 +57,6 @@ void nlp_sqlite_result(sqlite3_context *context, const nlp_value *value) {
         result_ids(context, value);
         break;
     case NLP_TYPE_TEXTS: /* only an operand */
-    case NLP_TYPE_JSON:  /* only an option */
     case NLP_TYPE_NULL:
         sqlite3_result_null(context);
         break;

@@ -86,9 +86,16 @@ static void place_hypotheses(const nlp_writing *w, nlp_hypothesis **out, shelf *
     *out = all;
 }
 
+static bool any_constraint(const nlp_writing *w) {
+    for (size_t i = 0; i < w->n_drafts; i++)
+        if (w->drafts[i].constraint) return true;
+    return false;
+}
+
 static void place_slot(const nlp_writing *w, nlp_slot *slot, shelf *s) {
     size_t n_beams = w->manner.n_beams;
     place_hypotheses(w, &slot->live, s);
+    if (any_constraint(w)) slot->state = PLACE(s, nlp_constraint_state, 1);
     if (n_beams == 1) return;
     place_hypotheses(w, &slot->next, s);
     slot->endings = PLACE(s, nlp_ending, n_beams);

@@ -29,6 +29,7 @@ typedef struct nlp_slot {
     size_t n_prompt, limit;      /* limit: tokens that the decoder may read */
     nlp_ending *endings;         /* [n_beams], best first */
     size_t n_endings;
+    nlp_constraint_state *state; /* of a draft under a constraint */
     nlp_memory memory;
     float *memory_rows;
 } nlp_slot;
@@ -70,6 +71,19 @@ nlp_status nlp_draft_read(nlp_writing *w, nlp_draft *draft, const int32_t *made,
  * hypotheses are replaced, its endings added to; *done: the best ending is the draft's. */
 nlp_status nlp_search_step(nlp_writing *w, nlp_slot *slot, float *logits, bool *done,
                            nlp_error *err);
+
+/* constrained.c: the next token of a draft under a constraint, behind which the text has at most n_left
+ * tokens, this one included; the slot's state goes on. */
+typedef struct nlp_choice {
+    uint32_t id;
+    bool ends;   /* it is an end token */
+    bool closes; /* no token: the text is closed in the shortest way */
+} nlp_choice;
+nlp_status nlp_choose_within(nlp_writing *w, nlp_slot *slot, float *logits, size_t n_left,
+                             nlp_choice *choice, nlp_error *err);
+/* All tokens of a draft that is closed here, from the writing's arena. */
+nlp_status nlp_close_text(nlp_writing *w, const nlp_slot *slot, const int32_t **ids, size_t *n,
+                          nlp_error *err);
 
 bool nlp_ends_draft(const nlp_writing *w, const nlp_draft *draft, uint32_t id);
 /* What the model's files force at a place of a seq2seq's answer: an id + 1, or 0. */

@@ -114,6 +114,7 @@ static void seat(const nlp_writing *w, nlp_slot *slot, nlp_draft *draft) {
     slot->limit = nlp_draft_limit(w, draft);
     slot->n_endings = 0;
     first->score = 0;
+    if (draft->constraint) nlp_constraint_begin(draft->constraint, true, slot->state);
     nlp_kv_fork(&first->cache, &w->prefix);
     slot->n_read = w->prefix.n;
     slot->n_ids = is_seq2seq(w) ? 1 : draft->n_ids;
@@ -268,6 +269,30 @@ static nlp_status go_on(nlp_writing *w, nlp_slot *slot, float *logits, nlp_error
                   err);
 }
 
+/* The same under a constraint: a text that has all of it ends, one that has no room for more is
+ * closed. */
+static nlp_status go_on_within(nlp_writing *w, nlp_slot *slot, float *logits, nlp_error *err) {
+    nlp_choice choice;
+    size_t n_made = slot->n_ids - slot->n_prompt, n;
+    size_t n_left = nlp_draft_max_new(w, slot->draft) - n_made,
+           n_places = slot->limit + 1 - slot->n_ids;
+    const int32_t *made = slot->live[0].ids + slot->n_prompt;
+    bool stopped;
+    NLP_TRY(
+        nlp_choose_within(w, slot, logits, n_left < n_places ? n_left : n_places, &choice, err));
+    if (choice.closes) {
+        NLP_TRY(nlp_close_text(w, slot, &made, &n, err));
+        return finish(w, slot, made, n, NLP_FINISH_LENGTH, err);
+    }
+    slot->live[0].ids[slot->n_ids++] = (int32_t)choice.id;
+    slot->draft->n_made = ++n_made;
+    bool full = n_left == 1 || n_places == 1; /* and then it may end here */
+    if (choice.ends || full || nlp_constraint_must_end(slot->state))
+        return finish(w, slot, made, n_made, NLP_FINISH_STOP, err);
+    if (w->manner.follow) NLP_TRY(nlp_draft_read(w, slot->draft, made, n_made, &stopped, err));
+    return NLP_OK;
+}
+
 static nlp_status search_on(nlp_writing *w, nlp_slot *slot, float *logits, nlp_error *err) {
     bool done;
     NLP_TRY(nlp_search_step(w, slot, logits, &done, err));
@@ -297,8 +322,9 @@ nlp_status nlp_writing_step(nlp_writing *w, bool *done, nlp_error *err) {
         float *next = logits + slot->n_live * n_outputs;
         if (slot->draft->first_logits && slot->n_ids == slot->n_prompt)
             memcpy(slot->draft->first_logits, logits, n_outputs * sizeof *logits);
-        NLP_TRY(w->manner.n_beams > 1 ? search_on(w, slot, logits, err)
-                                      : go_on(w, slot, logits, err));
+        NLP_TRY(w->manner.n_beams > 1     ? search_on(w, slot, logits, err)
+                : slot->draft->constraint ? go_on_within(w, slot, logits, err)
+                                          : go_on(w, slot, logits, err));
         NLP_TRY(nlp_poll_work(w->s.poll, (uint64_t)4 * n_outputs, err));
         logits = next;
     }

@@ -5,6 +5,7 @@
 #ifndef NLP_GENERATE_WRITING_H
 #define NLP_GENERATE_WRITING_H
 
+#include "generate/constraint.h"
 #include "generate/sampling.h"
 #include "model/transformer.h"
 #include "text/tokenizer.h"
@@ -48,8 +49,11 @@ typedef struct nlp_draft {
     const int32_t
         *ids; /* [n_ids] the prompt of a decoder, or the source of a seq2seq, at least one */
     size_t n_ids;
-    uint64_t stream;       /* of random numbers */
-    uint32_t max_new;      /* below the manner's; 0: that */
+    uint64_t stream;  /* of random numbers */
+    uint32_t max_new; /* below the manner's; 0: that */
+    /* what the text may be, and its scratch; drafts of one call may share both. NULL: anything */
+    const nlp_constraint *constraint;
+    nlp_constraint_work *work;
     uint32_t also_ends;    /* id + 1 that ends the text beside the model's ends; 0: none */
     uint32_t forced_first; /* id + 1 of the first token (a target language); 0: the model's own */
     float *gaps;         /* [max_new] between the two best scores of each step; NULL: not wanted */

@@ -140,6 +140,14 @@ static void set_writing(nlp_task_options *o, const char *key, const nlp_value *v
                                                                       : (uint64_t)(int64_t)number;
     else if (!strcmp(key, "stop"))
         o->stop = *value;
+    else if (!strcmp(key, "choices"))
+        o->choices = *value;
+    else if (!strcmp(key, "schema"))
+        o->schema = *value;
+    else if (!strcmp(key, "grammar"))
+        o->grammar = (nlp_text){value->as.text, value->n};
+    else if (!strcmp(key, "logit_bias"))
+        o->logit_bias = *value;
     else if (!strcmp(key, "num_beams"))
         o->num_beams = (uint32_t)number;
     else if (!strcmp(key, "early_stopping"))

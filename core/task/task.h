@@ -59,7 +59,10 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     nlp_early_stopping early_stopping;
     bool has_seed, has_no_repeat;
     uint64_t seed;
-    nlp_value stop; /* a text, or JSON: an array of texts */
+    nlp_value stop, choices; /* a text, or JSON: an array of texts */
+    nlp_value schema;        /* JSON */
+    nlp_text grammar;
+    nlp_value logit_bias; /* JSON: an object of numbers by token ids */
     nlp_text hypothesis, prompt, instruction, yes, no, source; /* bytes NULL: the task's own */
 } nlp_task_options;
 
@@ -162,6 +165,11 @@ struct nlp_task_call {
     { "seed", NLP_TYPE_INTEGER, NULL, -9.2e18, 9.2e18, NULL,                                      \
       "of chance, for temperature > 0: same seed and prompt, same text" },                        \
     { "stop", NLP_TYPE_TEXTS, NULL, 0, 0, NULL, "texts before which the answer ends" },           \
+    { "choices", NLP_TYPE_TEXTS, NULL, 0, 0, NULL, "the answer is one of these texts" },           \
+    { "schema", NLP_TYPE_JSON, NULL, 0, 0, NULL, "the answer is JSON of this schema" },            \
+    { "grammar", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "the answer is a text of this grammar (GBNF)" }, \
+    { "logit_bias", NLP_TYPE_JSON, NULL, 0, 0, NULL,                                               \
+      "numbers by token ids, added to their scores" },                                             \
     { "num_beams", NLP_TYPE_INTEGER, NULL, 1, NLP_MAX_BEAMS, NULL,                                \
       "above 1: search for the most probable text" },                                             \
     { "early_stopping", NLP_TYPE_TEXT, "true|false|never", 0, 0, NULL,                            \
@@ -240,6 +248,17 @@ nlp_status nlp_task_scores(nlp_task_call *call, const nlp_text *texts, size_t n_
 /* ---- write.c: what the tasks that write share ---- */
 /* From the options and what the model's files recommend. */
 nlp_status nlp_task_manner(nlp_task_call *call, nlp_manner *manner, nlp_error *err);
+/* Of a schema, the constraint and its scratch; equal texts of a call share them. */
+typedef struct nlp_bound {
+    nlp_text text;
+    const nlp_constraint *constraint;
+    nlp_constraint_work *work;
+} nlp_bound;
+nlp_status nlp_task_bound_by_schema(nlp_task_call *call, nlp_text schema, nlp_bound *bound,
+                                    nlp_error *err);
+/* By the options choices, schema or grammar; constraint NULL where none is given. */
+nlp_status nlp_task_bound(nlp_task_call *call, const nlp_manner *manner, nlp_bound *bound,
+                          nlp_error *err);
 /* Begins a draft: the ids of a prompt or source that fit the model (by on_overflow; *output says what
  * was cut), and its stream of random numbers. What is cut of a decoder's prompt is its beginning. */
 nlp_status nlp_task_begin_draft(nlp_task_call *call, const nlp_manner *manner, const nlp_text *text,
@@ -330,6 +349,7 @@ extern const nlp_task_vtable nlp_task_embed_text, nlp_task_embed_query, nlp_task
     nlp_task_confidence, nlp_task_token_count, nlp_task_tokenize, nlp_task_tokens,
     nlp_task_detokenize, nlp_task_would_truncate, nlp_task_entities, nlp_task_answer,
     nlp_task_answer_span, nlp_task_fill_mask, nlp_task_zero_shot, nlp_task_zero_shot_scores,
-    nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate, nlp_task_translate, nlp_task_chat, nlp_task_summarize;
+    nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate, nlp_task_translate, nlp_task_chat,
+    nlp_task_summarize, nlp_task_extract;
 
 #endif

@@ -17,34 +17,63 @@ static nlp_status check_writer(const nlp_task_call *call, nlp_error *err) {
 }
 
 /* A text, or an array of texts. A stream outlives its options, so texts are copied. */
-static nlp_status list_stops(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
-    const nlp_value *stop = &call->options->stop;
-    char *text = nlp_arena_text(call->scratch, stop->as.text, stop->n);
-    const nlp_json *list, own = {.kind = NLP_JSON_ARRAY, .n = 1};
-    nlp_json one = {.kind = NLP_JSON_STRING, .text = {text, stop->n}};
+static nlp_status list_texts(nlp_task_call *call, const char *key, const nlp_value *value,
+                             nlp_text **out, size_t *n, nlp_error *err) {
+    const nlp_json own = {.kind = NLP_JSON_ARRAY, .n = 1}, *list = &own;
+    nlp_json one = {.kind = NLP_JSON_STRING};
+    one.text = (nlp_text){nlp_arena_text(call->scratch, value->as.text, value->n), value->n};
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    if (stop->type == NLP_TYPE_JSON)
-        NLP_TRY(nlp_json_read(one.text, "stop", call->scratch, &list, err));
-    else
-        list = &own;
-    nlp_text *stops = NLP_PUSH(call->scratch, nlp_text, list->n);
+    if (value->type == NLP_TYPE_JSON)
+        NLP_TRY(nlp_json_read(one.text, key, call->scratch, &list, err));
+    *out = NLP_PUSH(call->scratch, nlp_text, list->n);
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    m->stops = stops;
     for (const nlp_json *s = list == &own ? &one : list->first; s; s = s->next) {
         if (list->kind != NLP_JSON_ARRAY || s->kind != NLP_JSON_STRING)
-            return nlp_fail(err, NLP_EINVAL, "option \"stop\" must be a text or an array of texts");
-        stops[m->n_stops++] = s->text;
+            return nlp_fail(err, NLP_EINVAL, "option \"%s\" must be a text or an array of texts",
+                            key);
+        (*out)[(*n)++] = s->text;
     }
     return NLP_OK;
 }
 
 static nlp_status read_stops(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
+    nlp_text *stops;
     if (call->options->stop.type == NLP_TYPE_NULL) return NLP_OK;
-    NLP_TRY(list_stops(call, m, err));
+    NLP_TRY(list_texts(call, "stop", &call->options->stop, &stops, &m->n_stops, err));
+    m->stops = stops;
     for (size_t i = 0; i < m->n_stops; i++)
         if (!m->stops[i].n_bytes)
             return nlp_fail(err, NLP_EINVAL, "option \"stop\": text %zu of %zu is empty", i + 1,
                             m->n_stops);
+    return NLP_OK;
+}
+
+/* {"123": -5}: the keys are ids, as nlp_tokens shows them. */
+static nlp_status read_biases(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
+    const nlp_value *given = &call->options->logit_bias;
+    const nlp_json *object;
+    uint32_t n_outputs = call->model->writer.decoder->spec.n_outputs;
+    if (given->type == NLP_TYPE_NULL) return NLP_OK;
+    NLP_TRY(nlp_json_read((nlp_text){given->as.text, given->n}, "logit_bias", call->scratch,
+                          &object, err));
+    nlp_bias *biases = NLP_PUSH(call->scratch, nlp_bias, object->n);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    m->sampling.biases = biases;
+    for (const nlp_json *b = object->first; b; b = b->next) {
+        double value;
+        uint64_t id = 0;
+        bool good = b->key.n_bytes > 0 && b->key.n_bytes < 10 && nlp_json_to_real(b, &value);
+        for (size_t i = 0; good && i < b->key.n_bytes; i++) {
+            good = b->key.bytes[i] >= '0' && b->key.bytes[i] <= '9';
+            id = id * 10 + (uint64_t)(b->key.bytes[i] - '0');
+        }
+        if (object->kind != NLP_JSON_OBJECT || !good || id >= n_outputs)
+            return nlp_fail(
+                err, NLP_EINVAL,
+                "option \"logit_bias\" must be an object of numbers by token ids below %u",
+                n_outputs);
+        biases[m->sampling.n_biases++] = (nlp_bias){(int32_t)id, (float)value};
+    }
     return NLP_OK;
 }
 
@@ -82,7 +111,62 @@ nlp_status nlp_task_manner(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
     if (isnan(o->length_penalty) && g->length_penalty == 0) m->length_penalty = 1;
     if (m->n_beams > NLP_MAX_BEAMS) m->n_beams = NLP_MAX_BEAMS;
     NLP_TRY(read_stops(call, m, err));
+    NLP_TRY(read_biases(call, m, err));
     return check_chance(o, m, err);
+}
+
+/* ---- Constraints ---- */
+
+static nlp_status open_work(nlp_task_call *call, nlp_bound *bound, nlp_error *err) {
+    return nlp_constraint_work_open(bound->constraint, call->scratch, &bound->work, err);
+}
+
+nlp_status nlp_task_bound_by_schema(nlp_task_call *call, nlp_text schema, nlp_bound *bound,
+                                    nlp_error *err) {
+    const nlp_vocabulary *vocabulary;
+    *bound = (nlp_bound){.text = schema};
+    NLP_TRY(nlp_vocabulary_open(call->model->written, call->scratch, call->poll, &vocabulary, err));
+    NLP_TRY(nlp_constraint_open_schema(vocabulary, schema, call->scratch, call->poll,
+                                       &bound->constraint, err));
+    return open_work(call, bound, err);
+}
+
+static nlp_status check_bounds(const nlp_task_options *o, const nlp_manner *m, nlp_error *err) {
+    int n = (o->choices.type != NLP_TYPE_NULL) + (o->schema.type != NLP_TYPE_NULL) +
+            (o->grammar.bytes != NULL);
+    if (n > 1)
+        return nlp_fail(err, NLP_EINVAL,
+                        "only one of \"choices\", \"schema\" and \"grammar\" can be");
+    if (n && m->n_beams > 1)
+        return nlp_fail(err, NLP_EINVAL, "a search (num_beams %u) can't be bound by a constraint",
+                        m->n_beams);
+    if (n && m->n_stops)
+        return nlp_fail(err, NLP_EINVAL, "a text that is bound by a constraint has no stop texts");
+    return NLP_OK;
+}
+
+nlp_status nlp_task_bound(nlp_task_call *call, const nlp_manner *m, nlp_bound *bound,
+                          nlp_error *err) {
+    const nlp_task_options *o = call->options;
+    const nlp_vocabulary *vocabulary;
+    nlp_text *choices;
+    size_t n_choices = 0;
+    *bound = (nlp_bound){0};
+    NLP_TRY(check_bounds(o, m, err));
+    if (o->schema.type != NLP_TYPE_NULL)
+        return nlp_task_bound_by_schema(call, (nlp_text){o->schema.as.text, o->schema.n}, bound,
+                                        err);
+    if (o->choices.type == NLP_TYPE_NULL && !o->grammar.bytes) return NLP_OK;
+    NLP_TRY(nlp_vocabulary_open(call->model->written, call->scratch, call->poll, &vocabulary, err));
+    if (o->grammar.bytes) {
+        NLP_TRY(nlp_constraint_open_grammar(vocabulary, o->grammar, call->scratch, call->poll,
+                                            &bound->constraint, err));
+        return open_work(call, bound, err);
+    }
+    NLP_TRY(list_texts(call, "choices", &o->choices, &choices, &n_choices, err));
+    NLP_TRY(nlp_constraint_open_choices(vocabulary, choices, n_choices, call->scratch, call->poll,
+                                        &bound->constraint, err));
+    return open_work(call, bound, err);
 }
 
 static uint64_t stream_of(const nlp_task_call *call, const nlp_text *prompt) {
@@ -239,6 +323,7 @@ typedef struct writing_each {
     const nlp_text *texts;
     nlp_begin_fn begin;
     nlp_manner manner;
+    nlp_bound bound;
     nlp_draft *drafts; /* of the inputs that did not fail */
     size_t *inputs;    /* their numbers */
     size_t n;
@@ -248,6 +333,8 @@ static nlp_status begin_input(nlp_task_call *call, void *job, size_t i, nlp_outp
                               nlp_error *err) {
     writing_each *w = job;
     NLP_TRY(w->begin(call, &w->manner, &w->texts[i], &w->drafts[w->n], output, err));
+    w->drafts[w->n].constraint = w->bound.constraint;
+    w->drafts[w->n].work = w->bound.work;
     w->inputs[w->n++] = i;
     return NLP_OK;
 }
@@ -261,6 +348,7 @@ nlp_status nlp_task_write_each(nlp_task_call *call, const nlp_request *request, 
                       .inputs = NLP_PUSH(call->scratch, size_t, n)};
     NLP_TRY(nlp_arena_status(call->scratch, err));
     NLP_TRY(nlp_task_manner(call, &w.manner, err));
+    NLP_TRY(nlp_task_bound(call, &w.manner, &w.bound, err));
     NLP_TRY(nlp_task_each(call, n, begin_input, &w, outputs, err));
     NLP_TRY(nlp_task_write(call, &w.manner, w.drafts, w.n, err));
     for (size_t i = 0; i < w.n; i++)
@@ -289,7 +377,11 @@ nlp_status nlp_task_stream_open(nlp_task_call *call, const nlp_request *request,
         return nlp_fail(err, NLP_EINVAL,
                         "a search of %u beams knows its text only at the end: it has no stream",
                         manner.n_beams);
+    nlp_bound bound;
+    NLP_TRY(nlp_task_bound(call, &manner, &bound, err));
     NLP_TRY(begin(call, &manner, request->texts, &s->draft, &unused, err));
+    s->draft.constraint = bound.constraint;
+    s->draft.work = bound.work;
     *state = s;
     manner.follow = true;
     nlp_writing_setup setup = setup_of(call, &manner);
