@@ -197,7 +197,8 @@ static nlp_status refuse_endless(const ways *w) {
         if (!w->is_final[g->rules[i]->entry])
             return grammar_refuse(g, NLP_EINVAL, g->rules[i], endless);
     for (uint32_t i = 1; i < g->n_nodes; i++) {
-        if (!w->is_final[i])
+        bool unused = g->nodes[i].kind == NODE_BYTES && !g->nodes[i].a; /* of the word "" alone */
+        if (!w->is_final[i] && !unused)
             return nlp_fail(g->err, NLP_EINVAL, "a part of the %s %s", g->what, endless);
         if (w->height[i] > GRAMMAR_MAX_HEIGHT)
             return nlp_fail(g->err, NLP_ELIMIT, "the %s nests %u rules, more than %d", g->what,

@@ -74,7 +74,7 @@ nlp_status nlp_tokenizer_decode(const nlp_tokenizer *tokenizer, const int32_t *i
                                 nlp_error *err);
 /* What each token adds in the middle of a text, byte for byte: token i has the bytes from ends[i - 1]
  * (0 for the first) up to ends[i]. None: tokens that are no text (unknown, padding, mask, of a
- * template), and added ones. */
+ * template), and added ones that are special or written as "<tag>". */
 typedef struct nlp_spellings {
     const char *bytes;
     const uint32_t *ends; /* [n] */
