@@ -79,7 +79,7 @@ static void offer_way(ways *w, uint32_t node, uint32_t to) {
     if (n->kind == NODE_CALL) {
         if (!w->is_final[n->a] || !w->is_final[n->b]) return;
         length = w->g->nodes[n->a].shortest + w->g->nodes[n->b].shortest;
-        height = w->height[n->a] + 1u;
+        height = w->height[n->a] + (n->b ? 1u : 0u); /* a call in last place becomes a jump */
         if (w->height[n->b] > height) height = w->height[n->b];
     }
     length += n->kind == NODE_BYTES;
