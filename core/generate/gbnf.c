@@ -303,7 +303,7 @@ static nlp_status read_sequence(parser *p, size_t depth, grammar_expression **ou
         grammar_add(sequence, item);
         NLP_TRY(nlp_poll_work(p->g->poll, 256, p->g->err));
     }
-    *out = n == 1 ? item : sequence;
+    *out = n == 1 ? item : n ? sequence : grammar_literal(p->g, (nlp_text){"", 0});
     return nlp_arena_status(p->g->arena, p->g->err);
 }
 

@@ -195,17 +195,12 @@ static nlp_status add_word(grammar *g, uint32_t *root, nlp_text word, uint32_t n
     return NLP_OK;
 }
 
-static bool all_literals(const grammar_expression *members) {
-    for (; members; members = members->next)
-        if (members->kind != GRAMMAR_LITERAL) return false;
-    return true;
-}
-
 /* Alternatives that are texts share their beginnings: one way at a time, however many there are. */
 static nlp_status compile_words(grammar *g, const grammar_expression *e, uint32_t next,
                                 uint32_t *at) {
     NLP_TRY(add_node(g, NODE_BYTES, 0, 0, at));
     for (const grammar_expression *m = e->members; m; m = m->next) {
+        if (m->kind != GRAMMAR_LITERAL) continue;
         NLP_TRY(add_word(g, at, m->text, next));
         NLP_TRY(nlp_poll_work(g->poll, 64 * m->text.n_bytes, g->err));
     }
@@ -349,14 +344,22 @@ static nlp_status compile_class(grammar *g, const grammar_expression *e, uint32_
 
 static nlp_status compile(grammar *g, const grammar_expression *e, uint32_t next, uint32_t *at);
 
+static bool has_literal(const grammar_expression *member) {
+    while (member && member->kind != GRAMMAR_LITERAL) member = member->next;
+    return member != NULL;
+}
+
 static nlp_status compile_choice(grammar *g, const grammar_expression *e, uint32_t next,
                                  uint32_t *at) {
-    if (all_literals(e->members)) return compile_words(g, e, next, at);
-    NLP_TRY(compile(g, e->members, next, at));
-    for (const grammar_expression *m = e->members->next; m; m = m->next) {
+    bool first = !has_literal(e->members);
+    if (!first) NLP_TRY(compile_words(g, e, next, at));
+    for (const grammar_expression *m = e->members; m; m = m->next) {
         uint32_t branch;
+        if (m->kind == GRAMMAR_LITERAL) continue;
         NLP_TRY(compile(g, m, next, &branch));
-        NLP_TRY(add_node(g, NODE_FORK, branch, *at, at));
+        if (!first) NLP_TRY(add_node(g, NODE_FORK, branch, *at, &branch));
+        *at = branch;
+        first = false;
     }
     return NLP_OK;
 }

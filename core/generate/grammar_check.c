@@ -79,7 +79,7 @@ static void offer_way(ways *w, uint32_t node, uint32_t to) {
     if (n->kind == NODE_CALL) {
         if (!w->is_final[n->a] || !w->is_final[n->b]) return;
         length = w->g->nodes[n->a].shortest + w->g->nodes[n->b].shortest;
-        height = w->height[n->a] + 1u;
+        height = w->height[n->a] + (n->b ? 1u : 0u); /* a call in last place becomes a jump */
         if (w->height[n->b] > height) height = w->height[n->b];
     }
     length += n->kind == NODE_BYTES;
@@ -197,7 +197,8 @@ static nlp_status refuse_endless(const ways *w) {
         if (!w->is_final[g->rules[i]->entry])
             return grammar_refuse(g, NLP_EINVAL, g->rules[i], endless);
     for (uint32_t i = 1; i < g->n_nodes; i++) {
-        if (!w->is_final[i])
+        bool unused = g->nodes[i].kind == NODE_BYTES && !g->nodes[i].a; /* of the word "" alone */
+        if (!w->is_final[i] && !unused)
             return nlp_fail(g->err, NLP_EINVAL, "a part of the %s %s", g->what, endless);
         if (w->height[i] > GRAMMAR_MAX_HEIGHT)
             return nlp_fail(g->err, NLP_ELIMIT, "the %s nests %u rules, more than %d", g->what,

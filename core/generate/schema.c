@@ -367,28 +367,26 @@ static nlp_status make_property(schema *s, const nlp_json *json, grammar_express
     return nlp_arena_status(s->g->arena, s->g->err);
 }
 
-/* Optional properties behind others: each with a comma before it. Where none is required, the first one
- * that is there has no comma: `starts` begins at each of them. */
+/* Optional properties: *start takes one or more of them, *rest what may follow another property. From
+ * the last one, so that a state has one place for each that may come next:
+ *
+ *     start ::= property rest' | start'      (' those of the next property)
+ *     rest  ::= (comma start)? */
 static nlp_status make_optional(schema *s, const nlp_json **properties, size_t n,
-                                grammar_rule **behind, grammar_expression **starts) {
-    grammar_rule *rest = NULL, *each;
-    *starts = grammar_new(s->g, GRAMMAR_CHOICE);
-    grammar_add(*starts, literal(s, ""));
-    for (size_t i = n; i-- > 0; rest = *behind) {
-        grammar_expression *property, *start = grammar_new(s->g, GRAMMAR_SEQUENCE);
+                                grammar_rule **start, grammar_rule **rest) {
+    for (size_t i = n; i-- > 0;) {
+        grammar_expression *property, *first = grammar_new(s->g, GRAMMAR_SEQUENCE);
+        grammar_expression *any = grammar_new(s->g, GRAMMAR_CHOICE);
+        grammar_expression *more = grammar_new(s->g, GRAMMAR_SEQUENCE);
         NLP_TRY(make_property(s, properties[i], &property));
-        NLP_TRY(new_rule(s, property, &each));
-        grammar_add(start, grammar_call(s->g, each));
-        if (rest) grammar_add(start, grammar_call(s->g, rest));
-        grammar_add(*starts, start);
-
-        grammar_expression *one = grammar_new(s->g, GRAMMAR_SEQUENCE);
-        grammar_expression *all = grammar_new(s->g, GRAMMAR_SEQUENCE);
-        grammar_add(one, builtin(s, COMMA));
-        grammar_add(one, grammar_call(s->g, each));
-        grammar_add(all, grammar_repeat(s->g, one, 0, 1));
-        if (rest) grammar_add(all, grammar_call(s->g, rest));
-        NLP_TRY(new_rule(s, all, behind));
+        grammar_add(first, property);
+        if (*rest) grammar_add(first, grammar_call(s->g, *rest));
+        grammar_add(any, first);
+        if (*start) grammar_add(any, grammar_call(s->g, *start));
+        NLP_TRY(new_rule(s, any, start));
+        grammar_add(more, builtin(s, COMMA));
+        grammar_add(more, grammar_call(s->g, *start));
+        NLP_TRY(new_rule(s, grammar_repeat(s->g, more, 0, 1), rest));
     }
     return NLP_OK;
 }
@@ -396,8 +394,8 @@ static nlp_status make_optional(schema *s, const nlp_json **properties, size_t n
 static nlp_status make_object(schema *s, const parts *p, grammar_expression **out) {
     const nlp_json **properties = NULL, *additional = p->key[KEY_ADDITIONAL];
     size_t n, n_required;
-    grammar_rule *behind = NULL;
-    grammar_expression *starts, *property;
+    grammar_rule *start = NULL, *rest = NULL;
+    grammar_expression *property;
     if (additional && additional->kind != NLP_JSON_FALSE && additional->kind != NLP_JSON_TRUE)
         return refuse_key(s, additional, "is not supported but as false");
     NLP_TRY(order_properties(s, p, &properties, &n, &n_required));
@@ -408,8 +406,10 @@ static nlp_status make_object(schema *s, const parts *p, grammar_expression **ou
         NLP_TRY(make_property(s, properties[i], &property));
         grammar_add(*out, property);
     }
-    NLP_TRY(make_optional(s, properties + n_required, n - n_required, &behind, &starts));
-    if (behind) grammar_add(*out, n_required ? grammar_call(s->g, behind) : starts);
+    NLP_TRY(make_optional(s, properties + n_required, n - n_required, &start, &rest));
+    if (rest && n_required) grammar_add(*out, grammar_call(s->g, rest));
+    if (start && !n_required)
+        grammar_add(*out, grammar_repeat(s->g, grammar_call(s->g, start), 0, 1));
     grammar_add(*out, literal(s, "}"));
     return NLP_OK;
 }

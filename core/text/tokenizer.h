@@ -91,7 +91,7 @@ bool nlp_tokenizer_is_added(const nlp_tokenizer *tokenizer, int32_t id);
 int32_t nlp_tokenizer_find(const nlp_tokenizer *tokenizer, nlp_text spelling);
 /* What each token adds in the middle of a text, byte for byte: token i has the bytes from ends[i - 1]
  * (0 for the first) up to ends[i]. None: tokens that are no text (unknown, padding, mask, of a
- * template), and added ones. */
+ * template), and added ones that are special or written as "<tag>". */
 typedef struct nlp_spellings {
     const char *bytes;
     const uint32_t *ends; /* [n] */

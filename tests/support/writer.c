@@ -18,7 +18,7 @@ static struct opened {
 static nlp_mem mem;
 static nlp_arena arena;
 
-static void open_vocabulary(struct opened *o, const char *model) {
+static void open_tokenizer(struct opened *o, const char *model) {
     char path[512];
     nlp_error err;
     if (!arena.mem) nlp_mem_init(&mem, NULL, NULL, 0), nlp_arena_init(&arena, &mem);
@@ -30,19 +30,22 @@ static void open_vocabulary(struct opened *o, const char *model) {
     json_decref(json);
     CHECK_STATUS(nlp_tokenizer_open(o->blob.bytes, o->blob.n_bytes, &mem, &o->tokenizer, &err),
                  NLP_OK, &err);
-    CHECK_STATUS(nlp_vocabulary_open(o->tokenizer, &arena, NULL, &o->vocabulary, &err), NLP_OK,
-                 &err);
 }
 
-static const struct opened *find(const char *model) {
+static struct opened *find(const char *model) {
     size_t i = 0;
     while (*opened[i].model && strcmp(opened[i].model, model) != 0) i++;
-    if (!*opened[i].model) open_vocabulary(&opened[i], model);
+    if (!*opened[i].model) open_tokenizer(&opened[i], model);
     return &opened[i];
 }
 
 const nlp_vocabulary *nlp_test_vocabulary(const char *model) {
-    return find(model)->vocabulary;
+    struct opened *o = find(model);
+    nlp_error err;
+    if (!o->vocabulary)
+        CHECK_STATUS(nlp_vocabulary_open(o->tokenizer, &arena, NULL, &o->vocabulary, &err), NLP_OK,
+                     &err);
+    return o->vocabulary;
 }
 const nlp_tokenizer *nlp_test_tokenizer(const char *model) {
     return find(model)->tokenizer;

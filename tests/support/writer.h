@@ -5,10 +5,9 @@
 #include "generate/constraint.h"
 #include "random.h"
 
-/* The tokenizer of a model in tests/data/models as a vocabulary; opened once, for the whole process. */
-const nlp_vocabulary *nlp_test_vocabulary(const char *model);
-/* The tokenizer that this vocabulary was opened from. */
+/* The tokenizer of a model in tests/data/models, and its vocabulary; opened once, for the whole process. */
 const nlp_tokenizer *nlp_test_tokenizer(const char *model);
+const nlp_vocabulary *nlp_test_vocabulary(const char *model);
 
 typedef struct nlp_writing {
     const nlp_vocabulary *vocabulary;
