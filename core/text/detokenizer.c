@@ -250,7 +250,7 @@ nlp_status nlp_tokenizer_decode(const nlp_tokenizer *t, const int32_t *ids, size
 
 /* Of added tokens, blanks and line ends are text as others; what is written as a tag steers the model,
  * whether its file calls it special or not. */
-static bool is_control(const nlp_tokenizer *t, const nlp_added_token *added) {
+static bool steers(const nlp_tokenizer *t, const nlp_added_token *added) {
     const char *text = t->text + added->text_at;
     return (added->flags & NLP_ADDED_SPECIAL) ||
            (*text == '<' && text[added->text_bytes - 1] == '>');
@@ -263,7 +263,7 @@ static void mark_no_text(const nlp_tokenizer *t, bool *no_text) {
     for (size_t i = 0; i < 3; i++)
         if (ids[i] != NLP_NO_ID) no_text[ids[i]] = true;
     for (uint32_t i = 0; i < h->n_added; i++)
-        if (is_control(t, &t->added[i])) no_text[t->added[i].id] = true;
+        if (steers(t, &t->added[i])) no_text[t->added[i].id] = true;
     for (uint32_t i = 0; i < h->n_single; i++)
         if (t->single[i].kind == NLP_ITEM_SPECIAL) no_text[t->single[i].id] = true;
     for (uint32_t i = t->n_vocabulary; i < h->n_pieces; i++) no_text[i] = true;
