@@ -166,6 +166,7 @@ int cmd_generate(cli *app);
 int cmd_chat(cli *app);
 int cmd_translate(cli *app);
 int cmd_summarize(cli *app);
+int cmd_extract(cli *app);
 int cmd_trace(cli *app);
 int cmd_fit(cli *app);
 int cmd_import(cli *app);

@@ -1,4 +1,5 @@
-/* cmd_write.c: the commands that write texts: generate, translate, summarize. */
+/* cmd_write.c: the commands that write texts: generate, translate, summarize,
+ * extract. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,28 @@ static void emit_text(cli *app, const cli_record *record, const nlp_output *outp
 
 int cmd_summarize(cli *app) {
     return cli_run_task(app, "summarize", (cli_job){.emit = emit_text, .batch = CLI_WRITTEN});
+}
+
+/* ---- extract ---- */
+
+static void emit_value(cli *app, const cli_record *record, const nlp_output *output) {
+    const nlp_value *value = output->cells;
+    if (app->json) {
+        json_t *json = json_loadb(value->as.text, value->n, JSON_DECODE_ANY, NULL);
+        cli_print_json(record, json_pack("{s:o}", "value", json ? json : json_null()));
+        return;
+    }
+    cli_print_field(value->as.text, value->n);
+    putchar('\n');
+}
+
+int cmd_extract(cli *app) {
+    const char *schema = cli_flag_value(app, "schema");
+    return cli_run_task(app, "extract",
+                        (cli_job){.keys = {"text", "schema"},
+                                  .second = schema,
+                                  .emit = emit_value,
+                                  .batch = CLI_WRITTEN});
 }
 
 /* "en-pt" where no model is named: a translator of one pair is called by its languages. */

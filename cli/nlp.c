@@ -32,6 +32,10 @@ static const cli_flag translate_flags[] = {
      "language to translate into; names the model en-LANGUAGE unless -m does"},
     {0},
 };
+static const cli_flag extract_flags[] = {
+    {"schema", "JSON", "the schema of texts that bring none"},
+    {0},
+};
 static const cli_flag fit_flags[] = {
     {"out", "NAME", "name of the task pack, or its path"},
     {"replace", NULL, "replace a pack of that name"},
@@ -99,6 +103,8 @@ const cli_command cli_commands[] = {
     {"translate", "[TEXT|FILE...]", "texts in another language; JSON keys text and target",
      "translate", cmd_translate, translate_flags, NULL},
     {"summarize", "[TEXT|FILE...]", "texts in fewer words", "summarize", cmd_summarize, NULL, NULL},
+    {"extract", "[TEXT|FILE...]", "what texts say, as JSON of a schema; JSON keys text and schema",
+     "extract", cmd_extract, extract_flags, NULL},
     {"similarity", "[FILE...]", "cosine of two texts: lines of A, tab, B; JSON keys a and b",
      "similarity", cmd_similarity, NULL, NULL},
     {"tokens", "[TEXT|FILE...]", "token ids, offsets and pieces", "tokens", cmd_tokens,

@@ -189,6 +189,17 @@ def check_writing():
     fails("no messages", "SELECT nlp_chat('[]', 'talker')", "22023", "no messages")
     fails("a chat without an end by the user", "SELECT nlp_chat('[{\"role\": \"assistant\", \"content\": \"x\"}]', 'talker')", "22023", "assistant")
     fails("a model without chats", "SELECT nlp_chat('\"x\"', 'yesno')", "0A000", "chat")
+    schema = '{"type": "object", "properties": {"a": {"type": "integer"}, "b": {"enum": ["x", "y"]}}, "required": ["a", "b"]}'
+    line = json_lines(NLP, ["extract", "-m", os.path.join(MODELS, "talker.nlp"), "--schema", schema], [{"text": "One x."}])[0]
+    check("nlp_extract is what the command line gives", json.loads(value(f"SELECT nlp_extract('One x.', '{schema}', 'talker')")) == line["value"] and set(line["value"]) == {"a", "b"}, line)
+    check("nlp_extract in any number of tokens", value(f"SELECT bool_and(j ? 'a' AND j->>'b' IN ('x', 'y')) FROM (SELECT nlp_extract('One x.', '{schema}', 'talker', jsonb_build_object('max_tokens', n)) j FROM generate_series(1, 30) n) s") == "t")
+    check("choices", value("SELECT nlp_generate('x', 'writer', '{\"choices\": [\"yes\", \"no\"]}') IN ('yes', 'no')") == "t")
+    check("a grammar", value("SELECT nlp_generate('x', 'writer', '{\"grammar\": \"root ::= [0-9]{3}\"}') ~ '^[0-9]{3}$'") == "t")
+    fails("logit_bias that is none", "SELECT nlp_generate('x', 'writer', '{\"logit_bias\": {\"a\": 1}}')", "22023", "logit_bias")
+    fails("a schema that is none", "SELECT nlp_extract('x', '5', 'talker')", "22023", "schema")
+    fails("a keyword of schemas that is not supported", "SELECT nlp_extract('x', '{\"patternProperties\": {}}', 'talker')", "22023", "patternProperties")
+    fails("a schema that contradicts itself", "SELECT nlp_extract('x', '{\"type\": \"array\", \"items\": {}, \"minItems\": 3, \"maxItems\": 1}', 'talker')", "22023", "minItems")
+    fails("two constraints", "SELECT nlp_generate('x', 'writer', '{\"choices\": \"a\", \"grammar\": \"root ::= [a]\"}')", "22023", "only one")
     check("nlp_summarize is what the command line gives", value("SELECT to_json(nlp_summarize('It rained. We stayed at home.', 'talker', max_tokens => 6))") == json.dumps(json_lines(NLP, ["summarize", "-m", os.path.join(MODELS, "talker.nlp"), "--max-tokens", "6"], [{"text": "It rained. We stayed at home."}])[0]["text"], ensure_ascii=False))
     check("nlp_summarize_agg sums up a group", value("SET nlp.summarize_model = 'talker'; SELECT nlp_summarize_agg(t) = nlp_summarize(string_agg(t, E'\\n')) FROM (VALUES ('It rained.'), (NULL), ('We stayed at home.')) v(t)") == "t")
     check("of no rows NULL", value("SELECT nlp_summarize_agg(t) IS NULL FROM (VALUES ('x')) v(t) WHERE false") == "t")

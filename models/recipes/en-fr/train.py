@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the English to French starter translator and saves it as a Hugging Face Marian folder.
 
-    models/recipes/en-fr/train.py FRA_ENG_ZIP FOLDER [--epochs N] [--threads N]
+    models/recipes/en-fr/train.py FRA_ENG_ZIP FOLDER [--threads N]
 
 FRA_ENG_ZIP is Tatoeba's collection of English-French pairs as manythings.org packs it (fra.txt: English, tab, French).
 FOLDER receives the model (config.json, model.safetensors, source.spm, target.spm, vocab.json) and the pairs held out
@@ -29,6 +29,7 @@ EOS, UNK, PAD = 0, 1, PIECES
 MAX_TOKENS = 100  # of a side; longer pairs (a handful) are left out
 BATCH_TOKENS = 2400  # of both sides, padding counted
 TRANSLATIONS_A_SOURCE = 2  # drawn anew each epoch: a few short sources have dozens
+EPOCHS, STEPS = 7, 6749  # the rate falls as if for all epochs; the last steps of its tail bring nothing
 PEAK_RATE, WARM_UP, EMA = 1.5e-3, 500, 0.999
 
 
@@ -132,16 +133,16 @@ def loss_of(model, batch):
     return torch.nn.functional.cross_entropy(scores, target[kept], label_smoothing=0.1)
 
 
-def train(model, examples, epochs):
+def train(model, examples):
     generator = random.Random(SEED)
-    plan = [batch for _ in range(epochs) for batch in batches(examples, generator)]
+    plan = [batch for _ in range(EPOCHS) for batch in batches(examples, generator)]
     optimizer = torch.optim.Adam(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), eps=1e-9, fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / WARM_UP, max(0.02, 1 - step / len(plan))))
     average = {name: value.detach().clone() for name, value in model.named_parameters()}
     model.train()
     begun, recent = time.time(), []
-    for step, batch in enumerate(plan):
+    for step, batch in enumerate(plan[:STEPS]):
         loss = loss_of(model, batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -154,7 +155,7 @@ def train(model, examples, epochs):
                 average[name].lerp_(value, 1 - keep)
         recent = (recent + [loss.item()])[-200:]
         if step % 200 == 199:
-            print(f"step {step + 1}/{len(plan)} loss {sum(recent) / len(recent):.3f} {time.time() - begun:.0f} s", flush=True)
+            print(f"step {step + 1}/{STEPS} loss {sum(recent) / len(recent):.3f} {time.time() - begun:.0f} s", flush=True)
     with torch.no_grad():
         for name, value in model.named_parameters():
             value.copy_(average[name])
@@ -164,7 +165,6 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("pairs")
     parser.add_argument("folder")
-    parser.add_argument("--epochs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -183,7 +183,7 @@ def main():
         if kept and len(ids) <= MAX_TOKENS:
             examples.append((ids, kept))
     model = new_model()
-    train(model, examples, options.epochs)
+    train(model, examples)
     model.eval().save_pretrained(options.folder)
 
 

@@ -145,6 +145,9 @@ SELECT nlp_chat('"x"', 3) = nlp_chat('"x"', 'talker', max_tokens => 3), nlp_chat
 SELECT nlp_summarize('It rained.', 'talker', max_tokens => 3) = nlp_summarize('It rained.', 'talker', '{"max_tokens": 3}'), nlp_summarize(' ', model => 'talker') = '';
 SET nlp.summarize_model = 'talker';
 SELECT nlp_summarize('It rained.', 3) = nlp_summarize('It rained.', options => '{"max_tokens": 3}'), nlp_summarize(NULL), nlp_summarize('x', NULL::text);
+SELECT nlp_extract('x', '{"type": "boolean"}', 'talker') IN ('true', 'false'), jsonb_typeof(nlp_extract('x', '{"type": "integer"}', 'talker', '{"max_tokens": 3}')), jsonb_typeof(nlp_extract('x', model => 'talker', schema => '{"type": "null"}'));
+SET nlp.extract_model = 'talker';
+SELECT jsonb_typeof(nlp_extract('x', '{"type": "integer"}')), jsonb_typeof(nlp_extract('x', '{"type": "integer"}', options => '{"max_tokens": 3}')), nlp_extract(NULL, '{}'), nlp_extract('x', NULL), nlp_extract('x', '{}', NULL);
 SELECT nlp_translate('x', 'fr', 'polyglot', '{"max_tokens": 3}') IS NOT NULL, nlp_translate('', 'fr', model => 'polyglot') = '', nlp_translate('x', NULL), nlp_translate(NULL, 'fr', 'polyglot');
 SET nlp.translate_model = 'polyglot';
 SELECT nlp_translate('x', 'fr', options => '{"max_tokens": 3}') = nlp_translate('x', 'fr', 'polyglot', '{"max_tokens": 3}'), nlp_translate('', target => 'fr') = '';
