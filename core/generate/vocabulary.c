@@ -30,9 +30,25 @@ static bool before(const nlp_vocabulary *v, const entry *a, const entry *b) {
 
 static void merge(const nlp_vocabulary *v, const entry *left, size_t n_left, size_t n, entry *out) {
     const entry *right = left + n_left, *end = left + n, *middle = right;
+    if (right == end || !before(v, right, right - 1)) { /* in order already */
+        memcpy(out, left, n * sizeof *out);
+        return;
+    }
     while (left < middle && right < end) *out++ = before(v, right, left) ? *right++ : *left++;
     while (left < middle) *out++ = *left++;
     while (right < end) *out++ = *right++;
+}
+
+/* By the first two bytes, which leaves most merges nothing to do. counts: [65536] zeroes. */
+static void sort_roughly(const entry *entries, size_t n, uint32_t *counts, entry *out) {
+    uint32_t at = 0;
+    for (size_t i = 0; i < n; i++) counts[entries[i].key >> 48]++;
+    for (size_t prefix = 0; prefix < 65536; prefix++) {
+        uint32_t count = counts[prefix];
+        counts[prefix] = at;
+        at += count;
+    }
+    for (size_t i = 0; i < n; i++) out[counts[entries[i].key >> 48]++] = entries[i];
 }
 
 /* Merge sort bottom-up; the sorted entries are in either array. */
@@ -73,6 +89,7 @@ static nlp_status order_tokens(nlp_vocabulary *v, nlp_arena *arena, nlp_poll *po
                                nlp_error *err) {
     entry *entries = NLP_PUSH(arena, entry, v->spellings.n);
     entry *spare = NLP_PUSH(arena, entry, v->spellings.n);
+    uint32_t *counts = NLP_PUSH_ZERO(arena, uint32_t, 65536);
     v->order = NLP_PUSH(arena, uint32_t, v->spellings.n);
     NLP_TRY(nlp_arena_status(arena, err));
     for (uint32_t id = 0; id < v->spellings.n; id++) {
@@ -80,8 +97,9 @@ static nlp_status order_tokens(nlp_vocabulary *v, nlp_arena *arena, nlp_poll *po
         if (nlp_vocabulary_has(v, text))
             entries[v->n_tokens++] = (entry){key_of(text), id, (uint32_t)text.n_bytes};
     }
-    NLP_TRY(sort_entries(v, &entries, spare, poll, err));
-    for (uint32_t i = 0; i < v->n_tokens; i++) v->order[i] = entries[i].id;
+    sort_roughly(entries, v->n_tokens, counts, spare);
+    NLP_TRY(sort_entries(v, &spare, entries, poll, err));
+    for (uint32_t i = 0; i < v->n_tokens; i++) v->order[i] = spare[i].id;
     return NLP_OK;
 }
 
