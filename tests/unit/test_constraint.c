@@ -1,11 +1,16 @@
 /* core/generate: vocabularies, choices, which tokens may follow, how a text closes. Grammars are in
  * test_grammar.c, schemas in test_schema.c. */
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
+#include "base/utf8.h"
 #include "failing.h"
+#include "hf_tokenizer.h"
 #include "test.h"
+#include "text/tokenizer_format.h"
 #include "writer.h"
 
 static const char bytes_model[] = "sharp-llama";     /* byte-level BPE */
@@ -58,9 +63,9 @@ static void test_tokens_add_their_bytes(void) {
         free(spelt);
         nlp_arena_deinit(&arena);
     }
-    CHECK(nlp_test_vocabulary(bytes_model)->has_bytes);
-    CHECK(nlp_test_vocabulary(fallback_model)->has_bytes);
-    CHECK(!nlp_test_vocabulary(letters_model)->has_bytes);
+    CHECK(nlp_test_vocabulary(bytes_model)->is_bytes);
+    CHECK(nlp_test_vocabulary(fallback_model)->is_bytes);
+    CHECK(!nlp_test_vocabulary(letters_model)->is_bytes);
     CHECK(!nlp_test_vocabulary(bytes_model)->spellings.drops_blank);
     CHECK(nlp_test_vocabulary(letters_model)->spellings.drops_blank);
 }
@@ -196,6 +201,52 @@ static void test_characters_without_tokens_are_left_out(void) {
     CHECK(nlp_constrained_feed(&o, "the end.") && nlp_constraint_may_end(&o.state));
     nlp_constraint_begin(o.constraint, false, &o.state);
     CHECK(!nlp_constrained_feed(&o, "the 1"));
+    discard(&o);
+}
+
+/* As SmolLM2's: some bytes are no tokens, and the characters that need them are out of reach, no more. */
+static void test_missing_bytes_cost_their_characters_only(void) {
+    static const uint8_t missing[] = {0x04, 0xF1, 0xF2};
+    nlp_constrained o = {.work = NULL};
+    nlp_tokenizer *tokenizer;
+    nlp_buf blob;
+    nlp_error err;
+    char path[512];
+    snprintf(path, sizeof path, "%s/models/%s/tokenizer.json", nlp_test_data(), bytes_model);
+    json_t *json = json_load_file(path, 0, NULL);
+    json_t *vocabulary = json_object_get(json_object_get(json, "model"), "vocab");
+    for (size_t i = 0; i < sizeof missing; i++) {
+        char letter[8] = {0}, instead[8];
+        nlp_utf8_encode(nlp_byte_letter(missing[i]), letter);
+        snprintf(instead, sizeof instead, "zzz%zu", i);
+        json_object_set(vocabulary, instead, json_object_get(vocabulary, letter));
+        CHECK(json_object_del(vocabulary, letter) == 0);
+    }
+    nlp_buf_init(&blob, &mem);
+    nlp_arena_init(&o.arena, &mem);
+    CHECK_STATUS(nlp_hf_tokenizer_build(json, "tokenizer.json", &blob, &err), NLP_OK, &err);
+    CHECK_STATUS(nlp_tokenizer_open(blob.bytes, blob.n_bytes, &mem, &tokenizer, &err), NLP_OK,
+                 &err);
+    CHECK_STATUS(nlp_vocabulary_open(tokenizer, &o.arena, NULL, &o.vocabulary, &err), NLP_OK, &err);
+    static const uint32_t spelt[] = {0x05, 'a', 0xE9, 0x20AC, 0x1F600, 0x3FFFF, 0xC0000, 0x10FFFF};
+    static const uint32_t lost[] = {0, 0x04, 0x40000, 0x7FFFF, 0x80000, 0xBFFFF};
+    CHECK(o.vocabulary->is_bytes);
+    for (size_t i = 0; i < 8; i++) CHECK(nlp_vocabulary_spells(o.vocabulary, spelt[i]));
+    for (size_t i = 0; i < 6; i++) CHECK(!nlp_vocabulary_spells(o.vocabulary, lost[i]));
+    CHECK_STATUS(nlp_constraint_open_grammar(o.vocabulary, text_of("root ::= .*"), &o.arena, NULL,
+                                             &o.constraint, &err),
+                 NLP_OK, &err);
+    CHECK_STATUS(nlp_constraint_work_open(o.constraint, &o.arena, &o.work, &err), NLP_OK, &err);
+    for (size_t i = 0; i < 8; i++) {
+        char text[8] = {0};
+        nlp_utf8_encode(spelt[i], text);
+        CHECK(nlp_constrained_accepts(&o, text));
+        text[strlen(text) - 1] = 0; /* a part of a character, or nothing at all */
+        CHECK(nlp_constrained_accepts(&o, text) == (*text == 0));
+    }
+    json_decref(json);
+    nlp_tokenizer_close(tokenizer);
+    nlp_buf_deinit(&blob);
     discard(&o);
 }
 
@@ -432,6 +483,7 @@ int main(int argc, char **argv) {
         {"many_choices_share_beginnings", test_many_choices_share_beginnings},
         {"choices_are_checked", test_choices_are_checked},
         {"characters_without_tokens_are_left_out", test_characters_without_tokens_are_left_out},
+        {"missing_bytes_cost_their_characters_only", test_missing_bytes_cost_their_characters_only},
         {"blank_before_a_text_is_no_part_of_it", test_blank_before_a_text_is_no_part_of_it},
         {"masks_agree_with_single_tokens", test_masks_agree_with_single_tokens},
         {"masks_outlive_a_full_cache", test_masks_outlive_a_full_cache},
