@@ -95,8 +95,8 @@ static void open_window(window *bytes, way *w, bool drops_blank) {
     bytes->bytes[bytes->n++] = (char)byte;
 }
 
-/* The longest token each time. There is one: a vocabulary has every byte, or every character that the
- * grammar has kept. */
+/* The longest token each time. There is one: the bytes, or the characters, of all that the grammar has
+ * kept are tokens. */
 size_t nlp_constraint_closing(nlp_constraint_work *work, const nlp_constraint_state *state,
                               int32_t *ids, size_t capacity) {
     way w;

@@ -27,7 +27,7 @@ typedef struct nlp_constraint_work nlp_constraint_work;
 
 #define NLP_CONSTRAINT_WORDS 2048
 /* Tokens of a closing of a text that has just begun, at most. */
-#define NLP_CONSTRAINT_MAX_CLOSING (1u << 16)
+#define NLP_CONSTRAINT_MAX_CLOSING ((1u << 16) + 1)
 
 /* Where a text is: the parses that it may be in. Flat; copied by nlp_constraint_copy or as a struct. */
 typedef struct nlp_constraint_state {

@@ -211,20 +211,41 @@ static nlp_status compile_words(grammar *g, const grammar_expression *e, uint32_
 
 /* ---- Classes ---- */
 
-/* The characters that are tokens, ascending as their bytes are. */
+/* Ascending. */
+static void note_spelt(grammar *g, uint32_t low, uint32_t high) {
+    grammar_range *last = g->n_spelt ? &g->spelt[g->n_spelt - 1] : NULL;
+    if (last && low <= last->high + 1)
+        last->high = high;
+    else
+        g->spelt[g->n_spelt++] = (grammar_range){low, high};
+}
+
+/* All characters with a first byte that is a token, since those behind it are. */
+static void note_first_bytes(grammar *g) {
+    const bool *has = g->vocabulary->has_byte;
+    for (uint32_t byte = 1; byte < 0x80; byte++)
+        if (has[byte]) note_spelt(g, byte, byte);
+    for (uint32_t byte = 0xC2; byte < 0xF5; byte++) {
+        uint32_t bits = byte < 0xE0 ? 6 : byte < 0xF0 ? 12 : 18;
+        uint32_t low = (byte & (0xFFu >> (bits / 6 + 2))) << bits, high = low + (1u << bits) - 1;
+        if (byte == 0xE0) low = 0x800;
+        if (byte == 0xF0) low = 0x10000;
+        if (byte == 0xF4) high = 0x10FFFF;
+        if (has[byte]) note_spelt(g, low, high);
+    }
+}
+
+/* The characters that can be spelt. */
 static nlp_status find_spelt(grammar *g) {
     const nlp_vocabulary *v = g->vocabulary;
-    g->spelt = NLP_PUSH(g->arena, grammar_range, v->n_tokens);
+    g->spelt = NLP_PUSH(g->arena, grammar_range, v->is_bytes ? 256 : v->n_tokens);
     NLP_TRY(nlp_arena_status(g->arena, g->err));
-    for (uint32_t i = 0; i < v->n_tokens; i++) {
+    if (v->is_bytes) note_first_bytes(g);
+    for (uint32_t i = 0; !v->is_bytes && i < v->n_tokens; i++) { /* sorted, as UTF-8 sorts */
         nlp_text text = nlp_vocabulary_text(v, v->order[i]);
         uint32_t code;
-        if (nlp_utf8_decode(text.bytes, text.n_bytes, &code) != text.n_bytes || !code) continue;
-        grammar_range *last = g->n_spelt ? &g->spelt[g->n_spelt - 1] : NULL;
-        if (last && code <= last->high + 1)
-            last->high = code;
-        else
-            g->spelt[g->n_spelt++] = (grammar_range){code, code};
+        if (nlp_utf8_decode(text.bytes, text.n_bytes, &code) == text.n_bytes && code)
+            note_spelt(g, code, code);
     }
     return NLP_OK;
 }
@@ -327,12 +348,9 @@ static nlp_status compile_class(grammar *g, const grammar_expression *e, uint32_
                                 uint32_t *at) {
     class_tree tree = {.next = next};
     uint32_t from = 0;
-    bool has_bytes = g->vocabulary->has_bytes;
-    if (!has_bytes && !g->spelt) NLP_TRY(find_spelt(g));
+    if (!g->spelt) NLP_TRY(find_spelt(g));
     NLP_TRY(add_node(g, NODE_BYTES, 0, 0, &tree.root));
-    for (uint32_t i = 0; i < e->n_ranges; i++)
-        NLP_TRY(has_bytes ? add_range(g, &tree, e->ranges[i])
-                          : add_spelt(g, &tree, e->ranges[i], &from));
+    for (uint32_t i = 0; i < e->n_ranges; i++) NLP_TRY(add_spelt(g, &tree, e->ranges[i], &from));
     if (!g->nodes[tree.root].a)
         return nlp_fail(g->err, NLP_EINVAL,
                         "the %s asks for a class of characters that no text can have", g->what);

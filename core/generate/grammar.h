@@ -91,7 +91,7 @@ typedef struct grammar {
     uint32_t nodes_capacity, edges_capacity;
     uint32_t n_made; /* rules, reached or not */
     uint32_t work;
-    grammar_range *spelt; /* characters that the vocabulary has, where it lacks bytes */
+    grammar_range *spelt; /* characters that can be spelt; NULL: not asked yet */
 } grammar;
 
 nlp_status grammar_init(grammar *g, const nlp_vocabulary *vocabulary, const char *what,

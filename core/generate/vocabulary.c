@@ -30,9 +30,25 @@ static bool before(const nlp_vocabulary *v, const entry *a, const entry *b) {
 
 static void merge(const nlp_vocabulary *v, const entry *left, size_t n_left, size_t n, entry *out) {
     const entry *right = left + n_left, *end = left + n, *middle = right;
+    if (right == end || !before(v, right, right - 1)) { /* in order already */
+        memcpy(out, left, n * sizeof *out);
+        return;
+    }
     while (left < middle && right < end) *out++ = before(v, right, left) ? *right++ : *left++;
     while (left < middle) *out++ = *left++;
     while (right < end) *out++ = *right++;
+}
+
+/* By the first two bytes, which leaves most merges nothing to do. counts: [65536] zeroes. */
+static void sort_roughly(const entry *entries, size_t n, uint32_t *counts, entry *out) {
+    uint32_t at = 0;
+    for (size_t i = 0; i < n; i++) counts[entries[i].key >> 48]++;
+    for (size_t prefix = 0; prefix < 65536; prefix++) {
+        uint32_t count = counts[prefix];
+        counts[prefix] = at;
+        at += count;
+    }
+    for (size_t i = 0; i < n; i++) out[counts[entries[i].key >> 48]++] = entries[i];
 }
 
 /* Merge sort bottom-up; the sorted entries are in either array. */
@@ -54,25 +70,26 @@ static nlp_status sort_entries(const nlp_vocabulary *v, entry **entries, entry *
 
 /* ---- Which tokens there are ---- */
 
-/* Bytes that UTF-8 never has need no token. */
-static bool has_all_bytes(const nlp_spellings *s) {
-    bool seen[256] = {false};
+/* Of some vocabularies a byte or two that text hardly has are missing. */
+static void find_bytes(nlp_vocabulary *v) {
+    const nlp_spellings *s = &v->spellings;
     for (uint32_t id = 0, start = 0; id < s->n; start = s->ends[id++])
-        if (s->ends[id] - start == 1) seen[(uint8_t)s->bytes[start]] = true;
-    for (int byte = 1; byte < 0xF5; byte++)
-        if (!seen[byte] && byte != 0xC0 && byte != 0xC1) return false;
-    return true;
+        if (s->ends[id] - start == 1) v->has_byte[(uint8_t)s->bytes[start]] = true;
+    v->has_byte[0] = false;
+    v->is_bytes = true;
+    for (int byte = 0x80; byte < 0xC0; byte++) v->is_bytes = v->is_bytes && v->has_byte[byte];
 }
 
 bool nlp_vocabulary_has(const nlp_vocabulary *v, nlp_text text) {
     return text.n_bytes && text.n_bytes <= NLP_VOCABULARY_MAX_TOKEN_BYTES &&
-           (v->has_bytes || nlp_utf8_valid(text.bytes, text.n_bytes, NULL));
+           (v->is_bytes || nlp_utf8_valid(text.bytes, text.n_bytes, NULL));
 }
 
 static nlp_status order_tokens(nlp_vocabulary *v, nlp_arena *arena, nlp_poll *poll,
                                nlp_error *err) {
     entry *entries = NLP_PUSH(arena, entry, v->spellings.n);
     entry *spare = NLP_PUSH(arena, entry, v->spellings.n);
+    uint32_t *counts = NLP_PUSH_ZERO(arena, uint32_t, 65536);
     v->order = NLP_PUSH(arena, uint32_t, v->spellings.n);
     NLP_TRY(nlp_arena_status(arena, err));
     for (uint32_t id = 0; id < v->spellings.n; id++) {
@@ -80,8 +97,9 @@ static nlp_status order_tokens(nlp_vocabulary *v, nlp_arena *arena, nlp_poll *po
         if (nlp_vocabulary_has(v, text))
             entries[v->n_tokens++] = (entry){key_of(text), id, (uint32_t)text.n_bytes};
     }
-    NLP_TRY(sort_entries(v, &entries, spare, poll, err));
-    for (uint32_t i = 0; i < v->n_tokens; i++) v->order[i] = entries[i].id;
+    sort_roughly(entries, v->n_tokens, counts, spare);
+    NLP_TRY(sort_entries(v, &spare, entries, poll, err));
+    for (uint32_t i = 0; i < v->n_tokens; i++) v->order[i] = spare[i].id;
     return NLP_OK;
 }
 
@@ -130,7 +148,7 @@ nlp_status nlp_vocabulary_open(const nlp_tokenizer *tokenizer, nlp_arena *arena,
     nlp_vocabulary *v = NLP_PUSH_ZERO(arena, nlp_vocabulary, 1);
     NLP_TRY(nlp_arena_status(arena, err));
     NLP_TRY(nlp_tokenizer_spell(tokenizer, arena, poll, &v->spellings, err));
-    v->has_bytes = has_all_bytes(&v->spellings);
+    find_bytes(v);
     for (int byte = 0; byte < 256; byte++) v->starts[byte] = -1;
     NLP_TRY(order_tokens(v, arena, poll, err));
     v->nodes = NLP_PUSH(arena, nlp_vocabulary_node, count_nodes(v));
@@ -161,6 +179,9 @@ int32_t nlp_vocabulary_longest(const nlp_vocabulary *v, const char *bytes, size_
 bool nlp_vocabulary_spells(const nlp_vocabulary *v, uint32_t code_point) {
     char bytes[NLP_UTF8_MAX_BYTES];
     size_t length, n = nlp_utf8_encode(code_point, bytes);
-    return code_point &&
-           (v->has_bytes || (nlp_vocabulary_longest(v, bytes, n, &length) >= 0 && length == n));
+    if (!code_point) return false;
+    if (!v->is_bytes) return nlp_vocabulary_longest(v, bytes, n, &length) >= 0 && length == n;
+    for (size_t i = 0; i < n; i++)
+        if (!v->has_byte[(uint8_t)bytes[i]]) return false;
+    return true;
 }

@@ -20,9 +20,11 @@ typedef struct nlp_vocabulary {
     nlp_vocabulary_node *nodes;
     uint32_t n_nodes, n_tokens;
     int32_t starts[256]; /* the root's child of each byte, -1: none */
-    /* every byte of UTF-8 is a token, so that any text can be spelt. Where some are missing, tokens that
-     * are no whole characters are left out, and a character can be spelt if it is a token itself. */
-    bool has_bytes;
+    bool has_byte[256];  /* the byte is a token */
+    /* A vocabulary of bytes: all that go on in a character are tokens, and a character can be spelt if
+     * its bytes are. In others it can be if it is a token itself, and tokens that are no whole characters
+     * are left out. */
+    bool is_bytes;
 } nlp_vocabulary;
 
 /* Everything lies in the arena; the tokenizer may go. */

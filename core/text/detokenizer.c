@@ -55,21 +55,28 @@ static int byte_of_letter(uint32_t code) {
     return n < 33 ? (int)n : n < 67 ? (int)(n - 33 + 127) : n == 67 ? 173 : -1;
 }
 
-/* A piece with other letters than those of the alphabet stands for itself. */
-static void add_letters(decoding *d, nlp_text piece) {
-    size_t start = d->bytes.n_bytes;
+/* The bytes of a piece's letters; a piece with other letters than those of the alphabet stands for itself.
+ * out has room for the piece. */
+static size_t bytes_of_letters(nlp_text piece, char *out) {
+    size_t n = 0;
     for (size_t i = 0; i < piece.n_bytes;) {
         uint32_t code;
         i += nlp_utf8_decode(piece.bytes + i, piece.n_bytes - i, &code);
         int byte = byte_of_letter(code);
         if (byte < 0) {
-            d->bytes.n_bytes = start;
-            nlp_buf_push(&d->bytes, piece.bytes, piece.n_bytes);
-            return;
+            memcpy(out, piece.bytes, piece.n_bytes);
+            return piece.n_bytes;
         }
-        char letter = (char)byte;
-        nlp_buf_push(&d->bytes, &letter, 1);
+        out[n++] = (char)byte;
     }
+    return n;
+}
+
+static void add_letters(decoding *d, nlp_text piece) {
+    size_t start = d->bytes.n_bytes;
+    nlp_buf_push_zero(&d->bytes, piece.n_bytes);
+    if (d->bytes.failed_bytes) return;
+    d->bytes.n_bytes = start + bytes_of_letters(piece, (char *)d->bytes.bytes + start);
 }
 
 /* The bytes that wait, as text: what is no UTF-8 becomes U+FFFD, one for each ill-formed part. */
@@ -271,6 +278,11 @@ static void mark_no_text(const nlp_tokenizer *t, bool *no_text) {
 
 /* The decoder's own steps, as if a text had begun; *total: of the bytes up to here. */
 static void spell_piece(decoding *d, uint32_t id, char *bytes, uint32_t *total) {
+    if (d->t->extension.decoder == NLP_DECODE_BYTES) { /* the most, and the largest vocabularies */
+        *total +=
+            (uint32_t)bytes_of_letters(nlp_tokenizer_piece(d->t, (int32_t)id), bytes + *total);
+        return;
+    }
     d->out.n_bytes = d->bytes.n_bytes = 0;
     d->first = false, d->seen_blank = true;
     add_piece(d, id, false);

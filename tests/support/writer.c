@@ -51,6 +51,72 @@ const nlp_tokenizer *nlp_test_tokenizer(const char *model) {
     return find(model)->tokenizer;
 }
 
+static nlp_status open_work(nlp_constrained *c, nlp_status opened_with, nlp_error *err) {
+    if (opened_with != NLP_OK) return opened_with;
+    nlp_constraint_begin(c->constraint, false, &c->state);
+    return nlp_constraint_work_open(c->constraint, &c->arena, &c->work, err);
+}
+
+static void begin(nlp_constrained *c, const char *model) {
+    *c = (nlp_constrained){.vocabulary = nlp_test_vocabulary(model)};
+    nlp_arena_init(&c->arena, &mem);
+}
+
+nlp_status nlp_constrained_open(nlp_constrained *c, nlp_constraint_open_fn open, const char *model,
+                                nlp_text text, nlp_error *err) {
+    begin(c, model);
+    return open_work(c, open(c->vocabulary, text, &c->arena, NULL, &c->constraint, err), err);
+}
+
+nlp_status nlp_constrained_choices(nlp_constrained *c, const char *model, const nlp_text *choices,
+                                   size_t n, nlp_error *err) {
+    begin(c, model);
+    return open_work(c,
+                     nlp_constraint_open_choices(c->vocabulary, choices, n, &c->arena, NULL,
+                                                 &c->constraint, err),
+                     err);
+}
+
+bool nlp_constrained_feed(nlp_constrained *c, const char *text) {
+    size_t length;
+    for (; *text; text++) {
+        int32_t id = nlp_vocabulary_longest(c->vocabulary, text, 1, &length);
+        if (!nlp_constraint_advance(c->work, &c->state, id)) return false;
+    }
+    return true;
+}
+
+bool nlp_constrained_accepts(nlp_constrained *c, const char *text) {
+    nlp_constraint_begin(c->constraint, false, &c->state);
+    return nlp_constrained_feed(c, text) && nlp_constraint_may_end(&c->state);
+}
+
+void nlp_constrained_check(nlp_constraint_open_fn open, const char *model, const char *text,
+                           const char *const *taken, const char *const *refused) {
+    nlp_constrained c;
+    nlp_error err;
+    CHECK_STATUS(nlp_constrained_open(&c, open, model, (nlp_text){text, strlen(text)}, &err),
+                 NLP_OK, &err);
+    for (; c.work && *taken; taken++)
+        if (!nlp_constrained_accepts(&c, *taken))
+            nlp_test_fail(__FILE__, __LINE__, "%s does not take \"%s\"", text, *taken);
+    for (; c.work && *refused; refused++)
+        if (nlp_constrained_accepts(&c, *refused))
+            nlp_test_fail(__FILE__, __LINE__, "%s takes \"%s\"", text, *refused);
+    nlp_arena_deinit(&c.arena);
+}
+
+void nlp_constrained_refuses(nlp_constraint_open_fn open, const char *model, nlp_text text,
+                             nlp_status expected, nlp_error *err) {
+    nlp_constrained c;
+    *err = (nlp_error){.code = NLP_OK};
+    nlp_status status = nlp_constrained_open(&c, open, model, text, err);
+    if (status != expected)
+        nlp_test_fail(__FILE__, __LINE__, "%.60s ...: %s instead of %s: %s", text.bytes,
+                      nlp_status_name(status), nlp_status_name(expected), err->message);
+    nlp_arena_deinit(&c.arena);
+}
+
 /* A token that may follow, each as likely; -1 where there is none. */
 static int32_t choose(nlp_writing *w, const nlp_constraint_state *state) {
     uint32_t n = w->vocabulary->spellings.n;
@@ -103,4 +169,16 @@ char *nlp_test_spelt(const nlp_vocabulary *vocabulary, const int32_t *ids, size_
     }
     text[at] = 0;
     return text;
+}
+
+char *nlp_test_decoded(const char *model, const int32_t *ids, size_t n) {
+    nlp_arena work;
+    nlp_text text = {"", 0};
+    nlp_error err;
+    const nlp_tokenizer *tokenizer = nlp_test_tokenizer(model);
+    nlp_arena_init(&work, &mem);
+    CHECK_STATUS(nlp_tokenizer_decode(tokenizer, ids, n, true, &work, &text, &err), NLP_OK, &err);
+    char *copy = strndup(text.bytes, text.n_bytes);
+    nlp_arena_deinit(&work);
+    return copy;
 }

@@ -11,46 +11,8 @@
 static const char bytes_model[] = "sharp-llama";    /* byte-level BPE */
 static const char fallback_model[] = "gemma2-caps"; /* SentencePiece with pieces of bytes */
 
-static nlp_mem mem;
-
-typedef struct opened {
-    nlp_arena arena;
-    const nlp_constraint *constraint;
-    nlp_constraint_work *work;
-} opened;
-
-static nlp_status open_schema(opened *o, const char *model, nlp_text schema, nlp_error *err) {
-    *o = (opened){.work = NULL};
-    nlp_arena_init(&o->arena, &mem);
-    nlp_status status = nlp_constraint_open_schema(nlp_test_vocabulary(model), schema, &o->arena,
-                                                   NULL, &o->constraint, err);
-    if (status != NLP_OK) return status;
-    return nlp_constraint_work_open(o->constraint, &o->arena, &o->work, err);
-}
-
-static bool accepts(opened *o, const char *text) {
-    nlp_constraint_state state;
-    size_t length;
-    nlp_constraint_begin(o->constraint, false, &state);
-    for (; *text; text++) {
-        int32_t id = nlp_vocabulary_longest(nlp_test_vocabulary(bytes_model), text, 1, &length);
-        if (!nlp_constraint_advance(o->work, &state, id)) return false;
-    }
-    return nlp_constraint_may_end(&state);
-}
-
 static void check_schema(const char *schema, const char *const *taken, const char *const *refused) {
-    opened o;
-    nlp_error err;
-    CHECK_STATUS(open_schema(&o, bytes_model, (nlp_text){schema, strlen(schema)}, &err), NLP_OK,
-                 &err);
-    for (; o.work && *taken; taken++)
-        if (!accepts(&o, *taken))
-            nlp_test_fail(__FILE__, __LINE__, "%s does not take %s", schema, *taken);
-    for (; o.work && *refused; refused++)
-        if (accepts(&o, *refused))
-            nlp_test_fail(__FILE__, __LINE__, "%s takes %s", schema, *refused);
-    nlp_arena_deinit(&o.arena);
+    nlp_constrained_check(nlp_constraint_open_schema, bytes_model, schema, taken, refused);
 }
 
 #define LIST(...)                                                                                  \
@@ -198,23 +160,18 @@ static void test_errors_name_the_keyword(void) {
         {"\"\xFF\"", "the schema is not valid UTF-8 at byte 1", NLP_EENCODING},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        opened o;
-        nlp_error err = {0};
-        CHECK_STATUS(open_schema(&o, bytes_model,
-                                 (nlp_text){cases[i].schema, strlen(cases[i].schema)}, &err),
-                     cases[i].status, &err);
+        nlp_text schema = {cases[i].schema, strlen(cases[i].schema)};
+        nlp_error err;
+        nlp_constrained_refuses(nlp_constraint_open_schema, bytes_model, schema, cases[i].status,
+                                &err);
         CHECK_TEXT(err.message, cases[i].message);
-        nlp_arena_deinit(&o.arena);
     }
 }
 
-static void check_hostile(const char *what, const char *text, size_t n, nlp_status expected) {
-    opened o;
-    nlp_error err = {0};
-    nlp_status status = open_schema(&o, bytes_model, (nlp_text){text, n}, &err);
-    if (status != expected)
-        nlp_test_fail(__FILE__, __LINE__, "%s: %s", what, status ? err.message : "opens");
-    nlp_arena_deinit(&o.arena);
+static void check_hostile(const char *text, size_t n, nlp_status expected) {
+    nlp_error err;
+    nlp_constrained_refuses(nlp_constraint_open_schema, bytes_model, (nlp_text){text, n}, expected,
+                            &err);
 }
 
 static void test_hostile_schemas_end_in_time(void) {
@@ -222,19 +179,19 @@ static void test_hostile_schemas_end_in_time(void) {
     char *text = malloc(MOST + 64);
     size_t n = 0;
     while (n + 9 < MOST) memcpy(text + n, "{\"items\":", 9), n += 9;
-    check_hostile("deep", text, n, NLP_ELIMIT);
+    check_hostile(text, n, NLP_ELIMIT);
     n = (size_t)sprintf(text, "{\"enum\":[0");
     for (int i = 1; n + 16 < MOST; i++) n += (size_t)sprintf(text + n, ",\"%x\"", i);
     n += (size_t)sprintf(text + n, "]}");
-    check_hostile("many values", text, n, NLP_OK);
+    check_hostile(text, n, NLP_OK);
     n = (size_t)sprintf(text, "{\"properties\":{\"0\":{}");
     for (int i = 1; n + 24 < MOST; i++) n += (size_t)sprintf(text + n, ",\"%x\":{}", i);
     n += (size_t)sprintf(text + n, "}}");
-    check_hostile("many properties", text, n, NLP_ELIMIT);
+    check_hostile(text, n, NLP_ELIMIT);
     n = (size_t)sprintf(text, "{\"anyOf\":[{}");
     while (n + 8 < MOST) n += (size_t)sprintf(text + n, ",{}");
     n += (size_t)sprintf(text + n, "]}");
-    check_hostile("many alternatives", text, n, NLP_ELIMIT);
+    check_hostile(text, n, NLP_ELIMIT);
     n = (size_t)sprintf(text, "{\"$defs\":{\"d0\":{\"type\":\"null\"}");
     for (int i = 1; i < 45; i++) /* each twice the one before */
         n += (size_t)sprintf(
@@ -242,14 +199,14 @@ static void test_hostile_schemas_end_in_time(void) {
             ",\"d%d\":{\"minItems\":2,\"maxItems\":2,\"items\":{\"$ref\":\"#/$defs/d%d\"}}", i,
             i - 1);
     n += (size_t)sprintf(text + n, "},\"$ref\":\"#/$defs/d44\"}");
-    check_hostile("doubling", text, n, NLP_EINVAL);
+    check_hostile(text, n, NLP_EINVAL);
     n = (size_t)sprintf(text, "{\"$defs\":{\"d0\":{\"type\":\"null\"}");
     for (int i = 1; i < 5000; i++)
         n += (size_t)sprintf(text + n, ",\"d%d\":{\"$ref\":\"#/$defs/d%d\"}", i, i - 1);
     n += (size_t)sprintf(text + n, "},\"$ref\":\"#/$defs/d4999\"}");
-    check_hostile("a chain", text, n, NLP_ELIMIT);
+    check_hostile(text, n, NLP_ELIMIT);
     memset(text, ' ', MOST + 1);
-    check_hostile("long", text, MOST + 1, NLP_ELIMIT);
+    check_hostile(text, MOST + 1, NLP_ELIMIT);
     free(text);
 }
 
@@ -462,9 +419,10 @@ static void test_validator_finds_faults(void) {
 
 /* ---- Random texts of random schemas ---- */
 
-static bool check_text(const nlp_writing *w, json_t *schema) {
+/* As a decoder shows it to the user. */
+static bool check_text(const nlp_writing *w, const char *model, json_t *schema) {
     json_error_t at;
-    char *text = nlp_test_spelt(w->vocabulary, w->ids, w->n);
+    char *text = nlp_test_decoded(model, w->ids, w->n);
     json_t *value = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
     size_t most = w->max_tokens > w->n_least ? w->max_tokens : w->n_least;
     bool valid = value && is_valid(schema, schema, value) && w->n <= most;
@@ -484,21 +442,24 @@ static void write_texts(json_t *schema, const char *model, nlp_random *random, s
     static int32_t ids[NLP_CONSTRAINT_MAX_CLOSING];
     static const size_t budgets[] = {1, 8, 40, 200};
     char *text = json_dumps(schema, JSON_COMPACT);
-    opened o;
+    nlp_constrained c;
     nlp_error err;
-    CHECK_STATUS(open_schema(&o, model, (nlp_text){text, strlen(text)}, &err), NLP_OK, &err);
-    for (size_t i = 0; o.work && i < 4; i++) {
-        nlp_writing w = {.vocabulary = nlp_test_vocabulary(model),
-                         .constraint = o.constraint,
-                         .work = o.work,
+    nlp_text given = {text, strlen(text)};
+    CHECK_STATUS(nlp_constrained_open(&c, nlp_constraint_open_schema, model, given, &err), NLP_OK,
+                 &err);
+    for (size_t i = 0; c.work && i < 4; i++) {
+        nlp_writing w = {.vocabulary = c.vocabulary,
+                         .constraint = c.constraint,
+                         .work = c.work,
                          .random = random,
                          .max_tokens = budgets[i],
+                         .alone = true,
                          .ids = ids};
         nlp_test_write(&w);
-        *n_valid += check_text(&w, schema);
+        *n_valid += check_text(&w, model, schema);
         *n_full += w.n > w.n_least;
     }
-    nlp_arena_deinit(&o.arena);
+    nlp_arena_deinit(&c.arena);
     free(text);
 }
 
@@ -529,6 +490,5 @@ int main(int argc, char **argv) {
         {"validator_finds_faults", test_validator_finds_faults},
         {"random_texts_are_valid", test_random_texts_are_valid},
     };
-    nlp_mem_init(&mem, NULL, NULL, 0);
     return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }
