@@ -237,9 +237,9 @@ def check_writers(folder):
                                  ("no user at the end", '[{"role": "assistant", "content": "x"}]', "assistant")):
         message = error("SELECT nlp_chat(?, 'talker')", messages)
         check(f"messages with {name} are an error", word in message, message)
-    schema = json.dumps({"type": "object", "properties": {"a": {"type": "integer"}, "b": {"enum": ["x", "y"]}}, "required": ["a", "b"]})
-    cli = json.loads(run([NLP, "extract", "-m", os.path.join(folder, "talker.nlp"), "--json", "--schema", schema], '{"text": "One x."}\n')[1])["value"]
-    check("nlp_extract is what the command line gives", json.loads(one("SELECT nlp_extract('One x.', ?, 'talker')", schema)) == cli, cli)
+    schema = json.dumps({"properties": {"a": {"type": "integer"}, "b": {"enum": ["x", "y"]}}, "required": ["a", "b"]})
+    cli = json.loads(run([NLP, "extract", "-m", os.path.join(folder, "talker.nlp"), "--json", "--schema", schema, "--max-tokens", "40"], '{"text": "One x."}\n')[1])["value"]
+    check("nlp_extract is what the command line gives", json.loads(one("SELECT nlp_extract('One x.', ?, 'talker', '{\"max_tokens\": 40}')", schema)) == cli, cli)
     values = [json.loads(one("SELECT nlp_extract('One x.', ?, 'talker', ?)", schema, json.dumps({"max_tokens": n}))) for n in range(1, 30)]
     check("nlp_extract in any number of tokens", all(isinstance(v["a"], int) and v["b"] in ("x", "y") for v in values), values[:2])
     check("choices", one("SELECT nlp_generate('x', 'writer', '{\"choices\": [\"yes\", \"no\"]}')") in ("yes", "no"))
