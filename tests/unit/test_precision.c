@@ -177,10 +177,11 @@ static written write_ids(const char *path, const int32_t *ids, size_t n_ids, siz
     nlp_error err = {0};
     nlp_test_engine(&engine, &session);
     CHECK_STATUS(nlp_model_open(engine, path, NULL, &model, &err), NLP_OK, &err);
-    nlp_continuation c = {
-        .ids = ids, .n_ids = n_ids, .max_new = max_new, .made = w.ids, .gaps = w.gaps};
+    nlp_continuation c = {.ids = ids, .n_ids = n_ids, .max_new = max_new, .gaps = w.gaps};
     CHECK_STATUS(nlp_session_continue(session, model, &c, NULL, &err), NLP_OK, &err);
     w.n = c.n_made;
+    CHECK(w.n <= sizeof w.ids / sizeof *w.ids);
+    if (w.n) memcpy(w.ids, c.made, w.n * sizeof *w.ids);
     nlp_model_close(model);
     nlp_session_close(session);
     nlp_engine_close(engine);
