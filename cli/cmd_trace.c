@@ -84,9 +84,8 @@ static json_t *json_probabilities(const nlp_continuation *c) {
 }
 
 static json_t *json_continuation(const nlp_continuation *c) {
+    if (c->probabilities) return json_pack("{s:o}", "p", json_probabilities(c));
     json_t *tokens = json_array(), *distances = json_array();
-    if (c->probabilities)
-        return json_pack("{s:o, s:o}", "p", json_probabilities(c), "gaps", distances);
     for (size_t i = 0; i < c->n_made; i++) {
         json_array_append_new(tokens, json_integer(c->made[i]));
         json_array_append_new(distances, json_real((double)c->gaps[i]));
