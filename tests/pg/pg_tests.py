@@ -204,6 +204,7 @@ def check_writing():
     check("nlp_summarize_agg sums up a group", value("SET nlp.summarize_model = 'talker'; SELECT nlp_summarize_agg(t) = nlp_summarize(string_agg(t, E'\\n')) FROM (VALUES ('It rained.'), (NULL), ('We stayed at home.')) v(t)") == "t")
     check("of no rows NULL", value("SELECT nlp_summarize_agg(t) IS NULL FROM (VALUES ('x')) v(t) WHERE false") == "t")
     check("nlp_translate", value("SELECT nlp_translate('The cat sat.', 'fr', 'polyglot', '{\"max_tokens\": 5}') IS NOT NULL") == "t")
+    check("the translator that came along", value("SELECT nlp_translate('Where is the station? I have lost my bag.', 'fr')") == "Où se trouve la gare ? J'ai perdu mon sac.")
     fails("a target that the model lacks", "SELECT nlp_translate('x', 'xx', 'polyglot')", "22023", "xx", "__en__")
     fails("a translator that is not there", "SELECT nlp_translate('x', 'xx')", "42704", "en-xx")
 

@@ -249,6 +249,7 @@ def check_writers(folder):
     check("nlp_summarize_agg sums up a group", one("SELECT nlp_summarize_agg(column1) = nlp_summarize(group_concat(column1, char(10))) FROM (VALUES ('It rained.'), (NULL), ('We stayed at home.'))") == 1)
     check("of no rows NULL", one("SELECT nlp_summarize_agg(1) WHERE false") is None)
     one("SELECT nlp_config('summarize_model', '')")
+    check("the translator that came along", one("SELECT nlp_translate('Where is the station? I have lost my bag.', 'fr')") == "Où se trouve la gare ? J'ai perdu mon sac.")
     check("nlp_translate", one("SELECT nlp_translate('The cat sat.', 'fr', 'polyglot', '{\"max_tokens\": 5}')") is not None)
 
 
