@@ -121,6 +121,8 @@ void cli_print_json(const cli_record *record, json_t *object);
 void cli_print_error(const cli *app, const cli_record *record, const nlp_error *err);
 /* A text for tab-separated output: tab, line end and backslash escaped. */
 void cli_print_field(const char *bytes, size_t n_bytes);
+/* The first cell of an output, a text: a field of a plain line, or the member "text". */
+void cli_emit_text(cli *app, const cli_record *record, const nlp_output *output);
 /* A header line, when standard output is a terminal and the output is plain. */
 void cli_print_header(const cli *app, const char *columns);
 

@@ -60,3 +60,13 @@ void cli_print_field(const char *bytes, size_t n_bytes) {
 void cli_print_header(const cli *app, const char *columns) {
     if (!app->json && columns && isatty(STDOUT_FILENO)) puts(columns);
 }
+
+void cli_emit_text(cli *app, const cli_record *record, const nlp_output *output) {
+    const nlp_value *text = output->cells;
+    if (app->json) {
+        cli_print_json(record, json_pack("{s:o}", "text", cli_json_text(text->as.text, text->n)));
+        return;
+    }
+    cli_print_field(text->as.text, text->n);
+    putchar('\n');
+}

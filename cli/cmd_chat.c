@@ -93,22 +93,12 @@ static int converse(conversation *c) {
     return CLI_DONE;
 }
 
-static void emit_answer(cli *app, const cli_record *record, const nlp_output *output) {
-    const nlp_value *text = output->cells;
-    if (app->json) {
-        cli_print_json(record, json_pack("{s:o}", "text", cli_json_text(text->as.text, text->n)));
-        return;
-    }
-    cli_print_field(text->as.text, text->n);
-    putchar('\n');
-}
-
 int cmd_chat(cli *app) {
     const char *system = cli_flag_value(app, "system");
     if (app->json || app->n_arguments || !isatty(STDIN_FILENO))
         return cli_run_task(
             app, "chat",
-            (cli_job){.keys = {"messages"}, .emit = emit_answer, .batch = CLI_WRITTEN});
+            (cli_job){.keys = {"messages"}, .emit = cli_emit_text, .batch = CLI_WRITTEN});
     conversation c = {
         .app = app, .task = nlp_task_find(app->engine, "chat"), .messages = json_array()};
     c.model = cli_open_model(app, app->model_name, c.task);

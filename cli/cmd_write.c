@@ -99,18 +99,8 @@ int cmd_generate(cli *app) {
 
 /* ---- summarize, translate ---- */
 
-static void emit_text(cli *app, const cli_record *record, const nlp_output *output) {
-    const nlp_value *text = output->cells;
-    if (app->json) {
-        cli_print_json(record, json_pack("{s:o}", "text", cli_json_text(text->as.text, text->n)));
-        return;
-    }
-    cli_print_field(text->as.text, text->n);
-    putchar('\n');
-}
-
 int cmd_summarize(cli *app) {
-    return cli_run_task(app, "summarize", (cli_job){.emit = emit_text, .batch = CLI_WRITTEN});
+    return cli_run_task(app, "summarize", (cli_job){.emit = cli_emit_text, .batch = CLI_WRITTEN});
 }
 
 /* ---- extract ---- */
@@ -154,8 +144,9 @@ int cmd_translate(cli *app) {
     }
     if (!app->model_name)
         app->model_name = translator_of(app, nlp_task_find(app->engine, "translate"), target, name);
-    return cli_run_task(
-        app, "translate",
-        (cli_job){
-            .keys = {"text", "target"}, .second = target, .emit = emit_text, .batch = CLI_WRITTEN});
+    return cli_run_task(app, "translate",
+                        (cli_job){.keys = {"text", "target"},
+                                  .second = target,
+                                  .emit = cli_emit_text,
+                                  .batch = CLI_WRITTEN});
 }

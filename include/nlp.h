@@ -345,7 +345,6 @@ typedef struct nlp_continuation {
     size_t n_ids, max_new;
     const nlp_option *options;
     size_t n_options;
-    uint64_t seed;
     const uint32_t *ends; /* [n_ends] ids that end it in place of the model's own; NULL: its own */
     size_t n_ends;
     uint32_t forced_first; /* id + 1 of a seq2seq's first token; 0: the model's own */

@@ -107,6 +107,18 @@ nlp_status nlp_arena_reserve(nlp_arena *arena, size_t n_bytes, nlp_error *err) {
     return nlp_mem_fail(arena->mem, n_bytes, err);
 }
 
+void *nlp_arena_grow(nlp_arena *arena, void *items, size_t n, size_t *capacity, size_t size) {
+    enum { FIRST = 64 };
+    size_t more = *capacity ? *capacity : FIRST / 2;
+    if (n < *capacity) return items;
+    if (nlp_mul_overflows(more, 2, &more)) more = SIZE_MAX;
+    void *copy = nlp_arena_push(arena, more, size);
+    if (!copy) return NULL;
+    if (n) memcpy(copy, items, n * size);
+    *capacity = more;
+    return copy;
+}
+
 char *nlp_arena_text(nlp_arena *arena, const char *bytes, size_t n_bytes) {
     size_t total;
     char *text = nlp_add_overflows(n_bytes, 1, &total) ? NULL : nlp_arena_push(arena, total, 1);

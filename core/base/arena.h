@@ -24,6 +24,9 @@ nlp_status nlp_arena_reserve(nlp_arena *arena, size_t n_bytes, nlp_error *err);
  * to nothing. */
 void *nlp_arena_push(nlp_arena *arena, size_t n, size_t size);
 void *nlp_arena_push_zero(nlp_arena *arena, size_t n, size_t size);
+/* Room for one more behind n items of `size` bytes: items as they are, or a copy of twice the room. NULL
+ * on failure. The old ones stay until the arena goes. */
+void *nlp_arena_grow(nlp_arena *arena, void *items, size_t n, size_t *capacity, size_t size);
 /* A terminated copy. */
 char *nlp_arena_text(nlp_arena *arena, const char *bytes, size_t n_bytes);
 char *nlp_arena_format(nlp_arena *arena, const char *format, ...)

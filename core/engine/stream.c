@@ -8,6 +8,7 @@ struct nlp_stream {
     nlp_task_call call;
     const nlp_task_vtable *task;
     void *state;
+    nlp_status status; /* of the last step */
 };
 
 static nlp_status check_request(const nlp_engine *engine, const nlp_request *r,
@@ -26,7 +27,7 @@ static nlp_status begin(nlp_stream *s, const nlp_request *r, nlp_error *err) {
     s->call = nlp_session_call(s->session, &r->stop, &s->parts);
     s->call.model = &r->model->task;
     NLP_TRY(nlp_task_options_read(r->task, r->options, r->n_options, &s->parts.options, err));
-    return s->task->stream_open(&s->call, r, &s->state, err);
+    return s->status = s->task->stream_open(&s->call, r, &s->state, err);
 }
 
 /* Options that are texts belong to the caller: a task copies what it goes on using. */
@@ -59,15 +60,15 @@ nlp_status nlp_stream_next(nlp_stream *s, const nlp_stop *stop, nlp_piece *piece
     *piece = (nlp_piece){0};
     s->parts.poll.stop = stop ? *stop : (nlp_stop){0};
     uint64_t saved = nlp_fp_enter();
-    nlp_status status = s->task->stream_next(&s->call, s->state, piece, err);
+    s->status = s->task->stream_next(&s->call, s->state, piece, err);
     nlp_fp_restore(saved);
-    return status;
+    return s->status;
 }
 
 void nlp_stream_close(nlp_stream *s) {
     if (!s) return;
     nlp_session *session = s->session;
-    nlp_session_count(session->engine, &s->parts.counters, 1, NLP_OK);
+    nlp_session_count(session->engine, &s->parts.counters, 1, s->status);
     nlp_mem_free(&session->mem, s, sizeof *s);
     nlp_session_close(session);
 }

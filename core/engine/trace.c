@@ -58,7 +58,7 @@ static nlp_status write_draft(nlp_session *s, const nlp_writer *writer, const nl
                                .arena = &s->scratch,
                                .text_work = &s->work,
                                .poll = poll};
-    return nlp_write(&setup, draft, 1, err);
+    return nlp_write(&setup, draft, 1, NULL, err);
 }
 
 /* Of a seq2seq: the scores of the first token that it would write. */
@@ -137,11 +137,8 @@ nlp_status nlp_session_continue(nlp_session *s, nlp_model *model, nlp_continuati
     nlp_call_parts parts;
     const nlp_writer *writer = &model->task.writer;
     nlp_manner manner;
-    nlp_draft draft = {.ids = c->ids,
-                       .n_ids = c->n_ids,
-                       .gaps = c->gaps,
-                       .stream = c->seed,
-                       .forced_first = c->forced_first};
+    nlp_draft draft = {
+        .ids = c->ids, .n_ids = c->n_ids, .gaps = c->gaps, .forced_first = c->forced_first};
     nlp_task_call call = nlp_session_call(s, stop, &parts);
     call.model = &model->task;
     NLP_TRY(nlp_task_options_read(nlp_task_find(s->engine, "generate"), c->options, c->n_options,

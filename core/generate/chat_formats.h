@@ -2,7 +2,7 @@
 #ifndef NLP_GENERATE_CHAT_FORMATS_H
 #define NLP_GENERATE_CHAT_FORMATS_H
 
-#include "generate/chat.h"
+#include "generate/chat_prompt.h"
 
 /* In the texts of a frame: the model's tokens before and behind a text. */
 #define NLP_CHAT_BEGIN "\1"

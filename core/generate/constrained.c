@@ -65,10 +65,9 @@ static nlp_status take_best(nlp_writing *w, nlp_slot *slot, float *logits, end_s
 
 nlp_status nlp_choose_within(nlp_writing *w, nlp_slot *slot, float *logits, size_t n_left,
                              nlp_choice *choice, nlp_error *err) {
-    nlp_history history = {slot->live[0].ids, slot->n_ids, slot->n_prompt};
     nlp_constraint_work *work = slot->draft->work;
     *choice = (nlp_choice){0};
-    nlp_adjust_scores(&w->sampler, &w->manner.sampling, &w->rules, &history, logits);
+    nlp_adjust_row(w, slot, &slot->live[0], logits);
     end_score end = best_end(w, slot, logits);
     hide_ends(w, slot->draft, logits);
     if (end.score > -INFINITY) logits[end.id] = end.score;

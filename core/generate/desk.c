@@ -100,7 +100,7 @@ static void place_slot(const nlp_writing *w, nlp_slot *slot, shelf *s) {
     place_hypotheses(w, &slot->next, s);
     slot->endings = PLACE(s, nlp_ending, n_beams);
     for (size_t i = 0; i < n_beams; i++) {
-        int32_t *ids = PLACE(s, int32_t, w->manner.max_new);
+        int32_t *ids = PLACE(s, int32_t, w->longest + 1);
         if (slot->endings) slot->endings[i] = (nlp_ending){.ids = ids};
     }
 }

@@ -85,6 +85,8 @@ nlp_status nlp_choose_within(nlp_writing *w, nlp_slot *slot, float *logits, size
 nlp_status nlp_close_text(nlp_writing *w, const nlp_slot *slot, const int32_t **ids, size_t *n,
                           nlp_error *err);
 
+/* Penalties and rules on the scores behind one hypothesis: logits [n_outputs], in place. */
+void nlp_adjust_row(nlp_writing *w, const nlp_slot *slot, const nlp_hypothesis *h, float *logits);
 bool nlp_ends_draft(const nlp_writing *w, const nlp_draft *draft, uint32_t id);
 /* What the model's files force at a place of a seq2seq's answer: an id + 1, or 0. */
 uint32_t nlp_forced_id(const nlp_writing *w, const nlp_slot *slot);

@@ -81,21 +81,12 @@ nlp_status grammar_refuse(const grammar *g, nlp_status code, const grammar_rule 
 
 /* ---- Nodes and edges ---- */
 
-/* The array with twice the room; NULL when out of memory. */
-static void *grow(grammar *g, const void *array, uint32_t n, uint32_t *capacity, size_t size) {
-    void *wider = nlp_arena_push(g->arena, 2 * (size_t)*capacity, size);
-    if (!wider) return NULL;
-    *capacity *= 2;
-    return memcpy(wider, array, n * size);
-}
-
 static nlp_status add_node(grammar *g, grammar_node_kind kind, uint32_t a, uint32_t b,
                            uint32_t *at) {
     if (g->n_nodes == GRAMMAR_MAX_NODES)
         return nlp_fail(g->err, NLP_ELIMIT, "the %s is too large: it needs more than %d states",
                         g->what, GRAMMAR_MAX_NODES);
-    if (g->n_nodes == g->nodes_capacity)
-        g->nodes = grow(g, g->nodes, g->n_nodes, &g->nodes_capacity, sizeof *g->nodes);
+    g->nodes = nlp_arena_grow(g->arena, g->nodes, g->n_nodes, &g->nodes_capacity, sizeof *g->nodes);
     NLP_TRY(nlp_arena_status(g->arena, g->err));
     g->nodes[g->n_nodes] = (grammar_node){.kind = kind, .a = a, .b = b};
     *at = g->n_nodes++;
@@ -107,8 +98,7 @@ static nlp_status add_edge(grammar *g, uint32_t node, uint8_t low, uint8_t high,
     if (g->n_edges == GRAMMAR_MAX_EDGES)
         return nlp_fail(g->err, NLP_ELIMIT, "the %s is too large: it needs more than %d steps",
                         g->what, GRAMMAR_MAX_EDGES);
-    if (g->n_edges == g->edges_capacity)
-        g->edges = grow(g, g->edges, g->n_edges, &g->edges_capacity, sizeof *g->edges);
+    g->edges = nlp_arena_grow(g->arena, g->edges, g->n_edges, &g->edges_capacity, sizeof *g->edges);
     NLP_TRY(nlp_arena_status(g->arena, g->err));
     g->edges[g->n_edges] = (grammar_edge){low, high, target, g->nodes[node].a};
     g->nodes[node].a = g->n_edges++;

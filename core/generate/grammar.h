@@ -88,7 +88,7 @@ typedef struct grammar {
     grammar_node *nodes;
     grammar_edge *edges;
     uint32_t n_rules, n_nodes, n_edges, n_spelt;
-    uint32_t nodes_capacity, edges_capacity;
+    size_t nodes_capacity, edges_capacity;
     uint32_t n_made; /* rules, reached or not */
     uint32_t work;
     grammar_range *spelt; /* characters that can be spelt; NULL: not asked yet */

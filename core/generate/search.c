@@ -46,9 +46,8 @@ static size_t find_ways(nlp_writing *w, nlp_slot *slot, float *logits, way *ways
     size_t n = 0;
     for (size_t k = 0; k < slot->n_live; k++, logits += n_outputs) {
         nlp_hypothesis *h = &slot->live[k];
-        nlp_history history = {h->ids, slot->n_ids, slot->n_prompt};
         log_softmax(w, logits);
-        nlp_adjust_scores(&w->sampler, &w->manner.sampling, &w->rules, &history, logits);
+        nlp_adjust_row(w, slot, h, logits);
         if (forced) force(logits, n_outputs, forced - 1);
         for (uint32_t id = 0; id < n_outputs; id++) {
             double score = h->score + (double)logits[id];

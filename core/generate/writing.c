@@ -43,16 +43,16 @@ static void begin_unit(nlp_writing *w) {
     w->unit = (nlp_unit){0};
 }
 
-/* The next n ids of a history go into the unit; their place among its texts. */
-static size_t add_to_unit(nlp_writing *w, nlp_kv_cache *cache, const int32_t *ids, size_t n,
-                          const nlp_memory *memory) {
+/* The next n ids of a history go into the unit. */
+static void add_to_unit(nlp_writing *w, nlp_kv_cache *cache, const int32_t *ids, size_t n,
+                        const nlp_memory *memory) {
     nlp_unit *u = &w->unit;
     memcpy(w->ids + u->n_tokens, ids, n * sizeof *ids);
     w->lengths[u->n_texts] = (uint32_t)n;
     w->caches[u->n_texts] = cache;
     w->memories[u->n_texts] = *memory;
     u->n_tokens += n;
-    return u->n_texts++;
+    u->n_texts++;
 }
 
 static nlp_status read_prefix(nlp_writing *w, nlp_error *err) {
@@ -221,14 +221,20 @@ uint32_t nlp_forced_id(const nlp_writing *w, const nlp_slot *slot) {
     return n_made + 1 == nlp_draft_max_new(w, slot->draft) ? w->rules.forced_last : 0;
 }
 
+void nlp_adjust_row(nlp_writing *w, const nlp_slot *slot, const nlp_hypothesis *h, float *logits) {
+    nlp_history history = {h->ids, slot->n_ids, slot->n_prompt};
+    nlp_adjust_scores(&w->sampler, &w->manner.sampling, &w->rules, &history, logits);
+    if (slot->draft->also_ends && slot->n_ids - slot->n_prompt < w->rules.min_tokens)
+        logits[slot->draft->also_ends - 1] = -INFINITY;
+}
+
 /* The next token of a draft that is not searched. */
 static uint32_t choose(nlp_writing *w, nlp_slot *slot, float *logits) {
     const nlp_sampling *p = &w->manner.sampling;
     size_t n_made = slot->n_ids - slot->n_prompt;
     uint32_t n = w->s.writer->decoder->spec.n_outputs, forced = nlp_forced_id(w, slot);
-    nlp_history history = {slot->live[0].ids, slot->n_ids, slot->n_prompt};
     float gap;
-    nlp_adjust_scores(&w->sampler, p, &w->rules, &history, logits);
+    nlp_adjust_row(w, slot, &slot->live[0], logits);
     uint32_t best = nlp_best_token(logits, n, &gap);
     if (slot->draft->gaps) slot->draft->gaps[n_made] = gap;
     if (forced) return forced - 1;
@@ -249,6 +255,7 @@ static nlp_status finish(nlp_writing *w, nlp_slot *slot, const int32_t *made, si
     draft->n_made = n;
     draft->finish = how;
     NLP_TRY(nlp_draft_read(w, draft, ids, n, &stopped, err));
+    if (stopped) draft->finish = NLP_FINISH_STOP; /* with the last token that it could have */
     leave_seat(w, slot);
     return NLP_OK;
 }
@@ -357,10 +364,12 @@ uint64_t nlp_writing_passes(const nlp_writing *w) {
     return w->n_passes;
 }
 
-nlp_status nlp_write(const nlp_writing_setup *setup, nlp_draft *drafts, size_t n, nlp_error *err) {
+nlp_status nlp_write(const nlp_writing_setup *setup, nlp_draft *drafts, size_t n,
+                     uint64_t *n_passes, nlp_error *err) {
     nlp_writing *w;
     bool done = !n;
     NLP_TRY(nlp_writing_open(setup, drafts, n, &w, err));
     while (!done) NLP_TRY(nlp_writing_step(w, &done, err));
+    if (n_passes) *n_passes = w->n_passes;
     return NLP_OK;
 }

@@ -85,9 +85,10 @@ nlp_status nlp_writing_open(const nlp_writing_setup *setup, nlp_draft *drafts, s
                             nlp_writing **writing, nlp_error *err);
 /* One step; *done where all drafts have finished. A step that was stopped may not be repeated. */
 nlp_status nlp_writing_step(nlp_writing *writing, bool *done, nlp_error *err);
-/* All steps. */
-nlp_status nlp_write(const nlp_writing_setup *setup, nlp_draft *drafts, size_t n, nlp_error *err);
 /* Passes over the weights so far, for counters. */
 uint64_t nlp_writing_passes(const nlp_writing *writing);
+/* All steps. *n_passes (may be NULL): of them. */
+nlp_status nlp_write(const nlp_writing_setup *setup, nlp_draft *drafts, size_t n,
+                     uint64_t *n_passes, nlp_error *err);
 
 #endif

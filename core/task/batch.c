@@ -23,13 +23,8 @@ typedef struct tokenizing {
 
 nlp_status nlp_windows_push(nlp_task_call *call, nlp_windows *w, nlp_window window,
                             nlp_error *err) {
-    if (w->n == w->capacity) {
-        size_t capacity = w->capacity ? 2 * w->capacity : 64;
-        nlp_window *items = NLP_PUSH(call->scratch, nlp_window, capacity);
-        NLP_TRY(nlp_arena_status(call->scratch, err));
-        if (w->n) memcpy(items, w->items, w->n * sizeof *items);
-        w->items = items, w->capacity = capacity;
-    }
+    w->items = nlp_arena_grow(call->scratch, w->items, w->n, &w->capacity, sizeof *w->items);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
     w->items[w->n++] = window;
     return NLP_OK;
 }

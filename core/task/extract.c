@@ -87,18 +87,15 @@ static nlp_status put_value(nlp_task_call *call, const nlp_draft *draft, nlp_out
 static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                       nlp_error *err) {
     size_t n = request->n_inputs;
-    nlp_bound none;
     extracting x = {.texts = request->texts,
                     .bounds = NLP_PUSH_ZERO(call->scratch, nlp_bound, n),
                     .drafts = NLP_PUSH_ZERO(call->scratch, nlp_draft, n),
                     .inputs = NLP_PUSH(call->scratch, size_t, n)};
     NLP_TRY(nlp_arena_status(call->scratch, err));
     NLP_TRY(nlp_task_manner(call, &x.manner, err));
-    NLP_TRY(nlp_task_bound(call, &x.manner, &none, err));
-    if (none.constraint || x.manner.n_beams > 1 || x.manner.n_stops)
-        return nlp_fail(
-            err, NLP_EINVAL,
-            "nlp_extract is bound by its schema: no choices, grammar, stop or num_beams");
+    if (x.manner.n_beams > 1 || x.manner.n_stops)
+        return nlp_fail(err, NLP_EINVAL,
+                        "nlp_extract is bound by its schema: it takes no stop and no num_beams");
     NLP_TRY(nlp_task_each(call, n, begin_input, &x, outputs, err));
     NLP_TRY(nlp_task_write(call, &x.manner, x.drafts, x.n, err));
     for (size_t i = 0; i < x.n; i++)

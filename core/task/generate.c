@@ -6,7 +6,8 @@ static const nlp_column prompt[] = {{"prompt", NLP_TYPE_TEXT}};
 /* Ids and finish stand behind what SQL shows. */
 static const nlp_column written_columns[] = {NLP_WRITTEN_COLUMNS};
 static const nlp_option_spec generate_options[] = {NLP_OPTIONS_OF_WRITING("256"),
-                                                   NLP_OPTION_CUT_OR_ERROR, NLP_OPTION_ON_ERROR};
+                                                   NLP_OPTIONS_OF_FORM, NLP_OPTION_CUT_OR_ERROR,
+                                                   NLP_OPTION_ON_ERROR};
 
 static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                       nlp_error *err) {

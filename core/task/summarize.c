@@ -63,13 +63,9 @@ static nlp_status make_draft(nlp_task_call *call, const summing *s, nlp_text par
 
 static nlp_status push_draft(nlp_task_call *call, summing *s, nlp_text part, nlp_output *output,
                              nlp_error *err) {
-    if (s->n_drafts == s->capacity) {
-        size_t capacity = s->capacity ? 2 * s->capacity : 64;
-        nlp_draft *drafts = NLP_PUSH(call->scratch, nlp_draft, capacity);
-        NLP_TRY(nlp_arena_status(call->scratch, err));
-        if (s->n_drafts) memcpy(drafts, s->drafts, s->n_drafts * sizeof *drafts);
-        s->drafts = drafts, s->capacity = capacity;
-    }
+    s->drafts =
+        nlp_arena_grow(call->scratch, s->drafts, s->n_drafts, &s->capacity, sizeof *s->drafts);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
     NLP_TRY(make_draft(call, s, part, &s->drafts[s->n_drafts], output, err));
     s->n_drafts++;
     return NLP_OK;

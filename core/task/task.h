@@ -4,7 +4,7 @@
 #define NLP_TASK_TASK_H
 
 #include "base/workers.h"
-#include "generate/chat.h"
+#include "generate/chat_prompt.h"
 #include "generate/writing.h"
 #include "model/readout.h"
 #include "nlp_plugin.h"
@@ -165,9 +165,6 @@ struct nlp_task_call {
     { "seed", NLP_TYPE_INTEGER, NULL, -9.2e18, 9.2e18, NULL,                                      \
       "of chance, for temperature > 0: same seed and prompt, same text" },                        \
     { "stop", NLP_TYPE_TEXTS, NULL, 0, 0, NULL, "texts before which the answer ends" },           \
-    { "choices", NLP_TYPE_TEXTS, NULL, 0, 0, NULL, "the answer is one of these texts" },           \
-    { "schema", NLP_TYPE_JSON, NULL, 0, 0, NULL, "the answer is JSON of this schema" },            \
-    { "grammar", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "the answer is a text of this grammar (GBNF)" }, \
     { "logit_bias", NLP_TYPE_JSON, NULL, 0, 0, NULL,                                               \
       "numbers by token ids, added to their scores" },                                             \
     { "num_beams", NLP_TYPE_INTEGER, NULL, 1, NLP_MAX_BEAMS, NULL,                                \
@@ -178,6 +175,11 @@ struct nlp_task_call {
       "of a search: above 0 longer texts are preferred" },                                        \
     { "no_repeat_ngram_size", NLP_TYPE_INTEGER, NULL, 0, 100, NULL,                               \
       "no run of so many tokens comes twice" }
+/* For those of them whose answer may be bound to a form. */
+#define NLP_OPTIONS_OF_FORM                                                                        \
+    { "choices", NLP_TYPE_TEXTS, NULL, 0, 0, NULL, "the answer is one of these texts" },           \
+    { "schema", NLP_TYPE_JSON, NULL, 0, 0, NULL, "the answer is JSON of this schema" },            \
+    { "grammar", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "the answer is a text of this grammar (GBNF)" }
 /* clang-format on */
 
 /* Checks against the task's table and fills *options. */
@@ -248,6 +250,8 @@ nlp_status nlp_task_scores(nlp_task_call *call, const nlp_text *texts, size_t n_
 /* ---- write.c: what the tasks that write share ---- */
 /* From the options and what the model's files recommend. */
 nlp_status nlp_task_manner(nlp_task_call *call, nlp_manner *manner, nlp_error *err);
+/* The stream of random numbers of a prompt. */
+uint64_t nlp_task_stream(const nlp_task_call *call, const nlp_text *prompt);
 /* Of a schema, the constraint and its scratch; equal texts of a call share them. */
 typedef struct nlp_bound {
     nlp_text text;

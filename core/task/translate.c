@@ -173,13 +173,8 @@ static nlp_status find_route(const nlp_task_call *call, nlp_text target, route *
 /* ---- Parts ---- */
 
 static nlp_status push_part(nlp_task_call *call, translating *t, part one, nlp_error *err) {
-    if (t->n_parts == t->capacity) {
-        size_t capacity = t->capacity ? 2 * t->capacity : 64;
-        part *parts = NLP_PUSH(call->scratch, part, capacity);
-        NLP_TRY(nlp_arena_status(call->scratch, err));
-        if (t->n_parts) memcpy(parts, t->parts, t->n_parts * sizeof *parts);
-        t->parts = parts, t->capacity = capacity;
-    }
+    t->parts = nlp_arena_grow(call->scratch, t->parts, t->n_parts, &t->capacity, sizeof *t->parts);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
     t->parts[t->n_parts++] = one;
     return NLP_OK;
 }
@@ -240,7 +235,9 @@ static nlp_status add_part(nlp_task_call *call, translating *t, const route *r, 
         }
         p.draft = NLP_PUSH_ZERO(call->scratch, nlp_draft, 1);
         NLP_TRY(nlp_arena_status(call->scratch, err));
+        nlp_text source = {t->texts[2 * p.text].bytes + p.start, p.end - p.start};
         *p.draft = (nlp_draft){.ids = e.ids,
+                               .stream = nlp_task_stream(call, &source),
                                .n_ids = e.n,
                                .max_new = most_tokens(call, e.n),
                                .forced_first = r->forced_first};

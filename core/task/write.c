@@ -169,7 +169,7 @@ nlp_status nlp_task_bound(nlp_task_call *call, const nlp_manner *m, nlp_bound *b
     return open_work(call, bound, err);
 }
 
-static uint64_t stream_of(const nlp_task_call *call, const nlp_text *prompt) {
+uint64_t nlp_task_stream(const nlp_task_call *call, const nlp_text *prompt) {
     uint8_t seed[8], digest[NLP_SHA256_BYTES];
     uint64_t stream = 0;
     nlp_sha256 sha;
@@ -246,7 +246,7 @@ nlp_status nlp_task_begin_draft(nlp_task_call *call, const nlp_manner *m, const 
         return too_long(call, m, e.n_full, limit, err);
     if (!is_seq2seq) NLP_TRY(fit_prompt(call, m, &e, err));
     nlp_task_count_tokens(call, &e, output);
-    *draft = (nlp_draft){.ids = e.ids, .n_ids = e.n, .stream = stream_of(call, text)};
+    *draft = (nlp_draft){.ids = e.ids, .n_ids = e.n, .stream = nlp_task_stream(call, text)};
     return NLP_OK;
 }
 
@@ -273,7 +273,7 @@ nlp_status nlp_task_begin_chat(nlp_task_call *call, const nlp_manner *m,
     *draft = (nlp_draft){.ids = prompt.ids,
                          .n_ids = prompt.n_ids,
                          .also_ends = end >= 0 ? (uint32_t)end + 1 : 0,
-                         .stream = stream_of(call, text)};
+                         .stream = nlp_task_stream(call, text)};
     return NLP_OK;
 }
 
@@ -291,11 +291,9 @@ static nlp_writing_setup setup_of(nlp_task_call *call, const nlp_manner *manner)
 nlp_status nlp_task_write(nlp_task_call *call, const nlp_manner *manner, nlp_draft *drafts,
                           size_t n, nlp_error *err) {
     nlp_writing_setup setup = setup_of(call, manner);
-    nlp_writing *writing;
-    bool done = !n;
-    NLP_TRY(nlp_writing_open(&setup, drafts, n, &writing, err));
-    while (!done) NLP_TRY(nlp_writing_step(writing, &done, err));
-    call->counters->forward_passes += nlp_writing_passes(writing);
+    uint64_t n_passes;
+    NLP_TRY(nlp_write(&setup, drafts, n, &n_passes, err));
+    call->counters->forward_passes += n_passes;
     for (size_t i = 0; i < n; i++) call->counters->tokens += drafts[i].n_made;
     return NLP_OK;
 }

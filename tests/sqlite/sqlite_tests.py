@@ -1,4 +1,5 @@
 """Every function of the SQLite surface: results, NULL, bad input, interrupts, connections. Run by tests/sqlite/run."""
+import contextlib
 import json
 import math
 import os
@@ -74,13 +75,20 @@ def rows_of(sql, *values):
     return DB.execute(sql, values).fetchall()
 
 
-def check_heads():
-    """Tasks over heads: models come from a folder of their own in the model path."""
+@contextlib.contextmanager
+def packs():
+    """A folder of the tiny models' packs, first in the model path."""
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
         task_packs(NLP, folder)
         before = one("SELECT nlp_config('model_path')")
-        one("SELECT nlp_config('model_path', ?)", f"{folder}:{before}")
+        one("SELECT nlp_config('model_path', ?)", f"{folder}:{before or os.environ['NLP_MODEL_PATH']}")
+        yield folder
+        one("SELECT nlp_config('model_path', ?)", before)
+
+
+def check_heads():
+    with packs() as folder:
         text = "Zürich: Marie Curie worked in Paris for many years. " * 6
         cli = json.loads(run([NLP, "entities", "-m", os.path.join(folder, "ner.nlp"), "--json"], json.dumps({"text": text}) + "\n")[1])["entities"]
         found = rows_of("SELECT label, start_pos - 1, end_pos, score, entity FROM nlp_entities(?, 'ner')", text)
@@ -120,7 +128,6 @@ def check_heads():
         check("a setting that a task does not have is not for it", len(rows_of("SELECT * FROM nlp_fill_mask('the [MASK].')")) == 5)
         one("SELECT nlp_config('on_overflow', '')")
         one("SELECT nlp_config('fill_mask_model', '')")
-        one("SELECT nlp_config('model_path', ?)", before)
 
 
 def check_null_and_empty():
@@ -192,13 +199,8 @@ def check_fit():
 
 
 def check_writing():
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        task_packs(NLP, folder)
-        before = one("SELECT nlp_config('model_path')")
-        one("SELECT nlp_config('model_path', ?)", f"{folder}:{os.environ['NLP_MODEL_PATH']}")
+    with packs() as folder:
         check_writers(folder)
-        one("SELECT nlp_config('model_path', ?)", before)
 
 
 def check_writers(folder):

@@ -77,6 +77,10 @@ nlp_status nlp_constrained_choices(nlp_constrained *c, const char *model, const 
                      err);
 }
 
+void nlp_constrained_close(nlp_constrained *c) {
+    nlp_arena_deinit(&c->arena);
+}
+
 bool nlp_constrained_feed(nlp_constrained *c, const char *text) {
     size_t length;
     for (; *text; text++) {
@@ -118,7 +122,7 @@ void nlp_constrained_refuses(nlp_constraint_open_fn open, const char *model, nlp
 }
 
 /* A token that may follow, each as likely; -1 where there is none. */
-static int32_t choose(nlp_writing *w, const nlp_constraint_state *state) {
+static int32_t choose(nlp_test_writing *w, const nlp_constraint_state *state) {
     uint32_t n = w->vocabulary->spellings.n;
     int32_t guess = (int32_t)(random_u32(w->random) % n);
     if (nlp_constraint_takes(w->work, state, guess)) return guess;
@@ -134,14 +138,14 @@ static int32_t choose(nlp_writing *w, const nlp_constraint_state *state) {
     return found;
 }
 
-static void close_text(nlp_writing *w, const nlp_constraint_state *state) {
+static void close_text(nlp_test_writing *w, const nlp_constraint_state *state) {
     size_t room = NLP_CONSTRAINT_MAX_CLOSING - w->n;
     size_t n = nlp_constraint_closing(w->work, state, w->ids + w->n, room);
     CHECK(n <= room);
     w->n += n <= room ? n : 0;
 }
 
-void nlp_test_write(nlp_writing *w) {
+void nlp_test_write(nlp_test_writing *w) {
     nlp_constraint_state state;
     w->n = 0;
     nlp_constraint_begin(w->constraint, w->alone, &state);

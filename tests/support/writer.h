@@ -9,7 +9,7 @@
 const nlp_tokenizer *nlp_test_tokenizer(const char *model);
 const nlp_vocabulary *nlp_test_vocabulary(const char *model);
 
-/* A constraint and what it runs with; its arena is the test's to deinit. */
+/* A constraint and what it runs with. */
 typedef struct nlp_constrained {
     const nlp_vocabulary *vocabulary;
     nlp_arena arena;
@@ -25,6 +25,7 @@ nlp_status nlp_constrained_open(nlp_constrained *c, nlp_constraint_open_fn open,
                                 nlp_text text, nlp_error *err);
 nlp_status nlp_constrained_choices(nlp_constrained *c, const char *model, const nlp_text *choices,
                                    size_t n, nlp_error *err);
+void nlp_constrained_close(nlp_constrained *c);
 /* Goes on byte by byte, up to the first one that may not follow. */
 bool nlp_constrained_feed(nlp_constrained *c, const char *text);
 /* From the beginning: whether the text may be all. */
@@ -36,7 +37,7 @@ void nlp_constrained_check(nlp_constraint_open_fn open, const char *model, const
 void nlp_constrained_refuses(nlp_constraint_open_fn open, const char *model, nlp_text text,
                              nlp_status expected, nlp_error *err);
 
-typedef struct nlp_writing {
+typedef struct nlp_test_writing {
     const nlp_vocabulary *vocabulary;
     const nlp_constraint *constraint;
     nlp_constraint_work *work;
@@ -46,10 +47,10 @@ typedef struct nlp_writing {
     int32_t *ids;   /* [NLP_CONSTRAINT_MAX_CLOSING] */
     size_t n;       /* written */
     size_t n_least; /* what the shortest text takes */
-} nlp_writing;
+} nlp_test_writing;
 
 /* Random tokens that may follow, then the closing where max_tokens comes near. */
-void nlp_test_write(nlp_writing *writing);
+void nlp_test_write(nlp_test_writing *writing);
 /* The bytes of the ids one after the other, terminated; for the test to free. */
 char *nlp_test_spelt(const nlp_vocabulary *vocabulary, const int32_t *ids, size_t n);
 /* What the model's decoder makes of them; the same. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "chat_template.h"
-#include "generate/chat.h"
+#include "generate/chat_prompt.h"
 #include "models.h"
 #include "random.h"
 #include "test.h"

@@ -9,6 +9,7 @@
 #include "base/utf8.h"
 #include "failing.h"
 #include "hf_tokenizer.h"
+#include "models.h"
 #include "test.h"
 #include "text/tokenizer_format.h"
 #include "writer.h"
@@ -19,18 +20,11 @@ static const char letters_model[] = "sharp-flan-t5"; /* Unigram: characters only
 
 static nlp_mem mem;
 
-static nlp_text text_of(const char *text) {
-    return (nlp_text){text, strlen(text)};
-}
-
 static void open_grammar(nlp_constrained *c, const char *model, const char *text) {
     nlp_error err;
-    CHECK_STATUS(nlp_constrained_open(c, nlp_constraint_open_grammar, model, text_of(text), &err),
-                 NLP_OK, &err);
-}
-
-static void discard(nlp_constrained *c) {
-    nlp_arena_deinit(&c->arena);
+    CHECK_STATUS(
+        nlp_constrained_open(c, nlp_constraint_open_grammar, model, nlp_test_text(text), &err),
+        NLP_OK, &err);
 }
 
 static void open_choices(nlp_constrained *c, const char *model, const nlp_text *choices, size_t n) {
@@ -48,7 +42,7 @@ static void test_tokens_add_their_bytes(void) {
                  {letters_model, "the word of a text, 10"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const nlp_vocabulary *v = nlp_test_vocabulary(cases[i].model);
-        nlp_text text = text_of(cases[i].text);
+        nlp_text text = nlp_test_text(cases[i].text);
         nlp_encode_options options = {.no_special_tokens = true};
         nlp_encoding e;
         nlp_arena arena;
@@ -105,7 +99,7 @@ static void test_choices_are_all_there_is(void) {
                                           "pos",      "caf\xC3\xA9", "neutral"};
     nlp_text texts[7];
     nlp_constrained o;
-    for (size_t i = 0; i < 7; i++) texts[i] = text_of(choices[i]);
+    for (size_t i = 0; i < 7; i++) texts[i] = nlp_test_text(choices[i]);
     open_choices(&o, bytes_model, texts, 7);
     for (size_t i = 0; i < 7; i++) CHECK(nlp_constrained_accepts(&o, choices[i]));
     CHECK(!nlp_constrained_accepts(&o, "") && !nlp_constrained_accepts(&o, "po") &&
@@ -114,10 +108,10 @@ static void test_choices_are_all_there_is(void) {
     CHECK(nlp_constrained_accepts(&o, "pos") && !nlp_constraint_must_end(&o.state));
     CHECK(nlp_constrained_accepts(&o, "positive") && nlp_constraint_must_end(&o.state));
     CHECK(nlp_constrained_accepts(&o, "neutral") && !nlp_constraint_must_end(&o.state));
-    discard(&o);
+    nlp_constrained_close(&o);
     open_choices(&o, bytes_model, &(nlp_text){"", 0}, 1);
     CHECK(nlp_constrained_accepts(&o, "") && nlp_constraint_must_end(&o.state));
-    discard(&o);
+    nlp_constrained_close(&o);
 }
 
 /* By every kind of tokenizer, in whatever tokens. */
@@ -127,19 +121,19 @@ static void test_decoded_texts_are_choices(void) {
     static int32_t ids[NLP_CONSTRAINT_MAX_CLOSING];
     nlp_random random = {17};
     nlp_text texts[4];
-    for (size_t i = 0; i < 4; i++) texts[i] = text_of(choices[i]);
+    for (size_t i = 0; i < 4; i++) texts[i] = nlp_test_text(choices[i]);
     for (size_t m = 0; m < 3; m++) {
         nlp_constrained o;
         unsigned seen = 0;
         open_choices(&o, models[m], texts, 4);
         for (int i = 0; i < 60; i++) {
-            nlp_writing w = {.vocabulary = o.vocabulary,
-                             .constraint = o.constraint,
-                             .work = o.work,
-                             .random = &random,
-                             .max_tokens = (size_t)i % 20,
-                             .alone = true,
-                             .ids = ids};
+            nlp_test_writing w = {.vocabulary = o.vocabulary,
+                                  .constraint = o.constraint,
+                                  .work = o.work,
+                                  .random = &random,
+                                  .max_tokens = (size_t)i % 20,
+                                  .alone = true,
+                                  .ids = ids};
             nlp_test_write(&w);
             char *text = nlp_test_decoded(models[m], ids, w.n);
             size_t k = 0;
@@ -149,7 +143,7 @@ static void test_decoded_texts_are_choices(void) {
             free(text);
         }
         CHECK(seen == 15);
-        discard(&o);
+        nlp_constrained_close(&o);
     }
 }
 
@@ -160,12 +154,12 @@ static void test_many_choices_share_beginnings(void) {
     nlp_constrained o;
     for (int i = 0; i < N; i++) {
         snprintf(names[i], sizeof names[i], "label %d", i * 7);
-        texts[i] = text_of(names[i]);
+        texts[i] = nlp_test_text(names[i]);
     }
     open_choices(&o, bytes_model, texts, N);
     for (int i = 0; i < N; i += 997) CHECK(nlp_constrained_accepts(&o, names[i]));
     CHECK(!nlp_constrained_accepts(&o, "label 1") && !nlp_constrained_accepts(&o, "label"));
-    discard(&o);
+    nlp_constrained_close(&o);
     free(names);
     free(texts);
 }
@@ -194,14 +188,14 @@ static void test_choices_are_checked(void) {
 static void test_characters_without_tokens_are_left_out(void) {
     nlp_constrained o;
     nlp_error err;
-    nlp_constrained_refuses(nlp_constraint_open_grammar, letters_model, text_of("root ::= \"{\""),
-                            NLP_EINVAL, &err);
+    nlp_constrained_refuses(nlp_constraint_open_grammar, letters_model,
+                            nlp_test_text("root ::= \"{\""), NLP_EINVAL, &err);
     CHECK_TEXT(err.message, "the grammar asks for U+007B, for which the model has no token");
     open_grammar(&o, letters_model, "root ::= [^0-9]+ \".\"");
     CHECK(nlp_constrained_feed(&o, "the end.") && nlp_constraint_may_end(&o.state));
     nlp_constraint_begin(o.constraint, false, &o.state);
     CHECK(!nlp_constrained_feed(&o, "the 1"));
-    discard(&o);
+    nlp_constrained_close(&o);
 }
 
 /* As SmolLM2's: some bytes are no tokens, and the characters that need them are out of reach, no more. */
@@ -233,8 +227,8 @@ static void test_missing_bytes_cost_their_characters_only(void) {
     CHECK(o.vocabulary->is_bytes);
     for (size_t i = 0; i < 8; i++) CHECK(nlp_vocabulary_spells(o.vocabulary, spelt[i]));
     for (size_t i = 0; i < 6; i++) CHECK(!nlp_vocabulary_spells(o.vocabulary, lost[i]));
-    CHECK_STATUS(nlp_constraint_open_grammar(o.vocabulary, text_of("root ::= .*"), &o.arena, NULL,
-                                             &o.constraint, &err),
+    CHECK_STATUS(nlp_constraint_open_grammar(o.vocabulary, nlp_test_text("root ::= .*"), &o.arena,
+                                             NULL, &o.constraint, &err),
                  NLP_OK, &err);
     CHECK_STATUS(nlp_constraint_work_open(o.constraint, &o.arena, &o.work, &err), NLP_OK, &err);
     for (size_t i = 0; i < 8; i++) {
@@ -247,7 +241,7 @@ static void test_missing_bytes_cost_their_characters_only(void) {
     json_decref(json);
     nlp_tokenizer_close(tokenizer);
     nlp_buf_deinit(&blob);
-    discard(&o);
+    nlp_constrained_close(&o);
 }
 
 /* A decoder that takes the blank before a text away gets one that is not missed. */
@@ -265,7 +259,7 @@ static void test_blank_before_a_text_is_no_part_of_it(void) {
     CHECK(nlp_constraint_advance(o.work, &o.state, blank));
     CHECK(!nlp_constraint_takes(o.work, &o.state, blank));
     CHECK(nlp_constrained_feed(&o, "the") && nlp_constraint_must_end(&o.state));
-    discard(&o);
+    nlp_constrained_close(&o);
     open_choices(&o, letters_model, choices + 1, 1);
     nlp_constraint_begin(o.constraint, true, &o.state);
     CHECK(nlp_constraint_closing_bytes(o.constraint, &o.state) == 4);
@@ -273,7 +267,7 @@ static void test_blank_before_a_text_is_no_part_of_it(void) {
     char *text = nlp_test_spelt(v, ids, n);
     CHECK_TEXT(text, "  of");
     free(text);
-    discard(&o);
+    nlp_constrained_close(&o);
 }
 
 /* ---- Masks ---- */
@@ -316,7 +310,7 @@ static void test_masks_agree_with_single_tokens(void) {
                 step++;
                 check_mask(&o, v);
             }
-            discard(&o);
+            nlp_constrained_close(&o);
         }
     }
 }
@@ -343,7 +337,7 @@ static void test_masks_outlive_a_full_cache(void) {
             check_mask(&o, v);
         }
     }
-    discard(&o);
+    nlp_constrained_close(&o);
     free(names);
     free(texts);
 }
@@ -357,7 +351,7 @@ static void test_states_are_copies(void) {
     CHECK(nlp_constrained_feed(&o, "cbb") && nlp_constraint_must_end(&o.state));
     o.state = fork;
     CHECK(nlp_constrained_feed(&o, "acbbb") && nlp_constraint_must_end(&o.state));
-    discard(&o);
+    nlp_constrained_close(&o);
 }
 
 /* ---- Closing ---- */
@@ -389,7 +383,7 @@ static void test_closing_is_shortest(void) {
         for (size_t k = 0; k < n; k++) CHECK(nlp_constraint_advance(o.work, &o.state, ids[k]));
         CHECK(nlp_constraint_may_end(&o.state));
         free(text);
-        discard(&o);
+        nlp_constrained_close(&o);
     }
 }
 
@@ -408,7 +402,7 @@ static void test_fits_counts_the_closing(void) {
     CHECK(!nlp_constraint_fits(o.work, &o.state, open, n));
     CHECK(!nlp_constraint_fits(o.work, &o.state, open, 0));
     CHECK(nlp_constraint_closing(o.work, &next, ids, 1) == 2); /* counts to above the capacity */
-    discard(&o);
+    nlp_constrained_close(&o);
 }
 
 /* ---- Memory, stopping ---- */
@@ -429,8 +423,8 @@ static void test_every_allocation_may_fail(void) {
         nlp_arena_init(&o.arena, &scarce);
         status = nlp_vocabulary_open(nlp_test_tokenizer(bytes_model), &o.arena, NULL, &v, &err);
         if (status == NLP_OK)
-            status =
-                nlp_constraint_open_schema(v, text_of(schema), &o.arena, NULL, &o.constraint, &err);
+            status = nlp_constraint_open_schema(v, nlp_test_text(schema), &o.arena, NULL,
+                                                &o.constraint, &err);
         if (status == NLP_OK)
             status = nlp_constraint_work_open(o.constraint, &o.arena, &o.work, &err);
         CHECK(status == NLP_OK || status == NLP_ENOMEM);
@@ -462,14 +456,14 @@ static void test_opening_and_masks_can_be_stopped(void) {
                                              &o.arena, &poll, &c, &err),
                  NLP_ECANCELED, &err);
     CHECK(asked == 1);
-    discard(&o);
+    nlp_constrained_close(&o);
     float logits[420];
     open_grammar(&o, bytes_model, mixed_grammar);
     nlp_poll_init(&poll, &stop, 1);
     CHECK_STATUS(nlp_constraint_mask(o.work, &o.state, logits, 420, NULL, &poll, &err),
                  NLP_ECANCELED, &err);
     check_mask(&o, nlp_test_vocabulary(bytes_model)); /* usable at once */
-    discard(&o);
+    nlp_constrained_close(&o);
     free(text);
 }
 

@@ -142,6 +142,21 @@ static void test_stop_strings_end_a_text_before_them(void) {
     bench_close(&b);
 }
 
+/* Also where the stop text ends with the last token that the text may have. */
+static void test_a_stop_string_in_the_last_token_is_a_stop(void) {
+    bench b = bench_open("sharp-llama");
+    nlp_option options[] = {bench_whole("max_tokens", 6), bench_text("stop", "?")};
+    char *whole[1];
+    CHECK_STATUS(bench_run(&b, "generate", prompts[1], NULL, options, 1), NLP_OK, &b.err);
+    copy_texts(&b, whole, 1);
+    CHECK(strlen(whole[0]) > 1);
+    options[1] = bench_text("stop", whole[0]);
+    CHECK_STATUS(bench_run(&b, "generate", prompts[1], NULL, options, 2), NLP_OK, &b.err);
+    CHECK(bench_is_text(written(&b, 0), "") && bench_is_text(&written(&b, 0)[2], "stop"));
+    free(whole[0]);
+    bench_close(&b);
+}
+
 static void test_long_prompts(void) {
     bench b = bench_open("sharp-llama");
     nlp_option options[] = {bench_whole("max_tokens", 8), bench_text("on_overflow", "error")};
@@ -380,6 +395,25 @@ static void test_a_language_that_is_not_there_lists_those_that_are(void) {
     bench_close(&b);
 }
 
+static void test_a_seed_counts_in_translations_and_forms_are_refused(void) {
+    bench b = bench_open("m2m100-slow");
+    nlp_option options[] = {bench_whole("max_tokens", 12), number("temperature", 2),
+                            bench_whole("seed", 1)};
+    char *texts[3];
+    for (int i = 0; i < 3; i++) {
+        options[2] = bench_whole("seed", 1 + i / 2);
+        CHECK_STATUS(bench_run(&b, "translate", prompts[1], "fr", options, 3), NLP_OK, &b.err);
+        copy_texts(&b, &texts[i], 1);
+    }
+    CHECK_TEXT(texts[0], texts[1]);
+    CHECK(strcmp(texts[1], texts[2]) != 0);
+    for (int i = 0; i < 3; i++) free(texts[i]);
+    nlp_option form = bench_text("choices", "a");
+    CHECK_STATUS(bench_run(&b, "translate", "x", "fr", &form, 1), NLP_EINVAL, &b.err);
+    CHECK_STATUS(bench_run(&b, "summarize", "x", NULL, &form, 1), NLP_EINVAL, &b.err);
+    bench_close(&b);
+}
+
 static void test_long_sentences_are_cut_at_blanks(void) {
     bench b = bench_open("m2m100-slow");
     nlp_option options[] = {bench_whole("max_tokens", 3), bench_whole("num_beams", 1)};
@@ -439,6 +473,8 @@ int main(int argc, char **argv) {
          test_memory_that_is_too_small_is_an_error_with_both_numbers},
         {"limits_of_tokens", test_limits_of_tokens},
         {"stop_strings_end_a_text_before_them", test_stop_strings_end_a_text_before_them},
+        {"a_stop_string_in_the_last_token_is_a_stop",
+         test_a_stop_string_in_the_last_token_is_a_stop},
         {"long_prompts", test_long_prompts},
         {"a_seed_repeats_a_text_and_another_changes_it",
          test_a_seed_repeats_a_text_and_another_changes_it},
@@ -451,6 +487,8 @@ int main(int argc, char **argv) {
         {"translation_goes_by_sentences", test_translation_goes_by_sentences},
         {"a_language_that_is_not_there_lists_those_that_are",
          test_a_language_that_is_not_there_lists_those_that_are},
+        {"a_seed_counts_in_translations_and_forms_are_refused",
+         test_a_seed_counts_in_translations_and_forms_are_refused},
         {"long_sentences_are_cut_at_blanks", test_long_sentences_are_cut_at_blanks},
         {"summaries_of_any_length", test_summaries_of_any_length},
         {"the_default_translator_follows_the_languages",

@@ -4,23 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models.h"
 #include "test.h"
 #include "writer.h"
 
 static const char bytes_model[] = "sharp-llama"; /* byte-level BPE */
 
-static nlp_text text_of(const char *text) {
-    return (nlp_text){text, strlen(text)};
-}
-
 static void open_grammar(nlp_constrained *c, const char *model, const char *text) {
     nlp_error err;
-    CHECK_STATUS(nlp_constrained_open(c, nlp_constraint_open_grammar, model, text_of(text), &err),
-                 NLP_OK, &err);
-}
-
-static void discard(nlp_constrained *c) {
-    nlp_arena_deinit(&c->arena);
+    CHECK_STATUS(
+        nlp_constrained_open(c, nlp_constraint_open_grammar, model, nlp_test_text(text), &err),
+        NLP_OK, &err);
 }
 
 static void check_grammar(const char *grammar, const char *const *taken,
@@ -132,8 +126,8 @@ static void test_grammar_errors_name_the_line(void) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         nlp_error err;
-        nlp_constrained_refuses(nlp_constraint_open_grammar, bytes_model, text_of(cases[i].grammar),
-                                cases[i].status, &err);
+        nlp_constrained_refuses(nlp_constraint_open_grammar, bytes_model,
+                                nlp_test_text(cases[i].grammar), cases[i].status, &err);
         CHECK_TEXT(err.message, cases[i].message);
     }
 }
@@ -213,7 +207,7 @@ static void test_random_grammars_take_what_regexes_take(void) {
                 nlp_test_fail(__FILE__, __LINE__, "%s and \"%s\"", p.grammar, text);
         }
         regfree(&regex);
-        discard(&o);
+        nlp_constrained_close(&o);
     }
     CHECK(n_taken > 5000);
 }
@@ -236,7 +230,7 @@ static void test_ambiguity_costs_no_more_with_length(void) {
         open_grammar(&o, bytes_model, grammars[i]);
         feed_often(&o, "a", 3000);
         CHECK(nlp_constraint_may_end(&o.state) && o.state.n_tops + o.state.n_cells < 200);
-        discard(&o);
+        nlp_constrained_close(&o);
     }
 }
 
@@ -253,7 +247,7 @@ static void test_too_many_parses_only_close(void) {
     char *text = nlp_test_spelt(nlp_test_vocabulary(bytes_model), ids, n_closing);
     CHECK(strlen(text) == n + 1 && *text == 'x' && strspn(text + 1, "bc") == n);
     free(text);
-    discard(&o);
+    nlp_constrained_close(&o);
 }
 
 static void test_nesting_ends_at_a_bound(void) {
@@ -267,7 +261,7 @@ static void test_nesting_ends_at_a_bound(void) {
     feed_often(&o, "x", 1);
     feed_often(&o, ")", n);
     CHECK(nlp_constraint_must_end(&o.state));
-    discard(&o);
+    nlp_constrained_close(&o);
 }
 
 static void check_hostile(char *text, size_t n, nlp_status expected) {

@@ -420,7 +420,7 @@ static void test_validator_finds_faults(void) {
 /* ---- Random texts of random schemas ---- */
 
 /* As a decoder shows it to the user. */
-static bool check_text(const nlp_writing *w, const char *model, json_t *schema) {
+static bool check_text(const nlp_test_writing *w, const char *model, json_t *schema) {
     json_error_t at;
     char *text = nlp_test_decoded(model, w->ids, w->n);
     json_t *value = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
@@ -448,13 +448,13 @@ static void write_texts(json_t *schema, const char *model, nlp_random *random, s
     CHECK_STATUS(nlp_constrained_open(&c, nlp_constraint_open_schema, model, given, &err), NLP_OK,
                  &err);
     for (size_t i = 0; c.work && i < 4; i++) {
-        nlp_writing w = {.vocabulary = c.vocabulary,
-                         .constraint = c.constraint,
-                         .work = c.work,
-                         .random = random,
-                         .max_tokens = budgets[i],
-                         .alone = true,
-                         .ids = ids};
+        nlp_test_writing w = {.vocabulary = c.vocabulary,
+                              .constraint = c.constraint,
+                              .work = c.work,
+                              .random = random,
+                              .max_tokens = budgets[i],
+                              .alone = true,
+                              .ids = ids};
         nlp_test_write(&w);
         *n_valid += check_text(&w, model, schema);
         *n_full += w.n > w.n_least;

@@ -1,4 +1,4 @@
-/* chats.c: the next answer of a conversation, in the format that the model was trained on. */
+/* chat.c: the next answer of a conversation, in the format that the model was trained on. */
 #include <string.h>
 
 #include "base/json_read.h"
@@ -6,7 +6,7 @@
 
 static const nlp_column messages_column[] = {{"messages", NLP_TYPE_JSON}};
 static const nlp_column written_columns[] = {NLP_WRITTEN_COLUMNS};
-static const nlp_option_spec chat_options[] = {NLP_OPTIONS_OF_WRITING("256"),
+static const nlp_option_spec chat_options[] = {NLP_OPTIONS_OF_WRITING("256"), NLP_OPTIONS_OF_FORM,
                                                NLP_OPTION_CUT_OR_ERROR, NLP_OPTION_ON_ERROR};
 
 static nlp_status wrong_shape(nlp_error *err, size_t i) {

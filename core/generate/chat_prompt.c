@@ -1,6 +1,6 @@
-/* chat.c: opening a model's way of chats, checking messages, the rendered text with the places of its
+/* chat_prompt.c: opening a model's way of chats, checking messages, the rendered text with the places of its
  * frames, and its ids. */
-#include "generate/chat.h"
+#include "generate/chat_prompt.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
-/* chat.h: a conversation as the ids that a model was trained on. A pack names one of the known formats
+/* chat_prompt.h: a conversation as the ids that a model was trained on. A pack names one of the known formats
  * (chat_formats.c), which puts a frame around each message; no template runs. Frames become control
  * tokens, what people wrote never does: "<|im_end|>" in a message is ordinary text. All else is as the
  * reference has it: ids are those of the rendered text as a whole. Any thread. */
-#ifndef NLP_GENERATE_CHAT_H
-#define NLP_GENERATE_CHAT_H
+#ifndef NLP_GENERATE_CHAT_PROMPT_H
+#define NLP_GENERATE_CHAT_PROMPT_H
 
 #include "model/spec.h"
 #include "pack/pack.h"
