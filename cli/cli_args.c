@@ -1,5 +1,6 @@
 /* cli_args.c: options of the command line. A task's options come from its table in the core, so
  * they have the names and ranges that SQL has: max_tokens is --max-tokens. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,9 +114,10 @@ static int add_number(cli *app, const nlp_option_spec *spec, const char *text) {
     double number = strtod(text, &end);
     if (end == text || *end) return usage(spec->key, "takes a number");
     nlp_value value = {.type = NLP_TYPE_REAL, .as.real = number};
-    if (spec->type == NLP_TYPE_INTEGER && number >= -9e15 && number <= 9e15 &&
-        number == (double)(int64_t)number)
-        value = (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = (int64_t)number};
+    errno = 0;
+    long long whole = strtoll(text, &end, 10);
+    if (spec->type == NLP_TYPE_INTEGER && !*end && !errno)
+        value = (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = whole};
     return add_option(app, spec->key, value);
 }
 

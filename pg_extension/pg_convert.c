@@ -98,6 +98,18 @@ static nlp_value json_value(JsonbValue *v) {
     return (nlp_value){.type = NLP_TYPE_JSON, .n = (uint32_t)text.n_bytes, .as.text = text.bytes};
 }
 
+/* A whole number of 64 bits stays whole: a seed loses no digit. */
+static nlp_value number_value(Numeric numeric) {
+    Datum number = NumericGetDatum(numeric);
+    char *end, *text = DatumGetCString(DirectFunctionCall1(numeric_out, number));
+    errno = 0;
+    int64 whole = strtoll(text, &end, 10);
+    if (end != text && !*end && !errno)
+        return (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = whole};
+    return (nlp_value){.type = NLP_TYPE_REAL,
+                       .as.real = DatumGetFloat8(DirectFunctionCall1(numeric_float8, number))};
+}
+
 static nlp_value value_of(JsonbValue *v) {
     nlp_value out = {.type = NLP_TYPE_NULL};
     if (v->type == jbvString) {
@@ -107,9 +119,7 @@ static nlp_value value_of(JsonbValue *v) {
     } else if (v->type == jbvBool) {
         out = (nlp_value){.type = NLP_TYPE_BOOLEAN, .as.boolean = v->val.boolean};
     } else if (v->type == jbvNumeric) {
-        double number =
-            DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(v->val.numeric)));
-        out = (nlp_value){.type = NLP_TYPE_REAL, .as.real = number};
+        out = number_value(v->val.numeric);
     } else if (v->type == jbvBinary) {
         out = json_value(v);
     }

@@ -114,106 +114,111 @@ static nlp_aggregation aggregation_named(const nlp_value *value) {
     return NLP_AGGREGATE_SIMPLE;
 }
 
-/* How texts are written. */
-static void set_writing(nlp_task_options *o, const char *key, const nlp_value *value) {
-    nlp_sampling *s = &o->sampling;
-    bool is_number = value->type == NLP_TYPE_INTEGER || value->type == NLP_TYPE_REAL;
-    double number = is_number ? number_of(value) : 0;
-    if (!strcmp(key, "min_tokens"))
-        o->min_tokens = (uint32_t)number;
-    else if (!strcmp(key, "temperature"))
-        s->temperature = (float)number;
-    else if (!strcmp(key, "top_k"))
-        s->top_k = (uint32_t)number;
-    else if (!strcmp(key, "top_p"))
-        s->top_p = (float)number;
-    else if (!strcmp(key, "min_p"))
-        s->min_p = (float)number;
-    else if (!strcmp(key, "repetition_penalty"))
-        s->repetition_penalty = (float)number;
-    else if (!strcmp(key, "presence_penalty"))
-        s->presence_penalty = (float)number;
-    else if (!strcmp(key, "frequency_penalty"))
-        s->frequency_penalty = (float)number;
-    else if (!strcmp(key, "seed"))
-        o->has_seed = true, o->seed = value->type == NLP_TYPE_INTEGER ? (uint64_t)value->as.integer
-                                                                      : (uint64_t)(int64_t)number;
-    else if (!strcmp(key, "stop"))
-        o->stop = *value;
-    else if (!strcmp(key, "choices"))
-        o->choices = *value;
-    else if (!strcmp(key, "schema"))
-        o->schema = *value;
-    else if (!strcmp(key, "grammar"))
-        o->grammar = (nlp_text){value->as.text, value->n};
-    else if (!strcmp(key, "logit_bias"))
-        o->logit_bias = *value;
-    else if (!strcmp(key, "num_beams"))
-        o->num_beams = (uint32_t)number;
-    else if (!strcmp(key, "early_stopping"))
-        o->has_early_stopping = true, o->early_stopping = text_is(value, "true") ? NLP_STOP_EARLY
-                                                          : text_is(value, "never")
-                                                              ? NLP_STOP_NEVER
-                                                              : NLP_STOP_BY_SCORE;
-    else if (!strcmp(key, "length_penalty"))
-        o->length_penalty = number;
-    else if (!strcmp(key, "no_repeat_ngram_size"))
-        o->has_no_repeat = true, s->no_repeat_ngram = (uint32_t)number;
+static nlp_early_stopping stopping_named(const nlp_value *value) {
+    if (text_is(value, "true")) return NLP_STOP_EARLY;
+    return text_is(value, "never") ? NLP_STOP_NEVER : NLP_STOP_BY_SCORE;
 }
 
-/* Options that are texts of the caller. */
-static nlp_text *text_field(nlp_task_options *o, const char *key) {
-    if (!strcmp(key, "hypothesis")) return &o->hypothesis;
-    if (!strcmp(key, "prompt")) return &o->prompt;
-    if (!strcmp(key, "instruction")) return &o->instruction;
-    if (!strcmp(key, "yes")) return &o->yes;
-    if (!strcmp(key, "source")) return &o->source;
-    return !strcmp(key, "no") ? &o->no : NULL;
+static nlp_overflow overflow_named(const nlp_value *value) {
+    if (text_is(value, "error")) return NLP_OVERFLOW_ERROR;
+    return text_is(value, "chunk") ? NLP_OVERFLOW_CHUNK : NLP_OVERFLOW_TRUNCATE;
 }
 
-/* The value was checked before; here it only finds its field. */
+/* Options that are what they say: the place and the kind of their field. */
+typedef enum field_kind { WHOLE, SINGLE, REAL, FLAG, TEXT, AS_GIVEN } field_kind;
+typedef struct field {
+    const char *key;
+    field_kind kind;
+    size_t at;
+} field;
+
+#define FIELD(key, kind, member)                                                                   \
+    { key, kind, offsetof(nlp_task_options, member) }
+static const field fields[] = {
+    FIELD("normalize", FLAG, normalize),
+    FIELD("dimensions", WHOLE, dimensions),
+    FIELD("max_tokens", WHOLE, max_tokens),
+    FIELD("threshold", REAL, threshold),
+    FIELD("raw", FLAG, raw),
+    FIELD("special_tokens", FLAG, special_tokens),
+    FIELD("k", WHOLE, k),
+    FIELD("max_answer_tokens", WHOLE, max_answer_tokens),
+    FIELD("multi_label", FLAG, multi_label),
+    FIELD("sigmoid", FLAG, sigmoid),
+    FIELD("hypothesis", TEXT, hypothesis),
+    FIELD("prompt", TEXT, prompt),
+    FIELD("instruction", TEXT, instruction),
+    FIELD("yes", TEXT, yes),
+    FIELD("no", TEXT, no),
+    FIELD("source", TEXT, source),
+    FIELD("min_tokens", WHOLE, min_tokens),
+    FIELD("temperature", SINGLE, sampling.temperature),
+    FIELD("top_k", WHOLE, sampling.top_k),
+    FIELD("top_p", SINGLE, sampling.top_p),
+    FIELD("min_p", SINGLE, sampling.min_p),
+    FIELD("repetition_penalty", SINGLE, sampling.repetition_penalty),
+    FIELD("presence_penalty", SINGLE, sampling.presence_penalty),
+    FIELD("frequency_penalty", SINGLE, sampling.frequency_penalty),
+    FIELD("no_repeat_ngram_size", WHOLE, sampling.no_repeat_ngram),
+    FIELD("num_beams", WHOLE, num_beams),
+    FIELD("length_penalty", REAL, length_penalty),
+    FIELD("stop", AS_GIVEN, stop),
+    FIELD("choices", AS_GIVEN, choices),
+    FIELD("schema", AS_GIVEN, schema),
+    FIELD("grammar", TEXT, grammar),
+    FIELD("logit_bias", AS_GIVEN, logit_bias),
+};
+
+static void set_field(void *at, field_kind kind, const nlp_value *value) {
+    switch (kind) {
+    case WHOLE:
+        *(uint32_t *)at = (uint32_t)number_of(value);
+        break;
+    case SINGLE:
+        *(float *)at = (float)number_of(value);
+        break;
+    case REAL:
+        *(double *)at = number_of(value);
+        break;
+    case FLAG:
+        *(bool *)at = value->as.boolean;
+        break;
+    case TEXT:
+        *(nlp_text *)at = (nlp_text){value->as.text, value->n};
+        break;
+    case AS_GIVEN:
+        *(nlp_value *)at = *value;
+        break;
+    }
+}
+
+static uint64_t seed_of(const nlp_value *value) {
+    return value->type == NLP_TYPE_INTEGER ? (uint64_t)value->as.integer
+                                           : (uint64_t)(int64_t)value->as.real;
+}
+
+/* The value was checked before; here it only finds its field, or what its word stands for. */
 static void set_option(nlp_task_options *o, const char *key, const nlp_value *value) {
-    bool is_number = value->type == NLP_TYPE_INTEGER || value->type == NLP_TYPE_REAL;
-    uint32_t whole = is_number ? (uint32_t)number_of(value) : 0;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (!strcmp(key, fields[i].key)) set_field((char *)o + fields[i].at, fields[i].kind, value);
     if (!strcmp(key, "on_overflow"))
-        o->on_overflow = text_is(value, "error")   ? NLP_OVERFLOW_ERROR
-                         : text_is(value, "chunk") ? NLP_OVERFLOW_CHUNK
-                                                   : NLP_OVERFLOW_TRUNCATE;
+        o->on_overflow = overflow_named(value);
     else if (!strcmp(key, "on_error"))
         o->on_error_null = text_is(value, "null");
-    else if (!strcmp(key, "normalize"))
-        o->normalize = value->as.boolean;
     else if (!strcmp(key, "pooling"))
         o->pooling = pooling_named(value);
     else if (!strcmp(key, "input_type"))
         o->is_query = text_is(value, "query");
-    else if (!strcmp(key, "dimensions"))
-        o->dimensions = whole;
-    else if (!strcmp(key, "max_tokens"))
-        o->max_tokens = whole;
-    else if (!strcmp(key, "threshold"))
-        o->threshold = number_of(value);
-    else if (!strcmp(key, "raw"))
-        o->raw = value->as.boolean;
-    else if (!strcmp(key, "special_tokens"))
-        o->special_tokens = value->as.boolean;
-    else if (!strcmp(key, "pair"))
-        o->pair =
-            (nlp_text){value->n ? value->as.text : NULL, value->n}; /* as the reference: no pair */
     else if (!strcmp(key, "aggregation"))
         o->aggregation = aggregation_named(value);
-    else if (!strcmp(key, "k"))
-        o->k = whole;
-    else if (!strcmp(key, "max_answer_tokens"))
-        o->max_answer_tokens = whole;
-    else if (!strcmp(key, "multi_label"))
-        o->multi_label = value->as.boolean;
-    else if (!strcmp(key, "sigmoid"))
-        o->sigmoid = value->as.boolean;
-    else if (text_field(o, key))
-        *text_field(o, key) = (nlp_text){value->as.text, value->n};
-    else
-        set_writing(o, key, value);
+    else if (!strcmp(key, "pair") && value->n) /* as the reference: an empty one is no pair */
+        o->pair = (nlp_text){value->as.text, value->n};
+    else if (!strcmp(key, "seed"))
+        o->has_seed = true, o->seed = seed_of(value);
+    else if (!strcmp(key, "early_stopping"))
+        o->has_early_stopping = true, o->early_stopping = stopping_named(value);
+    else if (!strcmp(key, "no_repeat_ngram_size"))
+        o->has_no_repeat = true;
 }
 
 /* Defaults of the task's table are texts; no real number has one. */

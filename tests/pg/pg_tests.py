@@ -170,6 +170,9 @@ def check_writing():
     before = int(value("SELECT tokens FROM nlp_stats; SELECT 1").split()[0])
     out = value("BEGIN; DECLARE c CURSOR FOR SELECT token FROM nlp_generate_stream('Once upon', 'writer', max_tokens => 60); FETCH 3 FROM c; CLOSE c; COMMIT; SELECT forward_passes FROM nlp_stats")
     check("a cursor that is closed ends the work", int(out.splitlines()[-1]) <= before + 5, out)
+    big = json.dumps({"max_tokens": 8, "temperature": 1.5, "seed": 9007199254740993})
+    line = json_lines(NLP, ["generate", "-m", os.path.join(MODELS, "writer.nlp"), "--max-tokens", "8", "--temperature", "1.5", "--seed", "9007199254740993"], [{"text": "x"}])[0]
+    check("a seed of 64 bits loses no digit", value(f"SELECT to_json(nlp_generate('x', 'writer', '{big}'))") == json.dumps(line["text"], ensure_ascii=False) != value(f"SELECT to_json(nlp_generate('x', 'writer', '{big.replace('993', '992')}'))"))
     check("a text and a list of stop strings", value("SELECT nlp_generate('x', 'writer', '{\"stop\": \" \"}') NOT LIKE '% %'") == "t")
     fails("temperature without a seed", "SELECT nlp_generate('x', 'writer', '{\"temperature\": 1}')", "22023", 'seed')
     fails("max_tokens 0", "SELECT nlp_generate('x', 'writer', max_tokens => 0)", "22023", "max_tokens", "1")
