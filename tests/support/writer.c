@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hf_tokenizer.h"
+#include "models.h"
 #include "test.h"
 
 enum { MOST_OPEN = 8 };
@@ -95,12 +96,18 @@ bool nlp_constrained_accepts(nlp_constrained *c, const char *text) {
     return nlp_constrained_feed(c, text) && nlp_constraint_may_end(&c->state);
 }
 
+void nlp_constrained_grammar(nlp_constrained *c, const char *model, const char *text) {
+    nlp_error err;
+    CHECK_STATUS(
+        nlp_constrained_open(c, nlp_constraint_open_grammar, model, nlp_test_text(text), &err),
+        NLP_OK, &err);
+}
+
 void nlp_constrained_check(nlp_constraint_open_fn open, const char *model, const char *text,
                            const char *const *taken, const char *const *refused) {
     nlp_constrained c;
     nlp_error err;
-    CHECK_STATUS(nlp_constrained_open(&c, open, model, (nlp_text){text, strlen(text)}, &err),
-                 NLP_OK, &err);
+    CHECK_STATUS(nlp_constrained_open(&c, open, model, nlp_test_text(text), &err), NLP_OK, &err);
     for (; c.work && *taken; taken++)
         if (!nlp_constrained_accepts(&c, *taken))
             nlp_test_fail(__FILE__, __LINE__, "%s does not take \"%s\"", text, *taken);

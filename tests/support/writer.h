@@ -23,6 +23,8 @@ typedef nlp_status (*nlp_constraint_open_fn)(const nlp_vocabulary *, nlp_text, n
                                              nlp_poll *, const nlp_constraint **, nlp_error *);
 nlp_status nlp_constrained_open(nlp_constrained *c, nlp_constraint_open_fn open, const char *model,
                                 nlp_text text, nlp_error *err);
+/* A grammar that must open. */
+void nlp_constrained_grammar(nlp_constrained *c, const char *model, const char *text);
 nlp_status nlp_constrained_choices(nlp_constrained *c, const char *model, const nlp_text *choices,
                                    size_t n, nlp_error *err);
 void nlp_constrained_close(nlp_constrained *c);

@@ -20,13 +20,6 @@ static const char letters_model[] = "sharp-flan-t5"; /* Unigram: characters only
 
 static nlp_mem mem;
 
-static void open_grammar(nlp_constrained *c, const char *model, const char *text) {
-    nlp_error err;
-    CHECK_STATUS(
-        nlp_constrained_open(c, nlp_constraint_open_grammar, model, nlp_test_text(text), &err),
-        NLP_OK, &err);
-}
-
 static void open_choices(nlp_constrained *c, const char *model, const nlp_text *choices, size_t n) {
     nlp_error err;
     CHECK_STATUS(nlp_constrained_choices(c, model, choices, n, &err), NLP_OK, &err);
@@ -191,7 +184,7 @@ static void test_characters_without_tokens_are_left_out(void) {
     nlp_constrained_refuses(nlp_constraint_open_grammar, letters_model,
                             nlp_test_text("root ::= \"{\""), NLP_EINVAL, &err);
     CHECK_TEXT(err.message, "the grammar asks for U+007B, for which the model has no token");
-    open_grammar(&o, letters_model, "root ::= [^0-9]+ \".\"");
+    nlp_constrained_grammar(&o, letters_model, "root ::= [^0-9]+ \".\"");
     CHECK(nlp_constrained_feed(&o, "the end.") && nlp_constraint_may_end(&o.state));
     nlp_constraint_begin(o.constraint, false, &o.state);
     CHECK(!nlp_constrained_feed(&o, "the 1"));
@@ -303,7 +296,7 @@ static void test_masks_agree_with_single_tokens(void) {
         const nlp_vocabulary *v = nlp_test_vocabulary(models[m]);
         for (int walk = 0; walk < 30; walk++) {
             nlp_constrained o;
-            open_grammar(&o, models[m], mixed_grammar);
+            nlp_constrained_grammar(&o, models[m], mixed_grammar);
             for (int step = 0; step < 20 && !nlp_constraint_must_end(&o.state);) {
                 int32_t id = (int32_t)(random_u32(&random) % v->spellings.n);
                 if (!nlp_constraint_advance(o.work, &o.state, id)) continue;
@@ -345,7 +338,7 @@ static void test_masks_outlive_a_full_cache(void) {
 static void test_states_are_copies(void) {
     nlp_constrained o;
     nlp_constraint_state fork;
-    open_grammar(&o, bytes_model, "root ::= \"a\" root \"b\" | \"c\"");
+    nlp_constrained_grammar(&o, bytes_model, "root ::= \"a\" root \"b\" | \"c\"");
     CHECK(nlp_constrained_feed(&o, "aa"));
     nlp_constraint_copy(&fork, &o.state);
     CHECK(nlp_constrained_feed(&o, "cbb") && nlp_constraint_must_end(&o.state));
@@ -374,7 +367,7 @@ static void test_closing_is_shortest(void) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int32_t ids[16];
         nlp_constrained o;
-        open_grammar(&o, bytes_model, cases[i].grammar);
+        nlp_constrained_grammar(&o, bytes_model, cases[i].grammar);
         CHECK(nlp_constrained_feed(&o, cases[i].before));
         size_t n = nlp_constraint_closing(o.work, &o.state, ids, 16);
         char *text = nlp_test_spelt(nlp_test_vocabulary(bytes_model), ids, n);
@@ -392,7 +385,7 @@ static void test_fits_counts_the_closing(void) {
     size_t length;
     int32_t open = nlp_vocabulary_longest(nlp_test_vocabulary(bytes_model), "(", 1, &length);
     nlp_constrained o;
-    open_grammar(&o, bytes_model, "root ::= \"(\" root \")\" | \"x\"");
+    nlp_constrained_grammar(&o, bytes_model, "root ::= \"(\" root \")\" | \"x\"");
     for (int i = 0; i < 6; i++) CHECK(nlp_constraint_advance(o.work, &o.state, open));
     nlp_constraint_state next = o.state;
     CHECK(nlp_constraint_advance(o.work, &next, open));
@@ -458,7 +451,7 @@ static void test_opening_and_masks_can_be_stopped(void) {
     CHECK(asked == 1);
     nlp_constrained_close(&o);
     float logits[420];
-    open_grammar(&o, bytes_model, mixed_grammar);
+    nlp_constrained_grammar(&o, bytes_model, mixed_grammar);
     nlp_poll_init(&poll, &stop, 1);
     CHECK_STATUS(nlp_constraint_mask(o.work, &o.state, logits, 420, NULL, &poll, &err),
                  NLP_ECANCELED, &err);

@@ -10,13 +10,6 @@
 
 static const char bytes_model[] = "sharp-llama"; /* byte-level BPE */
 
-static void open_grammar(nlp_constrained *c, const char *model, const char *text) {
-    nlp_error err;
-    CHECK_STATUS(
-        nlp_constrained_open(c, nlp_constraint_open_grammar, model, nlp_test_text(text), &err),
-        NLP_OK, &err);
-}
-
 static void check_grammar(const char *grammar, const char *const *taken,
                           const char *const *refused) {
     nlp_constrained_check(nlp_constraint_open_grammar, bytes_model, grammar, taken, refused);
@@ -196,7 +189,7 @@ static void test_random_grammars_take_what_regexes_take(void) {
         random_pattern(&p, &random, 3);
         add(&p, "", ")$");
         CHECK(regcomp(&regex, p.regex, REG_EXTENDED | REG_NOSUB) == 0);
-        open_grammar(&o, bytes_model, p.grammar);
+        nlp_constrained_grammar(&o, bytes_model, p.grammar);
         check_closing(&o, &regex, p.grammar);
         for (uint32_t k = 0; k < N_TEXTS; k++) {
             char text[16];
@@ -227,7 +220,7 @@ static void test_ambiguity_costs_no_more_with_length(void) {
         "root ::= x* y*\nx ::= \"a\" | \"aa\" | \"aaa\"\ny ::= x x?"};
     for (size_t i = 0; i < 4; i++) {
         nlp_constrained o;
-        open_grammar(&o, bytes_model, grammars[i]);
+        nlp_constrained_grammar(&o, bytes_model, grammars[i]);
         feed_often(&o, "a", 3000);
         CHECK(nlp_constraint_may_end(&o.state) && o.state.n_tops + o.state.n_cells < 200);
         nlp_constrained_close(&o);
@@ -240,7 +233,8 @@ static void test_too_many_parses_only_close(void) {
     int32_t id = nlp_vocabulary_longest(nlp_test_vocabulary(bytes_model), "a", 1, &length);
     static int32_t ids[4096];
     nlp_constrained o;
-    open_grammar(&o, bytes_model, "root ::= \"a\" root \"b\" | \"a\" root \"c\" | \"x\"");
+    nlp_constrained_grammar(&o, bytes_model,
+                            "root ::= \"a\" root \"b\" | \"a\" root \"c\" | \"x\"");
     while (n < 100 && nlp_constraint_advance(o.work, &o.state, id)) n++;
     CHECK(n >= 8 && n < 12);
     size_t n_closing = nlp_constraint_closing(o.work, &o.state, ids, 4096);
@@ -254,7 +248,7 @@ static void test_nesting_ends_at_a_bound(void) {
     size_t length, n = 0;
     int32_t id = nlp_vocabulary_longest(nlp_test_vocabulary(bytes_model), "(", 1, &length);
     nlp_constrained o;
-    open_grammar(&o, bytes_model, "root ::= \"(\" root \")\" | \"x\"");
+    nlp_constrained_grammar(&o, bytes_model, "root ::= \"(\" root \")\" | \"x\"");
     while (n < 5000 && nlp_constraint_advance(o.work, &o.state, id)) n++;
     CHECK(n > 2000 && n < NLP_CONSTRAINT_WORDS);
     CHECK(nlp_constraint_closing_bytes(o.constraint, &o.state) == n + 1);
