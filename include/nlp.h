@@ -294,8 +294,8 @@ typedef struct nlp_result {
     uint64_t n_tokens, n_truncated;
 } nlp_result;
 
-/* A session is used by one thread at a time; it grows its scratch to what a request plans and keeps
- * it. */
+/* A session is used by one thread at a time; it grows its scratch to what a request plans, and between
+ * requests keeps little of it. */
 NLP_API nlp_status nlp_session_open(nlp_engine *engine, nlp_session **session, nlp_error *err);
 NLP_API void nlp_session_close(nlp_session *session); /* NULL is allowed */
 /* The result and all it points to belong to the session and live until its next run or close. Batch
@@ -303,6 +303,7 @@ NLP_API void nlp_session_close(nlp_session *session); /* NULL is allowed */
  * set aside and restored. */
 NLP_API nlp_status nlp_session_run(nlp_session *session, const nlp_request *request,
                                    const nlp_result **result, nlp_error *err);
+/* The most bytes that the session has held at once. */
 NLP_API size_t nlp_session_scratch_bytes(const nlp_session *session);
 /* ---- Streams: a text of a task that writes, as its tokens are made ---- */
 typedef struct nlp_stream nlp_stream;

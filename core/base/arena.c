@@ -32,12 +32,18 @@ void nlp_arena_deinit(nlp_arena *arena) {
     }
 }
 
-/* Keeps the largest block, so that a session that repeats its work soon has one block and asks
- * for no more memory. */
+/* Of a budget a small part, so that the next call has nearly all of it. */
+static bool may_keep(const nlp_arena *arena, const nlp_arena_block *block) {
+    size_t budget = arena->mem->budget_bytes;
+    return block->capacity <= NLP_ARENA_KEPT && (!budget || block->capacity <= budget / 16);
+}
+
+/* Keeps the largest block that may be kept, so that a session that repeats its work soon has one
+ * block and asks for no more memory. */
 void nlp_arena_reset(nlp_arena *arena) {
-    nlp_arena_block *largest = arena->blocks;
+    nlp_arena_block *largest = NULL;
     for (nlp_arena_block *b = arena->blocks; b; b = b->next)
-        if (b->capacity > largest->capacity) largest = b;
+        if (may_keep(arena, b) && (!largest || b->capacity > largest->capacity)) largest = b;
     for (nlp_arena_block *b = arena->blocks, *next; b; b = next) {
         next = b->next;
         if (b != largest) free_block(arena, b);

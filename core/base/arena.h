@@ -1,11 +1,14 @@
 /* arena.h: memory of one call. A list of blocks over an nlp_mem; nothing is freed one by one.
  * Failure is sticky: after a failed push every push returns NULL, so a run of pushes needs one
- * check (nlp_arena_status). Reset keeps the largest block, so a warm session allocates nothing. One
- * thread. */
+ * check (nlp_arena_status). Reset keeps the largest block of at most NLP_ARENA_KEPT and a 16th of
+ * the budget: a warm session allocates nothing, and one that had a large text gives its memory
+ * back. One thread. */
 #ifndef NLP_BASE_ARENA_H
 #define NLP_BASE_ARENA_H
 
 #include "base/mem.h"
+
+#define NLP_ARENA_KEPT ((size_t)64 << 20)
 
 typedef struct nlp_arena_block nlp_arena_block;
 

@@ -30,7 +30,7 @@ void nlp_session_close(nlp_session *s) {
 }
 
 size_t nlp_session_scratch_bytes(const nlp_session *s) {
-    return s->mem.used_bytes;
+    return s->mem.peak_bytes;
 }
 
 /* ---- Distinct inputs: equal texts are computed once, NULL texts not at all ---- */
@@ -173,10 +173,10 @@ void nlp_session_count(nlp_engine *engine, const nlp_counters *own, size_t n_inp
 nlp_poll nlp_session_begin(nlp_session *s, const nlp_stop *stop) {
     nlp_poll poll;
     nlp_poll_init(&poll, stop, (uint64_t)1 << (s->engine->kernels->level ? 24 : 18));
+    s->mem.budget_bytes = s->engine->max_memory;
     nlp_arena_reset(&s->arena);
     nlp_arena_reset(&s->scratch);
     nlp_arena_reset(&s->work);
-    s->mem.budget_bytes = s->engine->max_memory;
     return poll;
 }
 
@@ -210,6 +210,7 @@ nlp_status nlp_session_run(nlp_session *s, const nlp_request *request, const nlp
         status = run_call(s, &call, task, request, err);
     }
     nlp_session_count(s->engine, &parts.counters, request->n_inputs, status);
+    nlp_arena_reset(&s->scratch); /* a session that waits keeps little */
     nlp_fp_restore(saved);
     *result = status == NLP_OK ? &s->result : NULL;
     return status;

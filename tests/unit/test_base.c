@@ -120,6 +120,23 @@ static void test_every_allocation_of_an_arena_may_fail(void) {
     }
 }
 
+static void test_a_reset_arena_keeps_its_largest_block_up_to_a_bound(void) {
+    nlp_mem mem;
+    nlp_arena arena;
+    nlp_mem_init(&mem, NULL, NULL, 0);
+    nlp_arena_init(&arena, &mem);
+    void *first = nlp_arena_push(&arena, 1 << 20, 1);
+    nlp_arena_reset(&arena);
+    CHECK(mem.used_bytes > 1 << 20 && nlp_arena_push(&arena, 1 << 20, 1) == first);
+    CHECK(nlp_arena_push(&arena, NLP_ARENA_KEPT + 1, 1) && mem.used_bytes > NLP_ARENA_KEPT);
+    nlp_arena_reset(&arena);
+    CHECK(mem.used_bytes > 1 << 20 && mem.used_bytes < 2 << 20);
+    mem.budget_bytes = 8 << 20;
+    nlp_arena_reset(&arena);
+    CHECK(mem.used_bytes == 0);
+    nlp_arena_deinit(&arena);
+}
+
 static void test_sizes_that_wrap_fail(void) {
     nlp_mem mem;
     nlp_arena arena;
@@ -250,6 +267,8 @@ int main(int argc, char **argv) {
          test_unicode_properties_are_those_the_tokenizers_need},
         {"a_budget_is_kept_and_named", test_a_budget_is_kept_and_named},
         {"every_allocation_of_an_arena_may_fail", test_every_allocation_of_an_arena_may_fail},
+        {"a_reset_arena_keeps_its_largest_block_up_to_a_bound",
+         test_a_reset_arena_keeps_its_largest_block_up_to_a_bound},
         {"sizes_that_wrap_fail", test_sizes_that_wrap_fail},
         {"a_cursor_never_leaves_its_bytes", test_a_cursor_never_leaves_its_bytes},
         {"files_are_written_whole_and_not_replaced_unasked",

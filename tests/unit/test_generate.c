@@ -97,6 +97,22 @@ static void test_slots_are_used_again(void) {
     bench_close(&b);
 }
 
+/* What a large text took is given back: a lower limit holds for the next one. */
+static void test_a_limit_may_be_lowered(void) {
+    bench b = bench_open("sharp-llama");
+    nlp_option beams[] = {bench_whole("max_tokens", 50), bench_whole("num_beams", 16)};
+    nlp_option greedy[] = {bench_whole("max_tokens", 5), bench_whole("num_beams", 1)};
+    for (int i = 0; i < 3; i++) {
+        nlp_engine_set_limits(b.engine, 1, (size_t)1 << 30);
+        CHECK_STATUS(bench_run(&b, "generate", prompts[0], NULL, beams, 2), NLP_OK, &b.err);
+        size_t most = nlp_session_scratch_bytes(b.session);
+        nlp_engine_set_limits(b.engine, 1, most / 2);
+        CHECK(bench_run(&b, "generate", prompts[0], NULL, beams, 2) == NLP_ENOMEM);
+        CHECK_STATUS(bench_run(&b, "generate", prompts[0], NULL, greedy, 2), NLP_OK, &b.err);
+    }
+    bench_close(&b);
+}
+
 static void test_memory_that_is_too_small_is_an_error_with_both_numbers(void) {
     bench b = bench_open("sharp-llama");
     nlp_option options[] = {bench_whole("max_tokens", 20)};
@@ -469,6 +485,7 @@ int main(int argc, char **argv) {
     static const nlp_test tests[] = {
         {"a_text_does_not_depend_on_others", test_a_text_does_not_depend_on_others},
         {"slots_are_used_again", test_slots_are_used_again},
+        {"a_limit_may_be_lowered", test_a_limit_may_be_lowered},
         {"memory_that_is_too_small_is_an_error_with_both_numbers",
          test_memory_that_is_too_small_is_an_error_with_both_numbers},
         {"limits_of_tokens", test_limits_of_tokens},
