@@ -49,10 +49,20 @@ void nlp_sqlite_error(sqlite3_context *context, const nlp_error *err) {
     sqlite3_free(message);
 }
 
-static nlp_status fail(nlp_error *err, nlp_status code, const char *message) {
+nlp_status nlp_sqlite_fail(nlp_error *err, nlp_status code, const char *message) {
     snprintf(err->message, sizeof err->message, "%s", message);
     err->hint[0] = 0;
     return err->code = code;
+}
+
+nlp_status nlp_sqlite_failed(nlp_connection *c, nlp_error *err) {
+    return nlp_sqlite_fail(err,
+                           sqlite3_errcode(c->db) == SQLITE_INTERRUPT ? NLP_ECANCELED : NLP_EINVAL,
+                           sqlite3_errmsg(c->db));
+}
+
+nlp_status nlp_sqlite_out_of_memory(nlp_error *err) {
+    return nlp_sqlite_fail(err, NLP_ENOMEM, "out of memory");
 }
 
 /* ---- Values ---- */
@@ -92,20 +102,20 @@ static nlp_status read_list(nlp_connection *c, const nlp_task_spec *task, uint32
     const char *json = (const char *)sqlite3_value_text(value),
                *name = task->operands[operand].name;
     sqlite3_stmt *row;
-    if (!json) return fail(err, NLP_ENOMEM, "out of memory");
+    if (!json) return nlp_sqlite_out_of_memory(err);
     if (json[strspn(json, " \t\r\n")] != '[') return no_array(task, name, err);
     texts->list = sqlite3_malloc64(strlen(json) + 1);
-    if (!texts->list) return fail(err, NLP_ENOMEM, "out of memory");
+    if (!texts->list) return nlp_sqlite_out_of_memory(err);
     if (sqlite3_prepare_v2(c->db, "SELECT type, atom FROM json_each(?1)", -1, &row, NULL) !=
         SQLITE_OK)
-        return fail(err, NLP_EUNSUPPORTED,
-                    "this SQLite was built without JSON functions, which lists need");
+        return nlp_sqlite_fail(err, NLP_EUNSUPPORTED,
+                               "this SQLite was built without JSON functions, which lists need");
     sqlite3_bind_value(row, 1, value);
     int rc = join_array(row, texts->list, &texts->texts[operand].n_bytes);
     sqlite3_finalize(row);
     texts->texts[operand].bytes = texts->list;
     if (rc == SQLITE_DONE) return NLP_OK;
-    if (rc == SQLITE_INTERRUPT) return fail(err, NLP_ECANCELED, "interrupted");
+    if (rc == SQLITE_INTERRUPT) return nlp_sqlite_fail(err, NLP_ECANCELED, "interrupted");
     return no_array(task, name, err);
 }
 
@@ -201,7 +211,7 @@ static bool read_member(sqlite3_stmt *row, nlp_option *option) {
 static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *err) {
     size_t room = 2 * strlen(json) + 2 * NLP_MAX_OPTIONS + 2, used;
     char *block = sqlite3_malloc64(room + strlen(json) + 1);
-    if (!block) return fail(err, NLP_ENOMEM, "out of memory");
+    if (!block) return nlp_sqlite_out_of_memory(err);
     used = strlen(json) + 1;
     memcpy(block, json, used);
     sqlite3_free(c->options_text);
@@ -213,8 +223,8 @@ static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *e
     if (rc != SQLITE_OK) {
         sqlite3_free(c->options_text);
         c->options_text = NULL;
-        return fail(err, NLP_EUNSUPPORTED,
-                    "this SQLite was built without JSON functions, which options need");
+        return nlp_sqlite_fail(err, NLP_EUNSUPPORTED,
+                               "this SQLite was built without JSON functions, which options need");
     }
     sqlite3_bind_text(row, 1, json, -1, SQLITE_STATIC);
     while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
@@ -236,8 +246,9 @@ static nlp_status keep_options(nlp_connection *c, const char *json, nlp_error *e
     if (rc == SQLITE_DONE) return NLP_OK;
     sqlite3_free(c->options_text);
     c->options_text = NULL;
-    return fail(err, rc == SQLITE_INTERRUPT ? NLP_ECANCELED : NLP_EINVAL,
-                rc == SQLITE_MISMATCH ? "options must be an object" : "options are no JSON object");
+    return nlp_sqlite_fail(err, rc == SQLITE_INTERRUPT ? NLP_ECANCELED : NLP_EINVAL,
+                           rc == SQLITE_MISMATCH ? "options must be an object"
+                                                 : "options are no JSON object");
 }
 
 /* Rows of one statement have the same options text, so it is parsed once. */
@@ -250,6 +261,23 @@ nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_opt
     *options = c->options;
     *n = c->n_options;
     return NLP_OK;
+}
+
+/* ---- Running ---- */
+
+nlp_status nlp_sqlite_run(nlp_connection *c, const nlp_task_spec *task, const nlp_text *texts,
+                          const nlp_value *ids, size_t n, const nlp_arguments *a,
+                          const nlp_result **result, nlp_error *err) {
+    nlp_request request = {.struct_size = sizeof request,
+                           .task = task,
+                           .model = a->model,
+                           .texts = texts,
+                           .ids = ids,
+                           .n_inputs = n,
+                           .options = a->options,
+                           .n_options = a->n_options,
+                           .stop = nlp_sqlite_stop(c)};
+    return nlp_session_run(c->session, &request, result, err);
 }
 
 /* ---- Arguments behind the operands ---- */
@@ -279,10 +307,11 @@ static nlp_status add_tunable(const nlp_task_spec *task, sqlite3_value *value, n
                               nlp_error *err) {
     int type = sqlite3_value_type(value);
     if (!task->tunable || (type != SQLITE_INTEGER && type != SQLITE_FLOAT))
-        return fail(
+        return nlp_sqlite_fail(
             err, NLP_EINVAL,
             "behind the operands stand the name of a model and options as JSON, both texts");
-    if (tunable->key) return fail(err, NLP_EINVAL, "behind the operands stand two numbers");
+    if (tunable->key)
+        return nlp_sqlite_fail(err, NLP_EINVAL, "behind the operands stand two numbers");
     *tunable = (nlp_option){.key = task->tunable};
     if (type == SQLITE_INTEGER)
         tunable->value =
@@ -309,14 +338,15 @@ nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, in
             nlp_status status = add_tunable(task, argv[i], &tunable, err);
             if (status != NLP_OK) return status;
         } else if (!text) {
-            return fail(err, NLP_ENOMEM, "out of memory");
+            return nlp_sqlite_out_of_memory(err);
         } else if (*text == '{') {
             nlp_status status = nlp_sqlite_options(c, text, &options, &a->n_options, err);
             if (status != NLP_OK) return status;
             memcpy(a->options, options, a->n_options * sizeof *options);
         } else if (name) {
-            return fail(err, NLP_EINVAL,
-                        "two models are named; options are a JSON text that begins with {");
+            return nlp_sqlite_fail(
+                err, NLP_EINVAL,
+                "two models are named; options are a JSON text that begins with {");
         } else {
             name = text;
         }

@@ -105,27 +105,13 @@ static nlp_status read_operands(nlp_connection *c, const nlp_task_spec *task, sq
     return err->code = NLP_EINVAL;
 }
 
-static nlp_status run_task(nlp_connection *c, const nlp_task_spec *task, const operands *o,
-                           const nlp_arguments *a, const nlp_result **result, nlp_error *err) {
-    nlp_request request = {.struct_size = sizeof request,
-                           .task = task,
-                           .model = a->model,
-                           .texts = o->texts.texts,
-                           .ids = &o->ids,
-                           .n_inputs = 1,
-                           .options = a->options,
-                           .n_options = a->n_options,
-                           .stop = nlp_sqlite_stop(c)};
-    return nlp_session_run(c->session, &request, result, err);
-}
-
 static nlp_status answer_call(sqlite3_context *context, const task_function *f, int argc,
                               sqlite3_value **argv, const operands *o, nlp_arguments *a,
                               nlp_error *err) {
     const nlp_result *result;
     nlp_status status = nlp_sqlite_arguments(f->c, f->task, argc, argv, &o->texts, a, err);
     if (status != NLP_OK || a->is_null) return status;
-    status = run_task(f->c, f->task, o, a, &result, err);
+    status = nlp_sqlite_run(f->c, f->task, o->texts.texts, &o->ids, 1, a, &result, err);
     if (status == NLP_OK) nlp_sqlite_result(context, result->outputs->cells);
     return status;
 }
@@ -313,10 +299,10 @@ static void join_summary(sqlite3_context *context) {
         if (all) sqlite3_free(all->bytes);
         return;
     }
-    operands o = {.texts.texts[0] = {all->bytes, all->n}};
+    nlp_text text = {all->bytes, all->n};
     const nlp_result *result;
     nlp_status status = nlp_sqlite_arguments(c, task, 0, NULL, NULL, &a, &err);
-    if (status == NLP_OK) status = run_task(c, task, &o, &a, &result, &err);
+    if (status == NLP_OK) status = nlp_sqlite_run(c, task, &text, NULL, 1, &a, &result, &err);
     if (status == NLP_OK)
         nlp_sqlite_result(context, result->outputs->cells);
     else
@@ -370,8 +356,8 @@ static void config(sqlite3_context *context, int argc, sqlite3_value **argv) {
 
 /* ---- Registering ---- */
 
-static int add(nlp_connection *c, const char *name, int n_arguments, int flags,
-               void (*call)(sqlite3_context *, int, sqlite3_value **)) {
+int nlp_sqlite_add(nlp_connection *c, const char *name, int n_arguments, int flags,
+                   void (*call)(sqlite3_context *, int, sqlite3_value **)) {
     c->n_references++;
     return sqlite3_create_function_v2(c->db, name, n_arguments, SQLITE_UTF8 | flags, c, call, NULL,
                                       NULL, nlp_sqlite_release);
@@ -406,8 +392,8 @@ int nlp_sqlite_functions(nlp_connection *c) {
     };
     int rc = SQLITE_OK;
     for (size_t i = 0; i < sizeof functions / sizeof *functions && rc == SQLITE_OK; i++)
-        rc = add(c, functions[i].name, functions[i].n_arguments, functions[i].flags,
-                 functions[i].call);
+        rc = nlp_sqlite_add(c, functions[i].name, functions[i].n_arguments, functions[i].flags,
+                            functions[i].call);
     for (size_t i = 0; i < nlp_task_count(c->engine) && rc == SQLITE_OK; i++)
         if (!nlp_task_at(c->engine, i)->returns_rows) rc = add_task(c, nlp_task_at(c->engine, i));
     if (rc != SQLITE_OK) return rc;

@@ -40,6 +40,11 @@ void nlp_sqlite_idle(nlp_connection *c);
 /* Puts message and hint, and the code of the status, into the context. */
 void nlp_sqlite_error(sqlite3_context *context, const nlp_error *err);
 char *nlp_sqlite_message(const nlp_error *err); /* for a table's zErrMsg; sqlite3_malloc */
+/* An error without a hint; the code is returned. */
+nlp_status nlp_sqlite_fail(nlp_error *err, nlp_status code, const char *message);
+/* What the connection's last call of SQLite said. */
+nlp_status nlp_sqlite_failed(nlp_connection *c, nlp_error *err);
+nlp_status nlp_sqlite_out_of_memory(nlp_error *err);
 
 /* What stands behind the operands: a text that begins with '{' is options, another text the model, a
  * number the task's tunable. */
@@ -65,12 +70,20 @@ nlp_status nlp_sqlite_texts(nlp_connection *c, const nlp_task_spec *task, sqlite
 nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, int argc,
                                 sqlite3_value **argv, const nlp_texts *operands,
                                 nlp_arguments *arguments, nlp_error *err);
+/* A task over n inputs: texts, or ids where it takes those (else NULL). The result belongs to the
+ * session, until its next run. */
+nlp_status nlp_sqlite_run(nlp_connection *c, const nlp_task_spec *task, const nlp_text *texts,
+                          const nlp_value *ids, size_t n, const nlp_arguments *arguments,
+                          const nlp_result **result, nlp_error *err);
 /* Options of a JSON text, kept by the connection until the next one. */
 nlp_status nlp_sqlite_options(nlp_connection *c, const char *json, const nlp_option **options,
                               size_t *n, nlp_error *err);
 
 /* sqlite_functions.c, sqlite_tables.c, sqlite_packs.c: registering; SQLite codes. */
 int nlp_sqlite_functions(nlp_connection *c);
+/* A function that is no task; flags as SQLite's, beside the encoding. */
+int nlp_sqlite_add(nlp_connection *c, const char *name, int n_arguments, int flags,
+                   void (*call)(sqlite3_context *, int, sqlite3_value **));
 int nlp_sqlite_tables(nlp_connection *c);
 int nlp_sqlite_packs(nlp_connection *c);
 int nlp_sqlite_streams(nlp_connection *c); /* sqlite_stream.c */

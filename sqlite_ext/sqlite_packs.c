@@ -7,17 +7,6 @@
 
 #include "sqlite_nlp.h"
 
-static nlp_status fail(nlp_error *err, nlp_status code, const char *message) {
-    snprintf(err->message, sizeof err->message, "%s", message);
-    err->hint[0] = 0;
-    return err->code = code;
-}
-
-static nlp_status sqlite_failed(nlp_connection *c, nlp_error *err) {
-    return fail(err, sqlite3_errcode(c->db) == SQLITE_INTERRUPT ? NLP_ECANCELED : NLP_EINVAL,
-                sqlite3_errmsg(c->db));
-}
-
 /* ---- The table ---- */
 
 static const char create_table[] =
@@ -33,14 +22,14 @@ static nlp_status insert_pack(nlp_connection *c, const char *name, const nlp_mod
         sqlite3_prepare_v2(
             c->db, "INSERT OR REPLACE INTO main.nlp_packs VALUES(?1, ?2, ?3, ?4, datetime('now'))",
             -1, &s, NULL) != SQLITE_OK)
-        return sqlite_failed(c, err);
+        return nlp_sqlite_failed(c, err);
     sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 2, info->digest, -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 3, info->base_digest, -1, SQLITE_STATIC);
     sqlite3_bind_blob64(s, 4, bytes, n, SQLITE_STATIC);
     int rc = sqlite3_step(s);
     sqlite3_finalize(s);
-    return rc == SQLITE_DONE ? NLP_OK : sqlite_failed(c, err);
+    return rc == SQLITE_DONE ? NLP_OK : nlp_sqlite_failed(c, err);
 }
 
 /* A name made in SQL shadows no file. */
@@ -51,16 +40,17 @@ static nlp_status put_pack(nlp_connection *c, const char *name, const void *byte
     nlp_stop stop = nlp_sqlite_stop(c);
     if (nlp_model_open(c->engine, name, &stop, &model, err) == NLP_OK) {
         nlp_model_close(model);
-        return fail(err, NLP_EINVAL,
-                    "a model of that name lies in the model path; choose another name");
+        return nlp_sqlite_fail(err, NLP_EINVAL,
+                               "a model of that name lies in the model path; choose another name");
     }
     nlp_status status = nlp_model_open_bytes(c->engine, name, bytes, n, &stop, &model, err);
     if (status != NLP_OK) return status;
     nlp_model_get_info(model, &info);
     status = *info.base_digest
                  ? insert_pack(c, name, &info, bytes, n, err)
-                 : fail(err, NLP_EINVAL,
-                        "only task packs live in a database; a base belongs into the model path");
+                 : nlp_sqlite_fail(
+                       err, NLP_EINVAL,
+                       "only task packs live in a database; a base belongs into the model path");
     nlp_model_close(model);
     return status;
 }
@@ -97,13 +87,13 @@ nlp_status nlp_sqlite_list_packs(nlp_connection *c,
         return NLP_OK;
     if (sqlite3_prepare_v2(c->db, "SELECT name, digest FROM main.nlp_packs ORDER BY name", -1, &s,
                            NULL) != SQLITE_OK)
-        return sqlite_failed(c, err);
+        return nlp_sqlite_failed(c, err);
     while ((rc = sqlite3_step(s)) == SQLITE_ROW &&
            list_pack(c, (const char *)sqlite3_column_text(s, 0),
                      (const char *)sqlite3_column_text(s, 1), visit, context))
         continue;
     sqlite3_finalize(s);
-    return rc == SQLITE_DONE || rc == SQLITE_ROW ? NLP_OK : sqlite_failed(c, err);
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? NLP_OK : nlp_sqlite_failed(c, err);
 }
 
 /* ---- nlp_fit ---- */
@@ -149,13 +139,14 @@ static bool add_row(corpus *k, sqlite3_stmt *s) {
 static nlp_status read_corpus(nlp_connection *c, const char *query, corpus *k, nlp_error *err) {
     sqlite3_stmt *s;
     int rc = sqlite3_prepare_v2(c->db, query, -1, &s, NULL);
-    if (rc != SQLITE_OK) return sqlite_failed(c, err);
+    if (rc != SQLITE_OK) return nlp_sqlite_failed(c, err);
     nlp_status status = NLP_OK;
     if (!s || sqlite3_column_count(s) != 2 || !sqlite3_stmt_readonly(s))
-        status = fail(err, NLP_EINVAL, "nlp_fit's query must read two columns, text and label");
+        status = nlp_sqlite_fail(err, NLP_EINVAL,
+                                 "nlp_fit's query must read two columns, text and label");
     while (status == NLP_OK && (rc = sqlite3_step(s)) == SQLITE_ROW)
-        if (!add_row(k, s)) status = fail(err, NLP_ENOMEM, "out of memory");
-    if (status == NLP_OK && rc != SQLITE_DONE) status = sqlite_failed(c, err);
+        if (!add_row(k, s)) status = nlp_sqlite_out_of_memory(err);
+    if (status == NLP_OK && rc != SQLITE_DONE) status = nlp_sqlite_failed(c, err);
     sqlite3_finalize(s);
     return status;
 }
@@ -177,7 +168,7 @@ static nlp_status fit(nlp_connection *c, const char *name, const corpus *k, int 
     for (size_t i = 0; status == NLP_OK && i < result.n_metrics; i++) {
         nlp_value *row = nlp_rows_add(rows);
         if (!row) {
-            status = fail(err, NLP_ENOMEM, "out of memory");
+            status = nlp_sqlite_out_of_memory(err);
             break;
         }
         row[0] = nlp_value_of_text(result.metrics[i].name);
@@ -194,8 +185,9 @@ static nlp_status fill_fit(nlp_connection *c, const nlp_table_kind *kind, int ar
                *query = (const char *)sqlite3_value_text(argv[1]);
     (void)kind;
     if (*state) return NLP_OK;
-    if (!(*state = sqlite3_malloc(1))) return fail(err, NLP_ENOMEM, "out of memory");
-    if (!name || !query) return fail(err, NLP_EINVAL, "nlp_fit takes a name and a query");
+    if (!(*state = sqlite3_malloc(1))) return nlp_sqlite_out_of_memory(err);
+    if (!name || !query)
+        return nlp_sqlite_fail(err, NLP_EINVAL, "nlp_fit takes a name and a query");
     nlp_status status = read_corpus(c, query, &k, err);
     if (status == NLP_OK) status = fit(c, name, &k, argc - 2, argv + 2, rows, err);
     free_corpus(&k);
@@ -249,13 +241,6 @@ static void drop_model(sqlite3_context *context, int argc, sqlite3_value **argv)
         nlp_sqlite_error(context, &err);
 }
 
-static int add(nlp_connection *c, const char *name, int n,
-               void (*call)(sqlite3_context *, int, sqlite3_value **)) {
-    c->n_references++;
-    return sqlite3_create_function_v2(c->db, name, n, SQLITE_UTF8 | SQLITE_DIRECTONLY, c, call,
-                                      NULL, NULL, nlp_sqlite_release);
-}
-
 int nlp_sqlite_packs(nlp_connection *c) {
     static const nlp_table_kind fit_table = {
         .name = "nlp_fit",
@@ -266,7 +251,8 @@ int nlp_sqlite_packs(nlp_connection *c) {
         .direct_only = true,
         .fill = fill_fit};
     int rc = nlp_sqlite_table(c, &fit_table);
-    if (rc == SQLITE_OK) rc = add(c, "nlp_pack", 1, pack);
-    if (rc == SQLITE_OK) rc = add(c, "nlp_pack_put", 2, pack_put);
-    return rc == SQLITE_OK ? add(c, "nlp_drop_model", 1, drop_model) : rc;
+    if (rc == SQLITE_OK) rc = nlp_sqlite_add(c, "nlp_pack", 1, SQLITE_DIRECTONLY, pack);
+    if (rc == SQLITE_OK) rc = nlp_sqlite_add(c, "nlp_pack_put", 2, SQLITE_DIRECTONLY, pack_put);
+    return rc == SQLITE_OK ? nlp_sqlite_add(c, "nlp_drop_model", 1, SQLITE_DIRECTONLY, drop_model)
+                           : rc;
 }

@@ -1,5 +1,4 @@
 /* sqlite_stream.c: nlp_generate_stream, a table whose next row is the next token. */
-#include <stdio.h>
 #include <string.h>
 
 #include "sqlite_nlp.h"
@@ -44,11 +43,7 @@ static nlp_status add_piece(const nlp_piece *piece, nlp_rows *rows, nlp_error *e
     nlp_value text = {.type = NLP_TYPE_TEXT,
                       .n = (uint32_t)piece->text.n_bytes,
                       .as.text = piece->text.n_bytes ? piece->text.bytes : ""};
-    if (!row || !nlp_value_copy(&row[1], &text)) {
-        snprintf(err->message, sizeof err->message, "out of memory");
-        err->hint[0] = 0;
-        return err->code = NLP_ENOMEM;
-    }
+    if (!row || !nlp_value_copy(&row[1], &text)) return nlp_sqlite_out_of_memory(err);
     row[0] = (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = piece->step};
     row[2] = (nlp_value){.type = NLP_TYPE_BOOLEAN, .as.boolean = piece->done};
     return NLP_OK;
@@ -62,7 +57,7 @@ static nlp_status fill_stream(nlp_connection *c, const nlp_table_kind *kind, int
     nlp_stop stop = nlp_sqlite_stop(c);
     (void)kind;
     if (!s) {
-        if (!(s = *state = sqlite3_malloc(sizeof *s))) return err->code = NLP_ENOMEM;
+        if (!(s = *state = sqlite3_malloc(sizeof *s))) return nlp_sqlite_out_of_memory(err);
         memset(s, 0, sizeof *s);
         status = open_stream(c, argc, argv, s, err);
     }

@@ -1,7 +1,6 @@
 /* sqlite_tables.c: table-valued functions: those tasks that return rows, nlp_embed_each,
  * nlp_models, nlp_stats. One module serves them all: a kind names its columns and makes some rows
  * at a time. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -252,12 +251,6 @@ int nlp_sqlite_table(nlp_connection *c, const nlp_table_kind *kind) {
 
 /* ---- Tasks that return rows ---- */
 
-static nlp_status out_of_memory(nlp_error *err) {
-    snprintf(err->message, sizeof err->message, "out of memory");
-    err->hint[0] = 0;
-    return err->code = NLP_ENOMEM;
-}
-
 static nlp_status copy_output(const nlp_task_spec *task, const nlp_output *output, nlp_rows *rows,
                               nlp_error *err) {
     for (uint32_t r = 0; r < output->n_rows; r++) {
@@ -265,7 +258,7 @@ static nlp_status copy_output(const nlp_task_spec *task, const nlp_output *outpu
         for (int i = 0; row && i < rows->n_columns; i++)
             if (!nlp_value_copy(&row[i], &output->cells[r * task->n_columns + (uint32_t)i]))
                 row = NULL;
-        if (!row) return out_of_memory(err);
+        if (!row) return nlp_sqlite_out_of_memory(err);
     }
     return NLP_OK;
 }
@@ -273,15 +266,7 @@ static nlp_status copy_output(const nlp_task_spec *task, const nlp_output *outpu
 static nlp_status run_task(nlp_connection *c, const nlp_task_spec *task, const nlp_texts *texts,
                            const nlp_arguments *a, nlp_rows *rows, nlp_error *err) {
     const nlp_result *result;
-    nlp_request request = {.struct_size = sizeof request,
-                           .task = task,
-                           .model = a->model,
-                           .texts = texts->texts,
-                           .n_inputs = 1,
-                           .options = a->options,
-                           .n_options = a->n_options,
-                           .stop = nlp_sqlite_stop(c)};
-    nlp_status status = nlp_session_run(c->session, &request, &result, err);
+    nlp_status status = nlp_sqlite_run(c, task, texts->texts, NULL, 1, a, &result, err);
     return status == NLP_OK ? copy_output(task, result->outputs, rows, err) : status;
 }
 
@@ -292,7 +277,7 @@ static nlp_status fill_task(nlp_connection *c, const nlp_table_kind *kind, int a
     nlp_texts texts;
     int n = (int)kind->task->n_operands;
     if (*state) return NLP_OK;
-    if (!(*state = sqlite3_malloc(1))) return out_of_memory(err);
+    if (!(*state = sqlite3_malloc(1))) return nlp_sqlite_out_of_memory(err);
     nlp_status status = nlp_sqlite_texts(c, kind->task, argv, &texts, err);
     if (status == NLP_OK && !texts.is_null)
         status = nlp_sqlite_arguments(c, kind->task, argc - n, argv + n, &texts, &a, err);
@@ -360,10 +345,9 @@ static nlp_status read_elements(nlp_connection *c, sqlite3_value *array, int64_t
         sqlite3_finalize(s);
     }
     if (rc == SQLITE_DONE) return NLP_OK;
-    if (rc == SQLITE_ROW || rc == SQLITE_NOMEM) return out_of_memory(err);
-    snprintf(err->message, sizeof err->message, "nlp_embed_each takes a JSON array of texts");
-    err->hint[0] = 0;
-    return err->code = rc == SQLITE_INTERRUPT ? NLP_ECANCELED : NLP_EINVAL;
+    if (rc == SQLITE_ROW || rc == SQLITE_NOMEM) return nlp_sqlite_out_of_memory(err);
+    return nlp_sqlite_fail(err, rc == SQLITE_INTERRUPT ? NLP_ECANCELED : NLP_EINVAL,
+                           "nlp_embed_each takes a JSON array of texts");
 }
 
 /* Batches of one statement see the same model, since the connection keeps it open. */
@@ -374,19 +358,11 @@ static nlp_status embed_batch(nlp_connection *c, const nlp_task_spec *task, int 
     const nlp_result *result;
     nlp_status status = nlp_sqlite_arguments(c, task, argc - 1, argv + 1, NULL, &a, err);
     if (status == NLP_OK && !a.is_null) {
-        nlp_request request = {.struct_size = sizeof request,
-                               .task = task,
-                               .model = a.model,
-                               .texts = texts,
-                               .n_inputs = (size_t)n,
-                               .options = a.options,
-                               .n_options = a.n_options,
-                               .stop = nlp_sqlite_stop(c)};
-        status = nlp_session_run(c->session, &request, &result, err);
+        status = nlp_sqlite_run(c, task, texts, NULL, (size_t)n, &a, &result, err);
         for (int i = 0; status == NLP_OK && i < n; i++) {
             nlp_value *row = nlp_rows_add(rows);
             if (!row || !nlp_value_copy(&row[1], result->outputs[i].cells))
-                status = out_of_memory(err);
+                status = nlp_sqlite_out_of_memory(err);
             if (row) row[0] = (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = first + i + 1};
         }
     }
@@ -401,7 +377,7 @@ static nlp_status fill_each(nlp_connection *c, const nlp_table_kind *kind, int a
     int n = 0;
     each_state *s = *state ? *state : sqlite3_malloc(sizeof *s);
     (void)kind;
-    if (!s) return out_of_memory(err);
+    if (!s) return nlp_sqlite_out_of_memory(err);
     if (!*state) *s = (each_state){0};
     *state = s;
     if (sqlite3_value_type(argv[0]) == SQLITE_NULL) return NLP_OK;
@@ -433,7 +409,7 @@ static nlp_status fill_models(nlp_connection *c, const nlp_table_kind *kind, int
                               sqlite3_value **argv, void **state, nlp_rows *rows, nlp_error *err) {
     (void)kind, (void)argc, (void)argv;
     if (*state) return NLP_OK;
-    if (!(*state = sqlite3_malloc(1))) return out_of_memory(err);
+    if (!(*state = sqlite3_malloc(1))) return nlp_sqlite_out_of_memory(err);
     nlp_status status = nlp_model_list(c->engine, add_model, rows, err);
     return status == NLP_OK ? nlp_sqlite_list_packs(c, add_model, rows, err) : status;
 }
@@ -444,7 +420,7 @@ static nlp_status fill_stats(nlp_connection *c, const nlp_table_kind *kind, int 
     (void)kind, (void)argc, (void)argv;
     if (*state) return NLP_OK;
     nlp_value *row = nlp_rows_add(rows);
-    if (!(*state = sqlite3_malloc(1)) || !row) return out_of_memory(err);
+    if (!(*state = sqlite3_malloc(1)) || !row) return nlp_sqlite_out_of_memory(err);
     nlp_engine_get_counters(c->engine, &k);
     uint64_t numbers[] = {k.calls,     k.inputs,         k.forward_passes, k.tokens,
                           k.truncated, k.unknown_tokens, k.errors,         k.canceled};
