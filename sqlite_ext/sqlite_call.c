@@ -282,12 +282,17 @@ nlp_status nlp_sqlite_run(nlp_connection *c, const nlp_task_spec *task, const nl
 
 /* ---- Arguments behind the operands ---- */
 
+nlp_status nlp_sqlite_default_name(const nlp_task_spec *task, const nlp_texts *operands,
+                                   const nlp_arguments *a, char *name, nlp_error *err) {
+    const char *set = task->model_setting ? nlp_sqlite_setting(task->model_setting) : "";
+    return nlp_task_default_model(task, set, operands ? operands->texts : NULL, a->options,
+                                  a->n_options, name, err);
+}
+
 static nlp_status default_model(nlp_connection *c, const nlp_task_spec *task,
                                 const nlp_texts *operands, nlp_arguments *a, nlp_error *err) {
     char name[NLP_MODEL_NAME_BYTES];
-    const char *set = task->model_setting ? nlp_sqlite_setting(task->model_setting) : "";
-    nlp_status status = nlp_task_default_model(task, set, operands ? operands->texts : NULL,
-                                               a->options, a->n_options, name, err);
+    nlp_status status = nlp_sqlite_default_name(task, operands, a, name, err);
     return status == NLP_OK ? nlp_sqlite_model(c, name, &a->model, err) : status;
 }
 

@@ -70,6 +70,10 @@ nlp_status nlp_sqlite_texts(nlp_connection *c, const nlp_task_spec *task, sqlite
 nlp_status nlp_sqlite_arguments(nlp_connection *c, const nlp_task_spec *task, int argc,
                                 sqlite3_value **argv, const nlp_texts *operands,
                                 nlp_arguments *arguments, nlp_error *err);
+/* The model of a call that names none, by the settings and what it asks; name
+ * [NLP_MODEL_NAME_BYTES]. operands: as above. */
+nlp_status nlp_sqlite_default_name(const nlp_task_spec *task, const nlp_texts *operands,
+                                   const nlp_arguments *arguments, char *name, nlp_error *err);
 /* A task over n inputs: texts, or ids where it takes those (else NULL). The result belongs to the
  * session, until its next run. */
 nlp_status nlp_sqlite_run(nlp_connection *c, const nlp_task_spec *task, const nlp_text *texts,
@@ -87,6 +91,7 @@ int nlp_sqlite_add(nlp_connection *c, const char *name, int n_arguments, int fla
 int nlp_sqlite_tables(nlp_connection *c);
 int nlp_sqlite_packs(nlp_connection *c);
 int nlp_sqlite_streams(nlp_connection *c); /* sqlite_stream.c */
+int nlp_sqlite_chats(nlp_connection *c);   /* sqlite_chat.c */
 /* sqlite_packs.c: the heads that live in this database, with backing "table"; false ends it. */
 nlp_status nlp_sqlite_list_packs(nlp_connection *c,
                                  bool (*visit)(void *context, const nlp_model_info *info),

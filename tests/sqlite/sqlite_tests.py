@@ -3,6 +3,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import sqlite3
 import struct
 import subprocess
@@ -201,6 +202,8 @@ def check_fit():
 def check_writing():
     with packs() as folder:
         check_writers(folder)
+        check_chats()
+        check_chats_of_connections()
 
 
 def check_writers(folder):
@@ -253,6 +256,107 @@ def check_writers(folder):
     one("SELECT nlp_config('summarize_model', '')")
     check("the translator that came along", one("SELECT nlp_translate('Where is the station? I have lost my bag.', 'fr')") == "Où se trouve la gare ? J'ai perdu mon sac.")
     check("nlp_translate", one("SELECT nlp_translate('The cat sat.', 'fr', 'polyglot', '{\"max_tokens\": 5}')") is not None)
+
+
+def history(session, db=None):
+    return [tuple(r) for r in (db or DB).execute("SELECT seq, role, content FROM nlp_chat_history(?)", (session,)).fetchall()]
+
+
+def messages(rows):
+    return json.dumps([{"role": role, "content": content} for _, role, content in rows])
+
+
+def check_chats():
+    db = connect()
+    check("no table before the first session", one("SELECT count(*) FROM sqlite_master", db=db) == 0 and "no chat session" in error("SELECT nlp_chat_send('x', 'y')", db=db))
+    session = one("SELECT nlp_chat_create('Be brief.', 'talker')", db=db)
+    check("nlp_chat_create gives a uuid of version 4", re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", session), session)
+    check("a fresh session has its system text", history(session, db) == [(0, "system", "Be brief.")])
+    said, answers = ["Once \"upon\" a time", "Zürich\nagain"], []
+    for i, text in enumerate(said):
+        answers.append(one("SELECT nlp_chat_send(?, ?, 6)", session, text, db=db))
+        whole = history(session, db)
+        check(f"answer {i + 1} is nlp_chat's of the whole list", one("SELECT nlp_chat(?, 'talker', 6)", messages(whole[:-1]), db=db) == answers[i], answers[i])
+    check("nlp_chat_history", whole == [(0, "system", "Be brief."), (1, "user", said[0]), (2, "assistant", answers[0]), (3, "user", said[1]), (4, "assistant", answers[1])], whole)
+    check("the column at is a time", one("SELECT count(*) FROM nlp_chat_history(?) WHERE at > datetime('now', '-1 hour') AND at <= datetime('now')", session, db=db) == 5)
+    check("a session in capitals is the same", history(session.upper(), db) == whole and one("SELECT nlp_chat_send(?, 'x', 2)", session.upper(), db=db) is not None and len(history(session, db)) == 7)
+    one("SELECT nlp_config('chat_model', 'talker')")
+    plain = one("SELECT nlp_chat_create()", db=db)
+    one("SELECT nlp_config('chat_model', 'gone')")
+    check("without a system text a fresh session is empty", history(plain, db) == [] and plain != session)
+    check("it stays with the model that was the default", one("SELECT nlp_chat_send(?, 'x')", plain, db=db) == one("SELECT nlp_chat('\"x\"', 'talker')", db=db))
+    one("SELECT nlp_config('chat_model', '')")
+    empty = one("SELECT nlp_chat_create(NULL, 'talker')", db=db)
+    check("options, also beside a number", one("SELECT nlp_chat_send(?, 'x', '{\"max_tokens\": 3}')", empty, db=db) == one("SELECT nlp_chat('\"x\"', 'talker', 3)", db=db) and one("SELECT nlp_chat_send(?, 'y', '{\"choices\": [\"yes\", \"no\"]}', 9)", empty, db=db) in ("yes", "no"))
+    check("NULL gives NULL, or no rows", one("SELECT nlp_chat_send(NULL, 'x') IS NULL AND nlp_chat_send(?, NULL) IS NULL", empty, db=db) == 1 and one("SELECT count(*) FROM nlp_chat_history(NULL)", db=db) == 0 and len(history(empty, db)) == 4)
+    check_chat_errors(db, session)
+    db.close()
+
+
+def check_chat_errors(db, session):
+    count = "SELECT count(*) FROM nlp_chats"
+    before = one(count, db=db)
+    for name, sql, *words in (("an unknown session", "SELECT nlp_chat_send('00000000-0000-4000-8000-000000000000', 'x')", "no chat session", "00000000-0000-4000", "nlp_chat_create"),
+                              ("the history of one", "SELECT * FROM nlp_chat_history('nonsense')", "no chat session", "nonsense"),
+                              ("an unknown model", "SELECT nlp_chat_create('x', 'nosuch')", "nosuch", "NLP_MODEL_PATH"),
+                              ("a model without chats", "SELECT nlp_chat_create('x', 'yesno')", "yesno", "chat"),
+                              ("another model", f"SELECT nlp_chat_send('{session}', 'x', 'writer')", "two models"),
+                              ("an unknown option", f"SELECT nlp_chat_send('{session}', 'x', '{{\"wings\": 2}}')", "wings", "temperature"),
+                              ("max_tokens 0", f"SELECT nlp_chat_send('{session}', 'x', 0)", "max_tokens"),
+                              ("a history that is too long", f"SELECT nlp_chat_send('{session}', '{'many words ' * 4000}', '{{\"on_overflow\": \"error\"}}')", "positions"),
+                              ("no argument", "SELECT nlp_chat_send('x')", "wrong number"),
+                              ("a history without its session", "SELECT * FROM nlp_chat_history", "needs 1")):
+        message = error(sql, db=db)
+        check(f"{name} is an error", message and all(w in message for w in words), message)
+    check("an error that was asked for gives NULL", one(f"SELECT nlp_chat_send('{session}', ?, '{{\"on_overflow\": \"error\", \"on_error\": \"null\"}}')", "many words " * 4000, db=db) is None)
+    deadline = time.monotonic() + 0.05
+    db.set_progress_handler(lambda: time.monotonic() > deadline, 1)
+    check("a progress handler stops a send", error(f"SELECT nlp_chat_send('{session}', ?, 500)", "many words " * 200, db=db) != "")
+    db.set_progress_handler(None, 1)
+    check("what failed has stored nothing", one(count, db=db) == before)
+    db.execute("BEGIN")
+    one("SELECT nlp_chat_send(?, 'gone', 2)", session, db=db)
+    in_between = one(count, db=db)
+    db.execute("ROLLBACK")
+    check("a send rolls back", in_between == before + 2 and one(count, db=db) == before)
+    for sql in ("CREATE VIEW v AS SELECT nlp_chat_create()", f"CREATE VIEW v AS SELECT nlp_chat_send('{session}', 'x')", f"CREATE VIEW v AS SELECT * FROM nlp_chat_history('{session}')"):
+        db.execute(sql)
+        message = error("SELECT * FROM v", db=db)
+        check(f"direct only: {sql[17:]}", "unsafe use" in message, message)
+        db.execute("DROP VIEW v")
+    db.executescript(f"CREATE TABLE d(x); CREATE TRIGGER t AFTER INSERT ON d BEGIN SELECT nlp_chat_send('{session}', new.x); END")
+    message = error("INSERT INTO d VALUES('x')", db=db)
+    check("and in a trigger", "unsafe use" in message and one(count, db=db) == before, message)
+
+
+def check_chats_of_connections():
+    """In a file: what is stored outlives its connection, and two that go on with one session at once do not mix."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "chats.db")
+        db, other = (connect(path, isolation_level=None) for _ in range(2))
+        one("PRAGMA journal_mode = wal", db=db)
+        session = one("SELECT nlp_chat_create(NULL, 'talker')", db=db)
+        answer = one("SELECT nlp_chat_send(?, 'x', 4)", session, db=other)
+        check("another connection sees the messages", history(session, db) == [(1, "user", "x"), (2, "assistant", answer)])
+        sent, asked = [], []
+
+        def send_once():  # while the first answer is written: the history has been read
+            asked.append(1)
+            if len(asked) > 500 and not sent:
+                sent.append(one("SELECT nlp_chat_send(?, 'between', 4)", session, db=other))
+            return 0
+
+        db.set_progress_handler(send_once, 1)
+        message = error("SELECT nlp_chat_send(?, 'late', 400)", session, db=db)
+        db.set_progress_handler(None, 1)
+        kept = [content for _, _, content in history(session, db)]
+        check("of two sends at once the later one is an error", sent and "meanwhile" in message and kept == ["x", answer, "between", sent[0]], f"{message} {kept}")
+        check("and it goes on", one("SELECT nlp_chat_send(?, 'late', 4)", session, db=db) is not None and len(history(session, other)) == 6)
+        for c in (db, other):
+            c.close()
+        check("the connections close", not [f for f in os.listdir(folder) if f.endswith("-wal")], os.listdir(folder))
+        out = subprocess.run(["sqlite3", path, "SELECT group_concat(role) FROM (SELECT role FROM nlp_chats ORDER BY seq)"], capture_output=True, text=True).stdout.strip()
+        check("an ordinary table, readable without the extension", out == "system,user,assistant,user,assistant,user,assistant", out)
 
 
 def interrupted(sql, value):
