@@ -49,8 +49,7 @@ nlp_pg_site *nlp_pg_site_open(FunctionCallInfo fcinfo, const char *task, MemoryC
     return site;
 }
 
-/* Once a statement: fn_mcxt lives as long as the call site does. */
-static nlp_pg_site *site_of(FunctionCallInfo fcinfo, const char *task) {
+nlp_pg_site *nlp_pg_site_of(FunctionCallInfo fcinfo, const char *task) {
     if (!fcinfo->flinfo->fn_extra)
         fcinfo->flinfo->fn_extra = nlp_pg_site_open(fcinfo, task, fcinfo->flinfo->fn_mcxt);
     return fcinfo->flinfo->fn_extra;
@@ -114,6 +113,13 @@ size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp
 
 /* The reference is kept for the statement, so a pack that is replaced meanwhile changes no row
  * of it. */
+nlp_model *nlp_pg_site_open_model(nlp_pg_site *site, const char *name) {
+    if (site->model && !strcmp(site->model_name, name)) return site->model;
+    site->model = nlp_pg_model(name, site->context);
+    site->model_name = MemoryContextStrdup(site->context, name);
+    return site->model;
+}
+
 nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site, const nlp_text *operands,
                              const nlp_option *options, size_t n_options) {
     char *named = site->model_at >= 0 ? text_to_cstring(PG_GETARG_TEXT_PP(site->model_at)) : NULL;
@@ -126,10 +132,7 @@ nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site, const n
              errmsg(
                  "a backend whose results differ between machines can't serve a form that names its model"),
              errhint("RESET nlp.backend in a new session")));
-    if (site->model && !strcmp(site->model_name, name)) return site->model;
-    site->model = nlp_pg_model(name, site->context);
-    site->model_name = MemoryContextStrdup(site->context, name);
-    return site->model;
+    return nlp_pg_site_open_model(site, name);
 }
 
 /* One WARNING a statement, not one a row. */
@@ -141,11 +144,11 @@ static void warn_truncated(nlp_pg_site *site, const nlp_result *result) {
              errhint("nlp_would_truncate finds such texts; on_overflow 'chunk' uses all of them")));
 }
 
-/* All core calls of this file go through here; nothing of the core is held when nlp_pg_check
+/* All calls of tasks go through here; nothing of the core is held when nlp_pg_check
  * throws. */
-static const nlp_result *run(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
-                             const nlp_value *ids, size_t n, const nlp_option *options,
-                             size_t n_options) {
+const nlp_result *nlp_pg_site_run(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
+                                  const nlp_value *ids, size_t n, const nlp_option *options,
+                                  size_t n_options) {
     const nlp_result *result;
     nlp_error err;
     nlp_session *session = nlp_pg_session();
@@ -226,7 +229,7 @@ static void memo_keep(nlp_pg_site *site, const nlp_text *text, const char *optio
 /* The memo serves what the planner can't fold: a STABLE call on a constant, beside a column,
  * in ORDER BY. */
 static Datum run_scalar(FunctionCallInfo fcinfo, const char *task) {
-    nlp_pg_site *site = site_of(fcinfo, task);
+    nlp_pg_site *site = nlp_pg_site_of(fcinfo, task);
     nlp_option options[NLP_PG_SITE_OPTIONS];
     size_t n_options = nlp_pg_site_options(fcinfo, site, options);
     operands o = read_operands(fcinfo, site->task);
@@ -238,7 +241,7 @@ static Datum run_scalar(FunctionCallInfo fcinfo, const char *task) {
         if (site->memo.is_null) PG_RETURN_NULL();
         return site->memo.datum;
     }
-    const nlp_result *result = run(site, model, o.texts, &o.ids, 1, options, n_options);
+    const nlp_result *result = nlp_pg_site_run(site, model, o.texts, &o.ids, 1, options, n_options);
     if (memo) memo_keep(site, &o.texts[0], key, result->outputs->cells);
     Datum datum = nlp_pg_datum(result->outputs->cells, &is_null);
     if (is_null) PG_RETURN_NULL();
@@ -259,13 +262,13 @@ static void put_rows(ReturnSetInfo *set, const nlp_task_spec *task, const nlp_ou
 }
 
 static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
-    nlp_pg_site *site = site_of(fcinfo, task);
+    nlp_pg_site *site = nlp_pg_site_of(fcinfo, task);
     nlp_option options[NLP_PG_SITE_OPTIONS];
     InitMaterializedSRF(fcinfo, 0);
     size_t n_options = nlp_pg_site_options(fcinfo, site, options);
     operands o = read_operands(fcinfo, site->task);
     nlp_model *model = nlp_pg_site_model(fcinfo, site, o.texts, options, n_options);
-    const nlp_result *result = run(site, model, o.texts, &o.ids, 1, options, n_options);
+    const nlp_result *result = nlp_pg_site_run(site, model, o.texts, &o.ids, 1, options, n_options);
     put_rows((ReturnSetInfo *)fcinfo->resultinfo, site->task, result->outputs);
     return (Datum)0;
 }
@@ -301,7 +304,7 @@ ROW_TASKS(ROW_FUNCTION)
 static void put_batch(nlp_pg_site *site, nlp_model *model, const nlp_text *texts, size_t n,
                       size_t first, const nlp_option *options, size_t n_options,
                       ReturnSetInfo *set) {
-    const nlp_result *result = run(site, model, texts, NULL, n, options, n_options);
+    const nlp_result *result = nlp_pg_site_run(site, model, texts, NULL, n, options, n_options);
     for (size_t i = 0; i < n; i++) {
         Datum values[2] = {Int32GetDatum((int32)(first + i + 1)), (Datum)0};
         bool nulls[2] = {false, true};
@@ -313,7 +316,7 @@ static void put_batch(nlp_pg_site *site, nlp_model *model, const nlp_text *texts
 /* In batches, so that cancel and memory do not depend on the length of the array. */
 static Datum run_array(FunctionCallInfo fcinfo, const char *task) {
     enum { BATCH = 256 };
-    nlp_pg_site *site = site_of(fcinfo, task);
+    nlp_pg_site *site = nlp_pg_site_of(fcinfo, task);
     nlp_option options[NLP_PG_SITE_OPTIONS];
     Datum *elements;
     bool *nulls;

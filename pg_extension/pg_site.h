@@ -32,10 +32,19 @@ typedef struct nlp_pg_site {
 
 /* Of the function that is being called; lives in context. Throws, as all below. */
 nlp_pg_site *nlp_pg_site_open(FunctionCallInfo fcinfo, const char *task, MemoryContext context);
+/* The same, kept in fn_extra: one a statement, since fn_mcxt lives as long as the call site. */
+nlp_pg_site *nlp_pg_site_of(FunctionCallInfo fcinfo, const char *task);
 /* How many options [NLP_PG_SITE_OPTIONS] the call has; texts lie in the current context. */
 size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp_option *options);
 /* The model that is named, else the default of these operands (or NULL) and options. */
 nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site, const nlp_text *operands,
                              const nlp_option *options, size_t n_options);
+/* A model by its name, open until the statement ends or asks for another. */
+nlp_model *nlp_pg_site_open_model(nlp_pg_site *site, const char *name);
+/* The task over n inputs: texts, or ids where it takes those (else NULL). The result belongs to the
+ * backend's session, until its next run. */
+const nlp_result *nlp_pg_site_run(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
+                                  const nlp_value *ids, size_t n, const nlp_option *options,
+                                  size_t n_options);
 
 #endif
