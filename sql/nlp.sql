@@ -111,6 +111,16 @@ CREATE FUNCTION nlp_chat(messages jsonb, max_tokens int DEFAULT 256, options jso
     AS 'MODULE_PATHNAME', 'nlp_pg_chat' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 CREATE FUNCTION nlp_chat(messages jsonb, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256) RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_chat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+/* Conversations that are kept. Each role has a table of its own here, made by its first nlp_chat_create; none of them belongs to
+ * the extension: they are dumped, and it can't be dropped while there are some. */
+CREATE SCHEMA nlp_chats;
+GRANT USAGE ON SCHEMA nlp_chats TO PUBLIC;
+CREATE FUNCTION nlp_chat_create(system text DEFAULT NULL, model text DEFAULT NULL) RETURNS uuid
+    AS 'MODULE_PATHNAME', 'nlp_pg_chat_create' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
+CREATE FUNCTION nlp_chat_send(session uuid, text text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256) RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_chat_send' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000;
+CREATE FUNCTION nlp_chat_history(session uuid) RETURNS TABLE (seq int, role text, content text, at timestamptz)
+    AS 'MODULE_PATHNAME', 'nlp_pg_chat_history' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 100 ROWS 20;
 CREATE FUNCTION nlp_summarize(text text, max_tokens int DEFAULT 128, options jsonb DEFAULT '{}') RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_summarize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
 CREATE FUNCTION nlp_summarize(text text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 128) RETURNS text

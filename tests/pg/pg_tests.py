@@ -212,6 +212,132 @@ def check_writing():
     fails("a translator that is not there", "SELECT nlp_translate('x', 'xx')", "42704", "en-xx")
 
 
+def history(session, user=None):
+    return json.loads(value(f"SELECT coalesce(json_agg(json_build_array(seq, role, content) ORDER BY seq), '[]') FROM nlp_chat_history('{session}')", user=user))
+
+
+def whole_chat(rows, **more):
+    """What nlp_chat says to all of these messages."""
+    messages = json.dumps([{"role": role, "content": content} for _, role, content in rows]).replace("'", "''")
+    return json.loads(value(f"SELECT to_json(nlp_chat('{messages}', 'talker', '{json.dumps(more)}'))"))
+
+
+def check_chats():
+    psql("CREATE ROLE anna LOGIN; CREATE ROLE \"O'Neil \"\"the\"\" 2nd\" LOGIN", "postgres")
+    is_true("nobody has a table before the first session", "NOT EXISTS (SELECT FROM pg_class WHERE relnamespace = 'nlp_chats'::regnamespace) AND NOT has_schema_privilege('anna', 'nlp_chats', 'CREATE')")
+    session = value("SELECT nlp_chat_create('Be brief.', 'talker')", user="anna")
+    check("nlp_chat_create gives a uuid", re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", session), session)
+    check("a fresh session has its system text", history(session, "anna") == [[0, "system", "Be brief."]])
+    said, answers = ["Once ''upon'' a \"time\"", "Zürich\nagain"], []
+    for i, text in enumerate(said):
+        answers.append(json.loads(value(f"SELECT to_json(nlp_chat_send('{session}', '{text}', max_tokens => 6))", user="anna")))
+        whole = history(session, "anna")
+        check(f"answer {i + 1} is nlp_chat's of the whole list", whole_chat(whole[:-1], max_tokens=6) == answers[i], answers[i])
+    check("nlp_chat_history", whole == [[0, "system", "Be brief."], [1, "user", said[0].replace("''", "'")], [2, "assistant", answers[0]], [3, "user", said[1]], [4, "assistant", answers[1]]], whole)
+    check("times go on", value(f"SELECT bool_and(at BETWEEN now() - interval '1 hour' AND now() AND (before IS NULL OR before < at)) FROM (SELECT at, lag(at) OVER (ORDER BY seq) AS before FROM nlp_chat_history('{session}')) x", user="anna") == "t")
+    check("the table is the caller's own", value("SELECT format('%s %s', relowner::regrole, relkind) FROM pg_class WHERE oid = 'nlp_chats.anna'::regclass") == "anna r" and value(f"SELECT count(*), max(model) FROM nlp_chats.anna WHERE session = '{session}'", user="anna") == "5|talker")
+    plain = value("SET nlp.chat_model = 'talker'; SELECT nlp_chat_create()", user="anna")
+    check("without a system text a fresh session is empty", history(plain, "anna") == [] and plain != session)
+    answer = json.loads(value(f"SET nlp.chat_model = 'gone'; SET nlp.on_overflow = 'error'; SELECT to_json(nlp_chat_send('{plain}', 'x'))", user="anna"))
+    check("it stays with the model that was the default, and has the default options", answer == whole_chat([[1, "user", "x"]]), answer)
+    named = value("SELECT nlp_chat_create(model => 'talker', system => NULL)", user="anna")
+    check("options win over arguments", value(f"SELECT nlp_chat_send(text => 'x', session => '{named}', options => '{{\"choices\": [\"yes\", \"no\"], \"max_tokens\": 9}}', max_tokens => 1) IN ('yes', 'no')", user="anna") == "t")
+    check("NULL gives NULL, or no rows", value(f"SELECT nlp_chat_send(NULL, 'x') IS NULL AND nlp_chat_send('{named}', NULL) IS NULL AND (SELECT count(*) FROM nlp_chat_history(NULL)) = 0 AND (SELECT count(*) FROM nlp_chat_history('{named}')) = 2", user="anna") == "t")
+    check("several sends in one statement, each sees the one before", value(f"SELECT count(nlp_chat_send('{named}', t, max_tokens => 2)) FROM unnest(ARRAY['a', 'b']) t", user="anna") == "2" and [r[0] for r in history(named, "anna")] == [1, 2, 3, 4, 5, 6])
+    check_chat_errors(session)
+    check_chat_users(session)
+    check_chats_at_once()
+    check_chat_dumps(session)
+
+
+def check_chat_errors(session):
+    nobody = "00000000-0000-4000-8000-000000000000"
+    before = value("SELECT count(*) FROM nlp_chats.anna")
+    for name, sql, state, *words in (("an unknown session", f"SELECT nlp_chat_send('{nobody}', 'x')", "42704", nobody, "anna", "nlp_chat_create"),
+                                     ("the history of one", f"SELECT * FROM nlp_chat_history('{nobody}')", "42704", nobody, "anna"),
+                                     ("a malformed uuid", "SELECT nlp_chat_send('nonsense', 'x')", "22P02", "nonsense"),
+                                     ("an unknown model", "SELECT nlp_chat_create('x', 'nosuch')", "42704", "nosuch", "nlp.model_path"),
+                                     ("a model without chats", "SELECT nlp_chat_create('x', 'yesno')", "0A000", "yesno", "chat"),
+                                     ("an unknown option of a send", f"SELECT nlp_chat_send('{session}', 'x', '{{\"wings\": 2}}')", "22023", "wings", "temperature"),
+                                     ("max_tokens 0 of a send", f"SELECT nlp_chat_send('{session}', 'x', max_tokens => 0)", "22023", "max_tokens"),
+                                     ("a history that is too long", f"SELECT nlp_chat_send('{session}', repeat('many words ', 4000), '{{\"on_overflow\": \"error\"}}')", "54000", "positions"),
+                                     ("a send that reads only", f"BEGIN READ ONLY; SELECT nlp_chat_send('{session}', 'x')", "25006"),
+                                     ("a timeout in one of many sends", f"SET statement_timeout = 300; SELECT count(nlp_chat_send('{session}', 'x')) FROM generate_series(1, 100000)", "57014"),
+                                     ("a timeout in a send", f"SET statement_timeout = 400; SELECT nlp_chat_send('{session}', repeat('some words and more ', 2000000))", "57014")):
+        fails(name, sql, state, *words, user="anna")
+    check("an error that was asked for gives NULL", value(f"SELECT nlp_chat_send('{session}', repeat('many words ', 4000), '{{\"on_overflow\": \"error\", \"on_error\": \"null\"}}') IS NULL", user="anna") == "t")
+    check("a send rolls back", value(f"BEGIN; SELECT nlp_chat_send('{session}', 'gone', max_tokens => 2) IS NOT NULL; ROLLBACK", user="anna") == "t")
+    check("what failed has stored nothing", value("SELECT count(*) FROM nlp_chats.anna") == before)
+    psql("ALTER TABLE nlp_chats.anna ALTER content TYPE int USING length(content), ALTER seq TYPE bigint, ALTER at TYPE text, ADD more int", user="anna")
+    check("a table that its owner altered", value(f"SELECT seq, content FROM nlp_chat_history('{session}') LIMIT 1", user="anna") == "0|9")
+    fails("and one that takes no texts", f"SELECT nlp_chat_send('{session}', 'x', max_tokens => 2)", "42804", user="anna")
+
+
+def check_chat_users(session):
+    other = "O'Neil \"the\" 2nd"
+    for name, sql in (("a send", f"SELECT nlp_chat_send('{session}', 'x')"), ("a history", f"SELECT * FROM nlp_chat_history('{session}')")):
+        fails(f"{name} of another user, who has no table", sql, "42704", session, other, user=other)
+    own = value("SELECT nlp_chat_create('s', 'talker')", user=other)
+    fails("a send of another user, who has one", f"SELECT nlp_chat_send('{session}', 'x')", "42704", session, other, user=other)
+    check("a role whose name has quotes and blanks", value(f"SELECT nlp_chat_send('{own}', 'x', max_tokens => 2) IS NOT NULL", user=other) == "t" and value("SELECT relname FROM pg_class WHERE relowner = (SELECT oid FROM pg_roles WHERE rolname LIKE 'O%') AND relkind = 'r'") == other)
+    fails("the table of another", "SELECT * FROM nlp_chats.anna", "42501", user=other)
+    fails("a table in the schema", "CREATE TABLE nlp_chats.plain(x int)", "42501", user=other)
+    check("the role that is set is the one that counts", value(f"SET ROLE anna; SELECT count(*) FROM nlp_chat_history('{session}')") == "5" and "42704" in psql(f"SELECT nlp_chat_history('{session}')")[1])
+    psql("CREATE FUNCTION as_anna(s uuid) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM nlp_chat_history(s)'", user="postgres")
+    psql("ALTER FUNCTION as_anna(uuid) OWNER TO anna")
+    check("a function that runs as its owner has the owner's sessions", value(f"SELECT as_anna('{session}')", user=other) == "5")
+    psql("CREATE TABLE nlp_chats.plain(session uuid)")
+    fails("a table of one's name that belongs to another", "SELECT nlp_chat_create(model => 'talker')", "55000", "plain", "postgres", user="plain")
+    psql("DROP TABLE nlp_chats.plain; SET allow_in_place_tablespaces = on; CREATE TABLESPACE elsewhere LOCATION ''")
+    shadow = "CREATE SCHEMA shadow; CREATE DOMAIN shadow.uuid AS text; CREATE DOMAIN shadow.text AS int"
+    psql("GRANT CREATE ON DATABASE test TO plain")
+    value(shadow, user="plain")
+    check("settings of the caller do not say where and of what the table is made", value("SET default_tablespace = elsewhere; SET search_path = shadow, pg_catalog, public; SELECT nlp_chat_create(model => 'talker') IS NOT NULL; SELECT reltablespace FROM pg_class WHERE oid = 'nlp_chats.plain'::regclass; SHOW search_path; SHOW default_tablespace; SELECT current_user", user="plain") == "t\n0\nshadow, pg_catalog, public\nelsewhere\nplain")
+
+
+def check_chats_at_once():
+    """Two connections: first sessions of a role, and sends of one session."""
+    psql("CREATE ROLE twin LOGIN", "postgres")
+
+    def both(first, second):
+        one = subprocess.Popen([*PSQL, "-d", "test", "-U", "twin"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        one.stdin.write(f"BEGIN;\n{first};\n")
+        one.stdin.flush()
+        told = one.stdout.readline().strip()
+        two = subprocess.Popen([*PSQL, "-d", "test", "-U", "twin", "-c", second], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        deadline = time.monotonic() + 20
+        while value(waits) != "1" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        waited = two.poll() is None
+        one.communicate("COMMIT;\n")
+        return told, two.communicate()[0].strip(), waited
+
+    create = "SELECT nlp_chat_create(model => 'talker')"
+    first, second, waited = both(create, create)
+    check("two first sessions at once", waited and value("SELECT count(*) FROM nlp_chats.twin") == "2" and len(first) == len(second) == 36, f"{first} {second}")
+    first, second, waited = both(f"SELECT to_json(nlp_chat_send('{first}', 'one', max_tokens => 4))", f"SELECT to_json(nlp_chat_send('{first}', 'two', max_tokens => 4))")
+    rows = value("SELECT json_agg(json_build_array(seq, role, content) ORDER BY seq) FROM nlp_chats.twin WHERE content IS NOT NULL")
+    expected = [[1, "user", "one"], [2, "assistant", json.loads(first)], [3, "user", "two"], [4, "assistant", json.loads(second)]]
+    check("two sends at once: the second waits and has seen the first", waited and json.loads(rows) == expected and whole_chat(expected[:3], max_tokens=4) == expected[3][2], rows)
+
+
+def check_chat_dumps(session):
+    dump = subprocess.run([os.path.join(BIN, "pg_dump"), "-h", SOCKET, "-U", "postgres", "-n", "nlp_chats", "test"], capture_output=True, text=True).stdout
+    check("a dump has the tables and their owners, not the schema", "ALTER TABLE nlp_chats.anna OWNER TO anna" in dump and "CREATE SCHEMA" not in dump)
+    psql("CREATE DATABASE chats_again", "postgres")
+    psql("CREATE EXTENSION nlp", "chats_again")
+    psql(dump, "chats_again")
+    check("restored, a session goes on", value("SELECT count(*) FROM nlp_chats.twin", database="chats_again") == "6" and value("SELECT count(nlp_chat_send(session, 'again', max_tokens => 2)) FROM nlp_chats.twin WHERE seq = 0", database="chats_again", user="twin") == "2")
+    whole = subprocess.run([os.path.join(BIN, "pg_dump"), "-h", SOCKET, "-U", "postgres", "chats_again"], capture_output=True, text=True).stdout
+    psql("CREATE DATABASE chats_whole", "postgres")
+    psql(whole, "chats_whole")
+    check("a dump of the whole database is restored", value("SELECT count(*) FROM nlp_chats.twin", database="chats_whole", user="twin") == "10")
+    fails("sessions keep the extension", "DROP EXTENSION nlp", "2BP01", "nlp_chats", database="chats_again")
+    check("sessions are deleted like any rows", value(f"DELETE FROM nlp_chats.anna WHERE session = '{session}'; SELECT count(*) > 0 FROM nlp_chats.anna", user="anna") == "t" and "42704" in psql(f"SELECT nlp_chat_history('{session}')", user="anna")[1])
+    check("without tables the extension goes", value("SET client_min_messages = warning; DROP OWNED BY anna, plain, twin, \"O'Neil \"\"the\"\" 2nd\"; DROP EXTENSION nlp", database="chats_again") == "")
+
+
 def check_cancel():
     for name, sql in (("an array of 64 texts", "SELECT count(*) FROM nlp_embed((SELECT array_agg(repeat('many words to compute here ', 40) || i) FROM generate_series(1, 64) i))"),
                       ("2,000 prompts", "SELECT count(*) FROM nlp_generate((SELECT array_agg('a prompt ' || i) FROM generate_series(1, 2000) i), 'writer')"),
@@ -277,6 +403,6 @@ def check_leaks():
 setup()
 psql("CREATE ROLE plain LOGIN", "postgres")
 psql("GRANT ALL ON SCHEMA public TO plain")
-for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_fit, check_writing, check_cancel, check_sharing, check_leaks):
+for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_fit, check_writing, check_chats, check_cancel, check_sharing, check_leaks):
     group()
 finish()

@@ -142,6 +142,12 @@ SELECT nlp_generate(NULL, 'writer'), nlp_generate('x', NULL::text), (SELECT coun
 SELECT length(nlp_chat('"x"', 'talker')) > 0, length(nlp_chat('"x"', 'talker', '{"max_tokens": 3}')) > 0, length(nlp_chat('"x"', model => 'talker', max_tokens => 3)) > 0;
 SET nlp.chat_model = 'talker';
 SELECT nlp_chat('"x"', 3) = nlp_chat('"x"', 'talker', max_tokens => 3), nlp_chat('"x"', options => '{"max_tokens": 3}') = nlp_chat('"x"', 3), nlp_chat(NULL), nlp_chat('"x"', NULL::text);
+SELECT nlp_chat_create('s') IS NOT NULL, nlp_chat_create('s', 'talker') IS NOT NULL, nlp_chat_create(NULL, NULL) IS NOT NULL;
+SELECT nlp_chat_create() AS plain, nlp_chat_create(model => 'talker', system => 's') AS named \gset
+SELECT nlp_chat_send(:'plain', 'x') = nlp_chat('"x"'), nlp_chat_send(:'named', 'x', '{"max_tokens": 3}') IS NOT NULL, nlp_chat_send(:'named', 'y', '{}', 3) IS NOT NULL, nlp_chat_send(session => :'named', text => 'z', max_tokens => 3, options => '{"stop": "e"}') IS NOT NULL;
+SELECT nlp_chat_send(NULL, 'x'), nlp_chat_send(:'plain', NULL), nlp_chat_send(:'plain', 'x', NULL), nlp_chat_send(:'plain', 'x', max_tokens => NULL);
+SELECT seq, role, content IN ('s', 'x', 'y', 'z') AS ours, at <= clock_timestamp() AS past FROM nlp_chat_history(:'named');
+SELECT count(*), (SELECT count(*) FROM nlp_chat_history(session => :'plain')) FROM nlp_chat_history(NULL);
 SELECT nlp_summarize('It rained.', 'talker', max_tokens => 3) = nlp_summarize('It rained.', 'talker', '{"max_tokens": 3}'), nlp_summarize(' ', model => 'talker') = '';
 SET nlp.summarize_model = 'talker';
 SELECT nlp_summarize('It rained.', 3) = nlp_summarize('It rained.', options => '{"max_tokens": 3}'), nlp_summarize(NULL), nlp_summarize('x', NULL::text);
