@@ -50,11 +50,13 @@ static char *find_table(void) {
     Oid owner = owner_of_table(name);
     if (!OidIsValid(owner)) return NULL;
     if (owner != GetUserId())
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("%s belongs to user \"%s\", not to user \"%s\"",
-                               quote_qualified_identifier(schema_name, name),
-                               GetUserNameFromId(owner, false), name),
-                        errhint("ALTER TABLE ... OWNER TO gives it back, RENAME TO makes room")));
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+             errmsg("%s belongs to user \"%s\", not to user \"%s\"",
+                    quote_qualified_identifier(schema_name, name), GetUserNameFromId(owner, false),
+                    name),
+             errhint("a superuser can give it back by ALTER TABLE ... OWNER TO, or rename it")));
     return quote_qualified_identifier(schema_name, name);
 }
 

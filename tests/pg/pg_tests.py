@@ -289,6 +289,10 @@ def check_chat_users(session):
     psql("CREATE TABLE nlp_chats.plain(session uuid)")
     fails("a table of one's name that belongs to another", "SELECT nlp_chat_create(model => 'talker')", "55000", "plain", "postgres", user="plain")
     psql("DROP TABLE nlp_chats.plain; SET allow_in_place_tablespaces = on; CREATE TABLESPACE elsewhere LOCATION ''")
+    psql("CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no, % %', current_user, current_setting('search_path'); END $$; CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION refuse()")
+    out, err = psql("DO $$ BEGIN PERFORM nlp_chat_create(model => 'talker'); EXCEPTION WHEN raise_exception THEN RAISE NOTICE '%', SQLERRM; END $$; SELECT current_user, current_setting('search_path'), count(*) FROM pg_class WHERE relnamespace = 'nlp_chats'::regnamespace AND relname = 'plain'; CREATE ROLE nobody", user="plain")
+    check("an error while the table is made gives no rights away", "no, postgres pg_catalog, pg_temp" in err and out == 'plain|"$user", public|0' and "42501" in err, f"{out} {err}")
+    psql("DROP EVENT TRIGGER refuse")
     shadow = "CREATE SCHEMA shadow; CREATE DOMAIN shadow.uuid AS text; CREATE DOMAIN shadow.text AS int"
     psql("GRANT CREATE ON DATABASE test TO plain")
     value(shadow, user="plain")
@@ -316,10 +320,13 @@ def check_chats_at_once():
     create = "SELECT nlp_chat_create(model => 'talker')"
     first, second, waited = both(create, create)
     check("two first sessions at once", waited and value("SELECT count(*) FROM nlp_chats.twin") == "2" and len(first) == len(second) == 36, f"{first} {second}")
-    first, second, waited = both(f"SELECT to_json(nlp_chat_send('{first}', 'one', max_tokens => 4))", f"SELECT to_json(nlp_chat_send('{first}', 'two', max_tokens => 4))")
+    session = first
+    first, second, waited = both(f"SELECT to_json(nlp_chat_send('{session}', 'one', max_tokens => 4))", f"SELECT to_json(nlp_chat_send('{session}', 'two', max_tokens => 4))")
     rows = value("SELECT json_agg(json_build_array(seq, role, content) ORDER BY seq) FROM nlp_chats.twin WHERE content IS NOT NULL")
     expected = [[1, "user", "one"], [2, "assistant", json.loads(first)], [3, "user", "two"], [4, "assistant", json.loads(second)]]
     check("two sends at once: the second waits and has seen the first", waited and json.loads(rows) == expected and whole_chat(expected[:3], max_tokens=4) == expected[3][2], rows)
+    _, message, waited = both(f"SELECT to_json(nlp_chat_send('{session}', 'three', max_tokens => 4))", f"BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT nlp_chat_send('{session}', 'four', max_tokens => 4)")
+    check("a snapshot that can't see the first one is an error", waited and "23505" in message and value("SELECT count(*) FROM nlp_chats.twin WHERE content IS NOT NULL") == "6", message)
 
 
 def check_chat_dumps(session):
@@ -328,11 +335,11 @@ def check_chat_dumps(session):
     psql("CREATE DATABASE chats_again", "postgres")
     psql("CREATE EXTENSION nlp", "chats_again")
     psql(dump, "chats_again")
-    check("restored, a session goes on", value("SELECT count(*) FROM nlp_chats.twin", database="chats_again") == "6" and value("SELECT count(nlp_chat_send(session, 'again', max_tokens => 2)) FROM nlp_chats.twin WHERE seq = 0", database="chats_again", user="twin") == "2")
+    check("restored, a session goes on", value("SELECT count(*) FROM nlp_chats.twin", database="chats_again") == "8" and value("SELECT count(nlp_chat_send(session, 'again', max_tokens => 2)) FROM nlp_chats.twin WHERE seq = 0", database="chats_again", user="twin") == "2")
     whole = subprocess.run([os.path.join(BIN, "pg_dump"), "-h", SOCKET, "-U", "postgres", "chats_again"], capture_output=True, text=True).stdout
     psql("CREATE DATABASE chats_whole", "postgres")
     psql(whole, "chats_whole")
-    check("a dump of the whole database is restored", value("SELECT count(*) FROM nlp_chats.twin", database="chats_whole", user="twin") == "10")
+    check("a dump of the whole database is restored", value("SELECT count(*) FROM nlp_chats.twin", database="chats_whole", user="twin") == "12")
     fails("sessions keep the extension", "DROP EXTENSION nlp", "2BP01", "nlp_chats", database="chats_again")
     check("sessions are deleted like any rows", value(f"DELETE FROM nlp_chats.anna WHERE session = '{session}'; SELECT count(*) > 0 FROM nlp_chats.anna", user="anna") == "t" and "42704" in psql(f"SELECT nlp_chat_history('{session}')", user="anna")[1])
     check("without tables the extension goes", value("SET client_min_messages = warning; DROP OWNED BY anna, plain, twin, \"O'Neil \"\"the\"\" 2nd\"; DROP EXTENSION nlp", database="chats_again") == "")
