@@ -2,6 +2,7 @@
 #ifndef NLP_GENERATE_DESK_H
 #define NLP_GENERATE_DESK_H
 
+#include "generate/lookup.h"
 #include "generate/writing.h"
 
 /* Rows of one step: drafts times beams. */
@@ -30,6 +31,7 @@ typedef struct nlp_slot {
     nlp_ending *endings;         /* [n_beams], best first */
     size_t n_endings;
     nlp_constraint_state *state; /* of a draft under a constraint */
+    nlp_trust trust;             /* in guesses */
     nlp_memory memory;
     float *memory_rows;
 } nlp_slot;

@@ -9,6 +9,12 @@
 #include "base/random.h"
 #include "generate/desk.h"
 
+enum {
+    GUESS_ROWS =
+        8, /* of one step with guesses: with more the weights are no longer what takes time */
+    GUESS_SLOTS = 2
+};
+
 static bool is_seq2seq(const nlp_writing *w) {
     return w->s.writer->encoder != NULL;
 }
@@ -115,6 +121,7 @@ static void seat(const nlp_writing *w, nlp_slot *slot, nlp_draft *draft) {
     slot->n_endings = 0;
     first->score = 0;
     if (draft->constraint) nlp_constraint_begin(draft->constraint, true, slot->state);
+    nlp_trust_begin(&slot->trust);
     nlp_kv_fork(&first->cache, &w->prefix);
     slot->n_read = w->prefix.n;
     slot->n_ids = is_seq2seq(w) ? 1 : draft->n_ids;
@@ -155,33 +162,66 @@ static void begin_again_at_switch(const nlp_writing *w, nlp_slot *slot) {
     slot->n_read = 0;
 }
 
-/* Where in the unit the last read token of a slot's first hypothesis stands. */
+/* A slot that was read to its end: where in the unit the last token of each hypothesis stands, or that
+ * of its only one and the guessed tokens behind it. */
 typedef struct reading {
     nlp_slot *slot;
-    size_t rows[NLP_MAX_BEAMS];
+    size_t n_rows, rows[NLP_STEP_ROWS];
+    int32_t guess[GUESS_ROWS];
 } reading;
+
+/* Most guesses of a slot, by what a step may hold. */
+static size_t room_to_guess(const nlp_writing *w, const nlp_slot *slot) {
+    const nlp_arch_spec *spec = &w->s.writer->decoder->spec;
+    size_t n_live = w->n_seated - w->n_done;
+    bool can = w->manner.guess && w->manner.n_beams == 1 && !w->manner.follow && !is_seq2seq(w) &&
+               !spec->recurrence && !spec->rope_switch;
+    size_t room = can && n_live <= GUESS_SLOTS ? GUESS_ROWS / n_live - 1 : 0;
+    size_t left = slot->limit - slot->n_ids; /* that the decoder may read */
+    return room < left ? room : left;
+}
+
+/* Guesses stand behind the ids of the slot, where chosen tokens go over them. */
+static size_t guess_ahead(const nlp_writing *w, nlp_slot *slot, int32_t *guess) {
+    size_t most = room_to_guess(w, slot);
+    int32_t *ids = slot->live[0].ids;
+    if (!most) return 0;
+    size_t n = nlp_look_up(ids, slot->n_ids, guess, nlp_trust_most(&slot->trust, most));
+    memcpy(ids + slot->n_ids, guess, n * sizeof *guess);
+    return n;
+}
+
+/* Lays out the next `part` ids of each hypothesis; r gets the places of the last, and of guesses. */
+static void lay_out_slot(nlp_writing *w, nlp_slot *slot, size_t part, reading *r) {
+    bool is_end = slot->n_read + part == slot->n_ids;
+    size_t n_guess = is_end ? guess_ahead(w, slot, r->guess) : 0;
+    r->slot = slot;
+    r->n_rows = 0;
+    for (size_t k = 0; k < slot->n_live; k++) {
+        nlp_hypothesis *h = &slot->live[k];
+        add_to_unit(w, &h->cache, h->ids + slot->n_read, part + n_guess, &slot->memory);
+        for (size_t g = n_guess + 1; g-- > 0;) r->rows[r->n_rows++] = w->unit.n_tokens - 1 - g;
+    }
+    slot->n_read += part;
+}
 
 /* Lays out what slots have unread; `readings` gets those that will be read to their end. */
 static size_t lay_out_unit(nlp_writing *w, reading *readings) {
     size_t n = 0, rows_after = 0;
     begin_unit(w);
     for (size_t i = 0; i < w->n_slots; i++)
-        rows_after += w->slots[i].draft ? w->slots[i].n_live : 0;
+        rows_after += w->slots[i].draft ? w->slots[i].n_live + room_to_guess(w, &w->slots[i]) : 0;
     for (size_t i = 0; i < w->n_slots; i++) {
         nlp_slot *slot = &w->slots[i];
         if (!slot->draft) continue;
         begin_again_at_switch(w, slot);
-        rows_after -= slot->n_live; /* each of those behind has room for a token of its own */
+        /* each of those behind has room for a token of its own and its guesses */
+        size_t guesses = room_to_guess(w, slot);
+        rows_after -= slot->n_live + guesses;
         size_t unread = slot->n_ids - slot->n_read;
-        size_t room = (NLP_UNIT_TOKENS - w->unit.n_tokens - rows_after) / slot->n_live;
-        size_t part = unread < room ? unread : room;
-        for (size_t k = 0; k < slot->n_live; k++) {
-            nlp_hypothesis *h = &slot->live[k];
-            add_to_unit(w, &h->cache, h->ids + slot->n_read, part, &slot->memory);
-            readings[n].rows[k] = w->unit.n_tokens - 1;
-        }
-        slot->n_read += part;
-        if (part == unread) readings[n++].slot = slot;
+        size_t room = (NLP_UNIT_TOKENS - w->unit.n_tokens - rows_after - guesses) / slot->n_live;
+        lay_out_slot(w, slot, unread < room ? unread : room, &readings[n]);
+        if (slot->n_read == slot->n_ids) n++;
     }
     return n;
 }
@@ -192,7 +232,7 @@ static nlp_status score_rows(nlp_writing *w, const reading *readings, size_t n, 
     const nlp_stack *decoder = w->s.writer->decoder;
     size_t d = decoder->spec.hidden_size, n_rows = 0;
     for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < readings[i].slot->n_live; k++)
+        for (size_t k = 0; k < readings[i].n_rows; k++)
             memcpy(w->hidden + n_rows++ * d, hidden + readings[i].rows[k] * d, d * sizeof *hidden);
     if (!n_rows) return NLP_OK;
     NLP_TRY(nlp_output_run(decoder, w->s.kernels, w->hidden, n_rows, w->logits, w->output_scratch,
@@ -310,6 +350,26 @@ static nlp_status search_on(nlp_writing *w, nlp_slot *slot, float *logits, nlp_e
     return finish(w, slot, best->ids, best->n, ended ? NLP_FINISH_STOP : NLP_FINISH_LENGTH, err);
 }
 
+/* A token behind each row: the first, and those behind guesses that came true. What was read of the
+ * others is forgotten. */
+static nlp_status write_on(nlp_writing *w, const reading *r, float *logits, nlp_error *err) {
+    nlp_slot *slot = r->slot;
+    uint32_t n_outputs = w->s.writer->decoder->spec.n_outputs;
+    size_t n_read = slot->n_ids, n_guess = r->n_rows - 1, n_right = 0;
+    for (;; logits += n_outputs, n_right++) {
+        NLP_TRY(slot->draft->constraint ? go_on_within(w, slot, logits, err)
+                                        : go_on(w, slot, logits, err));
+        if (!slot->draft) return NLP_OK;
+        NLP_TRY(nlp_poll_work(w->s.poll, (uint64_t)4 * n_outputs, err));
+        if (n_right == n_guess || slot->live[0].ids[n_read + n_right] != r->guess[n_right]) break;
+    }
+    if (!n_guess) return NLP_OK;
+    nlp_trust_learn(&slot->trust, n_guess, n_right);
+    slot->n_read = n_read + n_right;
+    nlp_kv_cut(&slot->live[0].cache, slot->n_read);
+    return NLP_OK;
+}
+
 /* ---- The whole ---- */
 
 nlp_status nlp_writing_step(nlp_writing *w, bool *done, nlp_error *err) {
@@ -324,16 +384,13 @@ nlp_status nlp_writing_step(nlp_writing *w, bool *done, nlp_error *err) {
     NLP_TRY(run_unit(w, &hidden, err));
     NLP_TRY(score_rows(w, readings, n, hidden, err));
     float *logits = w->logits;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; logits += readings[i++].n_rows * n_outputs) {
         nlp_slot *slot = readings[i].slot;
-        float *next = logits + slot->n_live * n_outputs;
         if (slot->draft->first_logits && slot->n_ids == slot->n_prompt)
             memcpy(slot->draft->first_logits, logits, n_outputs * sizeof *logits);
-        NLP_TRY(w->manner.n_beams > 1     ? search_on(w, slot, logits, err)
-                : slot->draft->constraint ? go_on_within(w, slot, logits, err)
-                                          : go_on(w, slot, logits, err));
+        NLP_TRY(w->manner.n_beams > 1 ? search_on(w, slot, logits, err)
+                                      : write_on(w, &readings[i], logits, err));
         NLP_TRY(nlp_poll_work(w->s.poll, (uint64_t)4 * n_outputs, err));
-        logits = next;
     }
     *done = w->n_done == w->n_drafts;
     return NLP_OK;

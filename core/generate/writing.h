@@ -39,6 +39,7 @@ typedef struct nlp_manner {
     /* [n_ends] ids that end a text in place of the model's own, for tests; NULL: its own */
     const uint32_t *ends;
     size_t n_ends;
+    bool guess;  /* the text will copy from its prompt: read ahead what it may become */
     bool follow; /* the text is kept up to date at each step, for a stream */
 } nlp_manner;
 

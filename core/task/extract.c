@@ -93,6 +93,7 @@ static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_outpu
                     .inputs = NLP_PUSH(call->scratch, size_t, n)};
     NLP_TRY(nlp_arena_status(call->scratch, err));
     NLP_TRY(nlp_task_manner(call, &x.manner, err));
+    x.manner.guess = true;
     if (x.manner.n_beams > 1 || x.manner.n_stops)
         return nlp_fail(err, NLP_EINVAL,
                         "nlp_extract is bound by its schema: it takes no stop and no num_beams");

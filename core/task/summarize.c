@@ -207,6 +207,7 @@ static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_outpu
     summing s = {.summaries = NLP_PUSH_ZERO(call->scratch, summary, n)};
     NLP_TRY(nlp_arena_status(call->scratch, err));
     NLP_TRY(nlp_task_manner(call, &s.manner, err));
+    s.manner.guess = true;
     NLP_TRY(find_room(call, &s, err));
     for (size_t i = 0; i < n; i++) {
         s.summaries[i].text = trimmed(request->texts[i]);
