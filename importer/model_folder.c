@@ -230,76 +230,12 @@ static bool writes(const nlp_model_folder *f) {
     return false;
 }
 
-/* The first of generation_config.json and config.json that has the key. */
-static const json_t *generation_key(const nlp_model_folder *f, const json_t *own, const char *key) {
-    const json_t *value = json_object_get(own, key);
-    if (!value || json_is_null(value)) value = json_object_get(f->config, key);
-    return value && !json_is_null(value) ? value : NULL;
-}
-
-/* id + 1, or 0 where the key names none. */
-static uint32_t optional_id(const nlp_model_folder *f, const json_t *own, const char *key) {
-    const json_t *value = generation_key(f, own, key);
-    json_int_t id = json_is_integer(value) ? json_integer_value(value) : -1;
-    return id >= 0 && id < INT32_MAX ? (uint32_t)id + 1 : 0;
-}
-
-static nlp_status read_ends(nlp_model_folder *f, const json_t *own, nlp_error *err) {
-    nlp_generation_spec *g = &f->generation;
-    const json_t *value = generation_key(f, own, "eos_token_id");
-    size_t n = json_is_array(value) ? json_array_size(value) : value != NULL;
-    if (n > sizeof g->ends / sizeof *g->ends)
-        return nlp_fail(err, NLP_EUNSUPPORTED, "\"eos_token_id\" has %zu ids, 8 are possible", n);
-    for (size_t i = 0; i < n; i++) {
-        const json_t *id = json_is_array(value) ? json_array_get(value, i) : value;
-        json_int_t number = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (number < 0 || number > INT32_MAX)
-            return nlp_fail(err, NLP_EINVAL, "\"eos_token_id\" has something that is no id");
-        g->ends[g->n_ends++] = (uint32_t)number;
-    }
-    return NLP_OK;
-}
-
-/* Ids in bad_words_ids that stand alone; longer sequences are for the sampler. */
-static void read_suppressed(nlp_model_folder *f, const json_t *own) {
-    nlp_generation_spec *g = &f->generation;
-    const json_t *lists = generation_key(f, own, "bad_words_ids");
-    for (size_t i = 0; i < json_array_size(lists) && g->n_suppressed < 7; i++) {
-        const json_t *list = json_array_get(lists, i);
-        if (json_array_size(list) == 1)
-            g->suppressed[g->n_suppressed++] =
-                (uint32_t)json_integer_value(json_array_get(list, 0));
-    }
-}
-
-static nlp_status fill_generation(nlp_model_folder *f, const json_t *own, nlp_error *err) {
-    nlp_generation_spec *g = &f->generation;
-    bool seq2seq = f->family->decoder != NULL;
-    g->struct_size = sizeof *g;
-    NLP_TRY(read_ends(f, own, err));
-    read_suppressed(f, own);
-    g->start = seq2seq ? optional_id(f, own, "decoder_start_token_id") : 0;
-    g->forced_first = seq2seq ? optional_id(f, own, "forced_bos_token_id") : 0;
-    g->forced_last = seq2seq ? optional_id(f, own, "forced_eos_token_id") : 0;
-    g->n_beams = (uint32_t)json_integer_value(generation_key(f, own, "num_beams"));
-    g->length_penalty = (float)json_number_value(generation_key(f, own, "length_penalty"));
-    g->no_repeat_ngram =
-        (uint32_t)json_integer_value(generation_key(f, own, "no_repeat_ngram_size"));
-    if (seq2seq && !g->start && !f->decoder.spec.recurrence) /* whose first input is no word */
-        return nlp_fail(err, NLP_EINVAL, "config.json has no \"decoder_start_token_id\"");
-    return NLP_OK;
-}
-
 static nlp_status read_generation(nlp_model_folder *f, nlp_error *err) {
-    json_t *own;
     nlp_stack_config *c = f->family->decoder ? &f->decoder : &f->stack;
     bool seq2seq = f->stack.spec.kind == NLP_KIND_SEQ2SEQ; /* a classifier too starts its decoder */
     if (f->stack.spec.kind == NLP_KIND_ENCODER || (!writes(f) && !seq2seq)) return NLP_OK;
     if (writes(f)) c->spec.n_outputs = c->spec.vocabulary;
-    NLP_TRY(nlp_model_folder_json(f, "generation_config.json", NLP_JSON_CONFIG_BYTES, &own, err));
-    nlp_status status = fill_generation(f, own, err);
-    json_decref(own);
-    return status;
+    return nlp_generation_read(f, err);
 }
 
 static nlp_status read_folder(nlp_model_folder *f, nlp_error *err) {

@@ -56,4 +56,7 @@ nlp_status nlp_model_folder_json(nlp_model_folder *folder, const char *name, siz
 nlp_status nlp_sentence_transformers_read(nlp_model_folder *folder, const char *pooling,
                                           nlp_error *err);
 
+/* generation.c: generation_config.json and its keys in config.json, for a model that writes. */
+nlp_status nlp_generation_read(nlp_model_folder *folder, nlp_error *err);
+
 #endif

@@ -92,8 +92,9 @@ static nlp_status bind_writer(nlp_model *m, nlp_error *err) {
                         writer->spec.memory_width, m->stack->spec.hidden_size);
     if (g->n_ends > 8 || g->n_suppressed > 7 || !ids_are_below(g->ends, g->n_ends, n) ||
         !ids_are_below(g->suppressed, g->n_suppressed, n) || g->start > writer->spec.vocabulary ||
-        g->forced_first > n || g->forced_last > n)
-        return nlp_fail(err, NLP_ECORRUPT, "the pack's generation names an id that is not there");
+        g->forced_first > n || g->forced_last > n || g->early_stopping > NLP_STOP_NEVER)
+        return nlp_fail(err, NLP_ECORRUPT,
+                        "the pack's generation names an id or a rule that is not there");
     return NLP_OK;
 }
 

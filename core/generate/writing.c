@@ -403,7 +403,7 @@ nlp_status nlp_writing_open(const nlp_writing_setup *setup, nlp_draft *drafts, s
     w->s = *setup;
     w->manner = *setup->manner;
     w->rules = *setup->writer->generation;
-    if (w->manner.min_new) w->rules.min_tokens = w->manner.min_new;
+    w->rules.min_tokens = w->manner.min_new;
     if (w->manner.ends && w->manner.n_ends <= sizeof w->rules.ends / sizeof *w->rules.ends) {
         w->rules.n_ends = (uint32_t)w->manner.n_ends;
         memcpy(w->rules.ends, w->manner.ends, w->manner.n_ends * sizeof *w->manner.ends);

@@ -129,7 +129,9 @@ typedef struct nlp_generation_spec { /* section "generation": of decoders and se
     uint32_t max_tokens;                       /* of an answer; 0: what the positions allow */
     uint32_t n_beams;                          /* what the model's files recommend; 0: 1 */
     float length_penalty;
-    uint32_t no_repeat_ngram, early_stopping, min_tokens;
+    uint32_t no_repeat_ngram;
+    uint32_t early_stopping; /* nlp_early_stopping: 0 by score, 1 early, 2 never */
+    uint32_t min_tokens;
     uint32_t reserved[32];
 } nlp_generation_spec;
 

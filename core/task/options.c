@@ -219,6 +219,8 @@ static void set_option(nlp_task_options *o, const char *key, const nlp_value *va
         o->has_early_stopping = true, o->early_stopping = stopping_named(value);
     else if (!strcmp(key, "no_repeat_ngram_size"))
         o->has_no_repeat = true;
+    else if (!strcmp(key, "min_tokens"))
+        o->has_min_tokens = true;
 }
 
 /* Defaults of the task's table are texts; no real number has one. */

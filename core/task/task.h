@@ -57,7 +57,7 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     double length_penalty; /* NaN: not given */
     bool has_early_stopping;
     nlp_early_stopping early_stopping;
-    bool has_seed, has_no_repeat;
+    bool has_seed, has_no_repeat, has_min_tokens;
     uint64_t seed;
     nlp_value stop, choices; /* a text, or JSON: an array of texts */
     nlp_value schema;        /* JSON */

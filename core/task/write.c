@@ -102,9 +102,9 @@ nlp_status nlp_task_manner(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
                                                             : 1,
                       .length_penalty =
                           isnan(o->length_penalty) ? g->length_penalty : (float)o->length_penalty,
-                      .early_stopping = g->early_stopping ? NLP_STOP_EARLY : NLP_STOP_BY_SCORE,
+                      .early_stopping = (nlp_early_stopping)g->early_stopping,
                       .max_new = o->max_tokens,
-                      .min_new = o->min_tokens,
+                      .min_new = o->has_min_tokens ? o->min_tokens : g->min_tokens,
                       .tokenizer = call->model->written};
     if (o->has_early_stopping) m->early_stopping = o->early_stopping;
     if (!o->has_no_repeat) m->sampling.no_repeat_ngram = g->no_repeat_ngram;
