@@ -182,17 +182,19 @@ static void read_ids(Datum datum, nlp_value *ids) {
         .type = NLP_TYPE_IDS, .n = (uint32_t)n, .as.ids = (const int32_t *)ARR_DATA_PTR(array)};
 }
 
+nlp_text nlp_pg_operand(Datum datum, nlp_type type) {
+    if (type == NLP_TYPE_TEXTS) return nlp_pg_text_list(datum);
+    if (type == NLP_TYPE_JSON) return nlp_pg_json_text(DatumGetJsonbP(datum));
+    return nlp_pg_text(datum);
+}
+
 static operands read_operands(FunctionCallInfo fcinfo, const nlp_task_spec *task) {
     operands o = {0};
     for (uint32_t i = 0; i < task->n_operands; i++) {
         if (task->operands[i].type == NLP_TYPE_IDS)
             read_ids(PG_GETARG_DATUM(i), &o.ids);
-        else if (task->operands[i].type == NLP_TYPE_TEXTS)
-            o.texts[i] = nlp_pg_text_list(PG_GETARG_DATUM(i));
-        else if (task->operands[i].type == NLP_TYPE_JSON)
-            o.texts[i] = nlp_pg_json_text(PG_GETARG_JSONB_P(i));
         else
-            o.texts[i] = nlp_pg_text(PG_GETARG_DATUM(i));
+            o.texts[i] = nlp_pg_operand(PG_GETARG_DATUM(i), task->operands[i].type);
     }
     return o;
 }

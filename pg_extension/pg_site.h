@@ -18,8 +18,8 @@ typedef struct nlp_pg_site {
     /* the last model, reopened only when the name changes within the statement */
     char *model_name;
     nlp_model *model;
-    /* the last answer of a scalar task: ORDER BY f(x, nlp_embed_query('...')) is one forward pass
-     */
+    /* the last answer of a scalar task: ORDER BY f(x, nlp_embed_query('...')) is one forward pass;
+     * a window form has the context for its batch */
     struct {
         bool valid, is_null;
         char *text;
@@ -34,6 +34,8 @@ typedef struct nlp_pg_site {
 nlp_pg_site *nlp_pg_site_open(FunctionCallInfo fcinfo, const char *task, MemoryContext context);
 /* The same, kept in fn_extra: one a statement, since fn_mcxt lives as long as the call site. */
 nlp_pg_site *nlp_pg_site_of(FunctionCallInfo fcinfo, const char *task);
+/* An operand of any type but ids, UTF-8; not copied where it can be used as it lies. */
+nlp_text nlp_pg_operand(Datum datum, nlp_type type);
 /* How many options [NLP_PG_SITE_OPTIONS] the call has; texts lie in the current context. */
 size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp_option *options);
 /* The model that is named, else the default of these operands (or NULL) and options. */
@@ -42,7 +44,7 @@ nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site, const n
 /* A model by its name, open until the statement ends or asks for another. */
 nlp_model *nlp_pg_site_open_model(nlp_pg_site *site, const char *name);
 /* The task over n inputs: texts, or ids where it takes those (else NULL). The result belongs to the
- * backend's session, until its next run. */
+ * backend's session, until its next run. Says once a statement that a text was cut. */
 const nlp_result *nlp_pg_site_run(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
                                   const nlp_value *ids, size_t n, const nlp_option *options,
                                   size_t n_options);
