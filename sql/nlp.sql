@@ -161,6 +161,59 @@ CREATE FUNCTION nlp_rerank(query text, documents text[], k int DEFAULT 10, optio
 CREATE FUNCTION nlp_rerank(query text, documents text[], model text, options jsonb DEFAULT '{}', k int DEFAULT 10, OUT ord int, OUT score real, OUT document text) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_rerank' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
 
+/* ---- Scalar forms with many rows a run: f_w(...) OVER (...). A window function is never strict; these give NULL of NULL all the
+ * same ---- */
+CREATE FUNCTION nlp_embed_w(text text, options jsonb DEFAULT '{}') RETURNS real[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_embed_w(text text, model text, options jsonb DEFAULT '{}') RETURNS real[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_embed_query_w(text text, options jsonb DEFAULT '{}') RETURNS real[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed_query_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_embed_query_w(text text, model text, options jsonb DEFAULT '{}') RETURNS real[]
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed_query_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_sentiment_w(text text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_sentiment_w(text text, model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_sentiment_score_w(text text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment_score_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_sentiment_score_w(text text, model text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment_score_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_classify_w(text text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_classify_w(text text, model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_classify_w(text text, model text, options text) RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_confidence_w(text text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_confidence_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_confidence_w(text text, model text, options jsonb DEFAULT '{}') RETURNS real
+    AS 'MODULE_PATHNAME', 'nlp_pg_confidence_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_classify_w(text text, labels text[], options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_classify_w(text text, labels text[], model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_zero_shot_w(text text, labels text[], options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_zero_shot_w(text text, labels text[], model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_generate_w(prompt text, max_tokens int DEFAULT 256, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_generate_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_generate_w(prompt text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256) RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_generate_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_summarize_w(text text, max_tokens int DEFAULT 128, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_summarize_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_summarize_w(text text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 128) RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_summarize_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_extract_w(text text, schema jsonb, options jsonb DEFAULT '{}') RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'nlp_pg_extract_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_extract_w(text text, schema jsonb, model text, options jsonb DEFAULT '{}') RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'nlp_pg_extract_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 1000000;
+CREATE FUNCTION nlp_translate_w(text text, target text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_translate_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_translate_w(text text, target text, model text, options jsonb DEFAULT '{}') RETURNS text
+    AS 'MODULE_PATHNAME', 'nlp_pg_translate_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 100000;
+
 /* ---- Tokens ---- */
 CREATE FUNCTION nlp_token_count(text text, options jsonb DEFAULT '{}') RETURNS int
     AS 'MODULE_PATHNAME', 'nlp_pg_token_count' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;

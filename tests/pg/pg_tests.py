@@ -343,6 +343,56 @@ def check_chat_dumps(session):
     fails("sessions keep the extension", "DROP EXTENSION nlp", "2BP01", "nlp_chats", database="chats_again")
     check("sessions are deleted like any rows", value(f"DELETE FROM nlp_chats.anna WHERE session = '{session}'; SELECT count(*) > 0 FROM nlp_chats.anna", user="anna") == "t" and "42704" in psql(f"SELECT nlp_chat_history('{session}')", user="anna")[1])
     check("without tables the extension goes", value("SET client_min_messages = warning; DROP OWNED BY anna, plain, twin, \"O'Neil \"\"the\"\" 2nd\"; DROP EXTENSION nlp", database="chats_again") == "")
+def check_window():
+    """nlp_<task>_w(...) OVER (...): what the scalar form gives, in batches of 64 rows."""
+    psql("""CREATE TABLE texts AS SELECT i AS id, i % 3 AS part, CASE WHEN i % 7 = 0 THEN NULL WHEN i % 11 = 0 THEN '' ELSE repeat('the word ', i % 5) || 'number ' || i % 40 END AS body,
+        CASE WHEN i % 19 = 0 THEN NULL WHEN i < 150 OR i % 2 = 0 THEN 'minilm' ELSE 'sentiment' END AS model,
+        CASE WHEN i % 50 = 0 THEN NULL ELSE jsonb_build_object('dimensions', 8 + 4 * (i / 70)) END AS options FROM generate_series(1, 300) i""")
+    same = "SELECT bool_and(a IS NOT DISTINCT FROM b), count(*), count(a) FROM (SELECT {w} AS a, {f} AS b FROM texts {rest}) x"
+    for clause in ("()", "(ORDER BY id DESC)", "(PARTITION BY part)", "(PARTITION BY part ORDER BY body, id ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING)", "(PARTITION BY id)", "(ORDER BY part RANGE UNBOUNDED PRECEDING EXCLUDE GROUP)"):
+        out = value(same.format(w=f"nlp_embed_w(body) OVER {clause}", f="nlp_embed(body)", rest=""))
+        check(f"nlp_embed_w OVER {clause} = nlp_embed, to the bit", out == "t|300|258", out)
+    for task, call in (("embed_query", "(body, 'minilm', '{\"dimensions\": 32}')"), ("sentiment", "(body)"), ("sentiment_score", "(body, 'sentiment')"), ("classify", "(body, 'sentiment', '{\"max_tokens\": 90}')"), ("confidence", "(body)"),
+                       ("classify", "(body, ARRAY['sports', 'cinema'], 'nli')"), ("generate", "(body, 'writer', max_tokens => 4)"), ("summarize", "(body, 'talker', '{\"max_tokens\": 3}')"),
+                       ("extract", "(body, '{\"type\": \"integer\"}', 'talker', '{\"max_tokens\": 3}')"), ("translate", "(body, 'fr', 'polyglot', '{\"max_tokens\": 3, \"num_beams\": 1}')")):
+        out = value(same.format(w=f"nlp_{task}_w{call} OVER ()", f=f"nlp_{task}{call}", rest="WHERE id <= 100"))
+        check(f"nlp_{task}_w{call} = nlp_{task}", out == "t|100|86", out)
+    out = value(same.format(w="nlp_embed_w(body, 'minilm', options) OVER (ORDER BY id)", f="nlp_embed(body, 'minilm', options)", rest=""))
+    check("options of a column", out == "t|300|252", out)
+    out = value(same.format(w="nlp_confidence_w(body, replace(model, 'minilm', 'nli')) OVER (ORDER BY id)", f="nlp_confidence(body, replace(model, 'minilm', 'nli'))", rest=""))
+    check("a model of a column", out == "t|300|245", out)
+    out = value(same.format(w="nlp_translate_w(body, t, 'polyglot', '{\"max_tokens\": 3}') OVER (ORDER BY id)", f="nlp_translate(body, t, 'polyglot', '{\"max_tokens\": 3}')", rest=", LATERAL (SELECT (ARRAY['fr', '__fr__', NULL])[1 + id / 20]) l(t) WHERE id < 60"))
+    check("a target of a column", out == "t|59|34", out)
+    out = value(same.format(w="nlp_generate_w(body, 'writer', max_tokens => 1 + id / 20) OVER (ORDER BY id)", f="nlp_generate(body, 'writer', max_tokens => 1 + id / 20)", rest="WHERE id < 60"))
+    check("max_tokens of a column", out == "t|59|51", out)
+    big = "(SELECT repeat('some words of a long text ', 20000) || i FROM generate_series(1, 6) i) s(t)"
+    out, err = psql(f"SELECT bool_and(a = b) FROM (SELECT nlp_embed_w(t) OVER () a, nlp_embed(t, 'minilm') b FROM {big}) x; SELECT inputs, calls FROM nlp_stats")
+    check("long texts go in smaller batches; one WARNING a call site", out == "t\n12|8" and err.count("WARNING") == 2, f"{out} {err}")
+    check("three of them in one list", value("SELECT bool_and(a IS NOT DISTINCT FROM nlp_sentiment(body) AND b IS NOT DISTINCT FROM nlp_embed(body) AND c IS NOT DISTINCT FROM nlp_sentiment_score(body)) FROM (SELECT body, nlp_sentiment_w(body) OVER w a, nlp_embed_w(body) OVER (PARTITION BY part) b, nlp_sentiment_score_w(body) OVER w c FROM texts WINDOW w AS (ORDER BY id)) x") == "t")
+    check_window_work()
+
+
+def check_window_work():
+    """How much is run, and what ends it."""
+    stats = "SELECT inputs, calls FROM nlp_stats"
+    for sql, expected in (("SELECT nlp_embed_w(body) OVER () FROM texts LIMIT 1", "64|1"), ("SELECT nlp_embed_w(body) OVER () FROM texts LIMIT 65", "128|2"), ("SELECT nlp_embed_w(body) OVER () FROM texts", "300|5"),
+                          ("SELECT nlp_embed_w(body) OVER (PARTITION BY part) FROM texts", "300|6"), ("SELECT nlp_embed_w(body) OVER () FROM texts WHERE body IS NULL", "0|0"), ("SELECT nlp_embed_w(body, NULL::text) OVER () FROM texts", "0|0"),
+                          ("SELECT nlp_embed_w(body, 'nosuch') OVER () FROM texts WHERE body IS NULL", "0|0"), ("SELECT nlp_embed_w(body) OVER () FROM texts WHERE false", "0|0")):
+        out = value(f"SELECT count(v) < 400 FROM ({sql}) x(v); {stats}")
+        check(f"inputs|calls of {sql}", out == f"t\n{expected}", out)
+    out = value(f"BEGIN; DECLARE c CURSOR FOR SELECT nlp_generate_w(body, 'writer', max_tokens => 2) OVER () FROM texts; MOVE 3 FROM c; CLOSE c; COMMIT; {stats}")
+    check("a cursor that is closed ends the work", out == "64|1", out)
+    out = value(f"SELECT count(e) FROM (VALUES (1), (2)) v(k), LATERAL (SELECT nlp_embed_w(body) OVER () e FROM texts WHERE id % 2 = k % 2 AND id <= 20) x; {stats}")
+    check("a window that is scanned again begins anew", out == "18\n20|2", out)
+    long = "(SELECT CASE i WHEN 30 THEN repeat('word ', 300) ELSE 'short ' || i END FROM generate_series(1, 70) i) s(t)"
+    fails("a text that fails in the middle of a batch", f"SELECT count(e) FROM (SELECT nlp_embed_w(t, options => '{{\"on_overflow\": \"error\"}}') OVER () FROM {long}) x(e)", "54000", "302")
+    check("or gives NULL", value(f"SELECT count(*), count(e), max(length(t)) FILTER (WHERE e IS NULL) FROM (SELECT nlp_embed_w(t, 'minilm', '{{\"on_overflow\": \"error\", \"on_error\": \"null\"}}') OVER (), t FROM {long}) x(e, t)") == "70|69|1500")
+    fails("a window form without OVER", "SELECT nlp_embed_w('x')", "42809", "OVER")
+    fails("a window form of an unknown model", "SELECT nlp_sentiment_w(body, 'nosuch') OVER () FROM texts", "42704", "nosuch", "nlp pull nosuch")
+    fails("a window form in WHERE", "SELECT 1 FROM texts WHERE nlp_sentiment_w(body) OVER () = 'positive'", "42P20", "WHERE")
+    out, err = psql("SELECT nlp_generate_w(body, 'writer') OVER () IS NULL FROM texts LIMIT 1; SET statement_timeout = 50; SELECT count(e) FROM (SELECT nlp_generate_w('many words to be read ' || i, 'writer') OVER () FROM generate_series(1, 5000) i) x(e); RESET statement_timeout; SELECT 'usable'")
+    check("statement_timeout in the middle of a window", "57014" in err and "usable" in out, err)
+    check("2,000 errors in a window, in subtransactions", value("DO $$ BEGIN FOR i IN 1..2000 LOOP BEGIN PERFORM nlp_embed_w('x' || j, 'nosuch') OVER () FROM generate_series(1, 3) j; EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END $$; SELECT nlp_sentiment('still fine')") in ("positive", "negative"))
 
 
 def check_cancel():
@@ -410,6 +460,6 @@ def check_leaks():
 setup()
 psql("CREATE ROLE plain LOGIN", "postgres")
 psql("GRANT ALL ON SCHEMA public TO plain")
-for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_fit, check_writing, check_chats, check_cancel, check_sharing, check_leaks):
+for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_fit, check_writing, check_chats, check_window, check_cancel, check_sharing, check_leaks):
     group()
 finish()

@@ -158,6 +158,20 @@ SELECT nlp_translate('x', 'fr', 'polyglot', '{"max_tokens": 3}') IS NOT NULL, nl
 SET nlp.translate_model = 'polyglot';
 SELECT nlp_translate('x', 'fr', options => '{"max_tokens": 3}') = nlp_translate('x', 'fr', 'polyglot', '{"max_tokens": 3}'), nlp_translate('', target => 'fr') = '';
 
+-- The window forms: every overload
+SELECT bool_and(nlp_embed(t) = a AND a = b AND array_length(c, 1) = 10 AND c = d) FROM (SELECT t, nlp_embed_w(t) OVER () a, nlp_embed_w(t, 'minilm') OVER () b, nlp_embed_w(t, options => '{"dimensions": 10}') OVER () c, nlp_embed_w(text => t, model => 'minilm', options => '{"dimensions": 10}') OVER () d FROM (VALUES ('a'), ('b')) v(t)) x;
+SELECT bool_and(a = b AND c = d) FROM (SELECT nlp_embed_query_w(t) OVER () a, nlp_embed_query_w(t, 'minilm') OVER () b, nlp_embed_query_w(t, options => '{"dimensions": 10}') OVER () c, nlp_embed_query_w(t, 'minilm', '{"dimensions": 10}') OVER () d FROM (VALUES ('a')) v(t)) x;
+SELECT nlp_sentiment_w(t) OVER (), nlp_sentiment_w(t, 'sentiment') OVER (), nlp_sentiment_w(t, options => '{"threshold": 1}') OVER (), nlp_sentiment_w(t, 'sentiment', '{"threshold": 1}') OVER () FROM (VALUES ('I love it'), (NULL), ('I hate it')) v(t);
+SELECT nlp_sentiment_score_w(t) OVER () > 0.5, nlp_sentiment_score_w(t, 'sentiment') OVER () > 0.5, nlp_sentiment_score_w(t, options => '{}') OVER () > 0.5, nlp_sentiment_score_w(t, 'sentiment', '{}') OVER () > 0.5 FROM (VALUES ('I love it'), (NULL)) v(t);
+SELECT nlp_classify_w(t) OVER (), nlp_classify_w(t, 'sentiment') OVER (), nlp_classify_w(t, options => '{}') OVER (), nlp_classify_w(t, 'sentiment', '{}') OVER (), nlp_classify_w(t, 'sentiment', '{}'::jsonb) OVER (), nlp_classify_w(t, NULL) OVER () FROM (VALUES ('I love it'), (NULL)) v(t);
+SELECT nlp_confidence_w(t) OVER () > 0.5, nlp_confidence_w(t, 'sentiment') OVER () > 0.5, nlp_confidence_w(t, options => '{}') OVER () > 0.5, nlp_confidence_w(t, 'sentiment', '{}') OVER () > 0.5 FROM (VALUES ('I love it'), (NULL)) v(t);
+SELECT nlp_classify_w(t, ARRAY['x']) OVER (), nlp_classify_w(t, ARRAY['x'], options => '{}') OVER (), nlp_classify_w(t, ARRAY['x'], 'nli') OVER (), nlp_classify_w(t, ARRAY['x'], 'nli', '{}') OVER (), nlp_classify_w(t, NULL::text[]) OVER () FROM (VALUES ('a'), (NULL)) v(t);
+SELECT nlp_zero_shot_w(t, ARRAY['x']) OVER (), nlp_zero_shot_w(t, ARRAY['x'], options => '{}') OVER (), nlp_zero_shot_w(t, '{x}', 'nli') OVER (), nlp_zero_shot_w(t, ARRAY['x'], 'nli', '{}') OVER () FROM (VALUES ('a'), (NULL)) v(t);
+SELECT bool_and(a = nlp_generate(t, 3) AND a = b AND b = c AND c = d AND d = e) FROM (SELECT t, nlp_generate_w(t, 3) OVER () a, nlp_generate_w(t, options => '{"max_tokens": 3}') OVER () b, nlp_generate_w(t, 'writer', max_tokens => 3) OVER () c, nlp_generate_w(t, 'writer', '{"max_tokens": 3}') OVER () d, nlp_generate_w(t, 5, '{"max_tokens": 3}') OVER () e FROM (VALUES ('x'), ('y')) v(t)) x;
+SELECT bool_and(a = nlp_summarize(t, 3) AND a = b AND b = c AND c = d) FROM (SELECT t, nlp_summarize_w(t, 3) OVER () a, nlp_summarize_w(t, options => '{"max_tokens": 3}') OVER () b, nlp_summarize_w(t, 'talker', max_tokens => 3) OVER () c, nlp_summarize_w(t, 'talker', '{"max_tokens": 3}') OVER () d FROM (VALUES ('It rained.'), ('y')) v(t)) x;
+SELECT nlp_extract_w(t, '{"const": 1}') OVER (), nlp_extract_w(t, '{"const": 1}', options => '{"max_tokens": 3}') OVER (), nlp_extract_w(t, '{"const": 1}', 'talker') OVER (), nlp_extract_w(t, '{"const": 1}', 'talker', '{"max_tokens": 3}') OVER (), nlp_extract_w(t, NULL) OVER () FROM (VALUES ('x'), (NULL)) v(t);
+SELECT nlp_translate_w(t, 'fr') OVER (), nlp_translate_w(t, 'fr', options => '{"max_tokens": 3}') OVER (), nlp_translate_w(t, 'fr', 'polyglot') OVER (), nlp_translate_w(t, 'fr', 'polyglot', '{"max_tokens": 3}') OVER () FROM (VALUES (''), (NULL)) v(t);
+
 -- nlp_fit and the packs that it makes
 CREATE TABLE samples AS SELECT CASE i % 2 WHEN 0 THEN 'refund my order ' ELSE 'reset my password ' END || i AS body,
     CASE i % 2 WHEN 0 THEN 'money' ELSE 'access' END AS label FROM generate_series(1, 60) i;
@@ -180,4 +194,7 @@ SELECT nlp_version() ~ '^[0-9]+\.[0-9]+', nlp_build_info() LIKE '%isa%';
 SELECT count(*) FROM _nlp.task_names() t WHERE NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'nlp_' || t AND provolatile = 's' AND NOT 'model' = ANY (proargnames))
     OR NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'nlp_' || t AND provolatile = 'i' AND 'model' = ANY (proargnames));
 SELECT count(*) FROM _nlp.task_names() t JOIN pg_proc ON proname = 'nlp_' || t WHERE NOT proisstrict OR proparallel <> 's';
+-- A window form is like its scalar form but for being one, and never strict
+SELECT count(*) > 20, bool_and(w.prokind = 'w' AND NOT w.proisstrict AND (w.provolatile, w.procost, w.prorettype, w.proparallel, w.proargnames, w.pronargdefaults) = (f.provolatile, f.procost, f.prorettype, f.proparallel, f.proargnames, f.pronargdefaults) AND w.prosrc = f.prosrc || '_w')
+    FROM pg_proc w LEFT JOIN pg_proc f ON f.proname || '_w' = w.proname AND f.proargtypes = w.proargtypes WHERE w.proname LIKE 'nlp\_%\_w';
 DROP TABLE samples;
