@@ -263,6 +263,9 @@ nlp_status nlp_task_bound_by_schema(nlp_task_call *call, nlp_text schema, nlp_bo
 /* By the options choices, schema or grammar; constraint NULL where none is given. */
 nlp_status nlp_task_bound(nlp_task_call *call, const nlp_manner *manner, nlp_bound *bound,
                           nlp_error *err);
+/* The texts of an option: one, or a JSON array of them. In the call's scratch, copied. */
+nlp_status nlp_task_option_texts(nlp_task_call *call, const char *key, const nlp_value *value,
+                                 nlp_text **texts, size_t *n, nlp_error *err);
 /* Begins a draft: the ids of a prompt or source that fit the model (by on_overflow; *output says what
  * was cut), and its stream of random numbers. What is cut of a decoder's prompt is its beginning. */
 nlp_status nlp_task_begin_draft(nlp_task_call *call, const nlp_manner *manner, const nlp_text *text,
@@ -291,6 +294,22 @@ nlp_status nlp_task_write_each(nlp_task_call *call, const nlp_request *request, 
 nlp_status nlp_task_stream_open(nlp_task_call *call, const nlp_request *request, nlp_begin_fn begin,
                                 void **state, nlp_error *err);
 nlp_status nlp_task_stream_next(nlp_task_call *call, void *state, nlp_piece *piece, nlp_error *err);
+
+/* ---- choose.c: labels that a decoder chooses from ---- */
+/* Whether the model has no labels of its own, but writes. */
+bool nlp_task_chooses(const nlp_task_model *model);
+typedef struct nlp_label_choice {
+    nlp_text text;
+    const nlp_text *labels; /* [n] at least one */
+    size_t n;
+    /* [n] the caller's, made here: probabilities among the labels, and log p, which tells equal ones
+     * apart */
+    float *scores, *margins;
+} nlp_label_choice;
+/* All inputs whose status is good; outputs [n] get status, n_tokens and truncated. NLP_EINVAL for a label
+ * without tokens, NLP_ELIMIT for one that is too long. */
+nlp_status nlp_task_choose(nlp_task_call *call, nlp_label_choice *choices, size_t n,
+                           nlp_output *outputs, nlp_error *err);
 
 /* ---- helpers.c ---- */
 /* One input's part of a task, which may fail: its status goes to outputs[i].status, and ends the

@@ -17,8 +17,8 @@ static nlp_status check_writer(const nlp_task_call *call, nlp_error *err) {
 }
 
 /* A text, or an array of texts. A stream outlives its options, so texts are copied. */
-static nlp_status list_texts(nlp_task_call *call, const char *key, const nlp_value *value,
-                             nlp_text **out, size_t *n, nlp_error *err) {
+nlp_status nlp_task_option_texts(nlp_task_call *call, const char *key, const nlp_value *value,
+                                 nlp_text **out, size_t *n, nlp_error *err) {
     const nlp_json own = {.kind = NLP_JSON_ARRAY, .n = 1}, *list = &own;
     nlp_json one = {.kind = NLP_JSON_STRING};
     one.text = (nlp_text){nlp_arena_text(call->scratch, value->as.text, value->n), value->n};
@@ -39,7 +39,7 @@ static nlp_status list_texts(nlp_task_call *call, const char *key, const nlp_val
 static nlp_status read_stops(nlp_task_call *call, nlp_manner *m, nlp_error *err) {
     nlp_text *stops;
     if (call->options->stop.type == NLP_TYPE_NULL) return NLP_OK;
-    NLP_TRY(list_texts(call, "stop", &call->options->stop, &stops, &m->n_stops, err));
+    NLP_TRY(nlp_task_option_texts(call, "stop", &call->options->stop, &stops, &m->n_stops, err));
     m->stops = stops;
     for (size_t i = 0; i < m->n_stops; i++)
         if (!m->stops[i].n_bytes)
@@ -163,7 +163,7 @@ nlp_status nlp_task_bound(nlp_task_call *call, const nlp_manner *m, nlp_bound *b
                                             &bound->constraint, err));
         return open_work(call, bound, err);
     }
-    NLP_TRY(list_texts(call, "choices", &o->choices, &choices, &n_choices, err));
+    NLP_TRY(nlp_task_option_texts(call, "choices", &o->choices, &choices, &n_choices, err));
     NLP_TRY(nlp_constraint_open_choices(vocabulary, choices, n_choices, call->scratch, call->poll,
                                         &bound->constraint, err));
     return open_work(call, bound, err);

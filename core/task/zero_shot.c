@@ -1,5 +1,5 @@
-/* zero_shot.c: which of the caller's labels a text has, by a model of inference (NLI): how far the
- * text entails "This example is LABEL." The rules are those of the reference's pipeline (transformers,
+/* zero_shot.c: which of the caller's labels a text has. A decoder chooses one (choose.c). A model of
+ * inference (NLI) says how far the text entails "This example is LABEL." The rules are those of the reference's pipeline (transformers,
  * zero_shot_classification.py): a softmax of the entailments over the labels, or with multi_label (and
  * with one label) of entailment against contradiction, for each label alone. */
 #include <string.h>
@@ -9,9 +9,10 @@
 static const nlp_column text_and_labels[] = {{"text", NLP_TYPE_TEXT}, {"labels", NLP_TYPE_TEXTS}};
 static const nlp_column label_column[] = {{"label", NLP_TYPE_TEXT}};
 static const nlp_column score_columns[] = {{"label", NLP_TYPE_TEXT}, {"score", NLP_TYPE_REAL}};
+static const char usual_hypothesis[] = "This example is {}.";
 static const nlp_option_spec zero_shot_options[] = {
     {"multi_label", NLP_TYPE_BOOLEAN, NULL, 0, 0, "false", "each label for itself, from 0 to 1"},
-    {"hypothesis", NLP_TYPE_TEXT, NULL, 0, 0, "This example is {}.",
+    {"hypothesis", NLP_TYPE_TEXT, NULL, 0, 0, usual_hypothesis,
      "the sentence that a label makes, in place of {}"},
     NLP_OPTION_CUT_OR_ERROR,
     NLP_OPTION_ON_ERROR,
@@ -42,7 +43,9 @@ static nlp_status find_labels(const nlp_task_call *call, inference *labels, nlp_
         return NLP_OK;
     }
     nlp_fail(err, NLP_EUNSUPPORTED, "model %s has no label \"entailment\"", call->model->name);
-    nlp_hint(err, "labels of one's own need a model of inference (NLI), imported by nlp import");
+    nlp_hint(err,
+             "labels of one's own need a model of inference (NLI) or one that writes, imported by "
+             "nlp import");
     return NLP_EUNSUPPORTED;
 }
 
@@ -108,18 +111,24 @@ static nlp_status put_scores(nlp_task_call *call, const question *q, const float
     return NLP_OK;
 }
 
+static nlp_status put_ranked(nlp_task_call *call, const question *q, const float *scores,
+                             const float *margins, bool all, nlp_output *output, nlp_error *err) {
+    uint32_t *order = nlp_arena_push(call->scratch, q->n, 2 * sizeof *order);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    nlp_task_sort(scores, margins, q->n, order);
+    return put_scores(call, q, scores, order, all, output, err);
+}
+
 static nlp_status put_question(nlp_task_call *call, const question *q, inference labels,
                                const float *rows, bool all, nlp_output *output, nlp_error *err) {
     size_t n_classes = call->model->head->spec.n_labels;
     float *scores = NLP_PUSH(call->scratch, float, q->n),
           *margins = NLP_PUSH(call->scratch, float, q->n);
-    uint32_t *order = nlp_arena_push(call->scratch, q->n, 2 * sizeof *order);
     NLP_TRY(nlp_arena_status(call->scratch, err));
     /* behind the scores of a row lie its logits */
     const float *logits = rows + (2 * q->first + 1) * n_classes;
     score_labels(call, labels, logits, 2 * n_classes, q->n, scores, margins);
-    nlp_task_sort(scores, margins, q->n, order);
-    return put_scores(call, q, scores, order, all, output, err);
+    return put_ranked(call, q, scores, margins, all, output, err);
 }
 
 static nlp_status score_questions(nlp_task_call *call, asking *a, size_t n_pairs, inference labels,
@@ -150,15 +159,55 @@ static nlp_status score_questions(nlp_task_call *call, asking *a, size_t n_pairs
     return NLP_OK;
 }
 
+/* ---- Decoders ---- */
+
+static nlp_status check_choosing(const nlp_task_call *call, nlp_error *err) {
+    nlp_text hypothesis = call->options->hypothesis;
+    bool usual = hypothesis.n_bytes == sizeof usual_hypothesis - 1 &&
+                 !memcmp(hypothesis.bytes, usual_hypothesis, hypothesis.n_bytes);
+    if (usual && !call->options->multi_label) return NLP_OK;
+    return nlp_fail(err, NLP_EUNSUPPORTED,
+                    "model %s chooses one of the labels: option \"%s\" needs a model of inference "
+                    "(NLI)",
+                    call->model->name, usual ? "multi_label" : "hypothesis");
+}
+
+static nlp_status choose_labels(nlp_task_call *call, asking *a, nlp_output *outputs,
+                                nlp_error *err) {
+    size_t n = a->request->n_inputs;
+    nlp_label_choice *choices = NLP_PUSH_ZERO(call->scratch, nlp_label_choice, n);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    for (size_t i = 0; i < n; i++) {
+        const question *q = &a->questions[i];
+        choices[i] = (nlp_label_choice){.text = a->request->texts[2 * i],
+                                        .labels = q->labels,
+                                        .n = q->n,
+                                        .scores = NLP_PUSH(call->scratch, float, q->n),
+                                        .margins = NLP_PUSH(call->scratch, float, q->n)};
+        NLP_TRY(nlp_arena_status(call->scratch, err));
+    }
+    NLP_TRY(nlp_task_choose(call, choices, n, outputs, err));
+    bool all = a->request->task->n_columns == 2;
+    for (size_t i = 0; i < n; i++)
+        if (outputs[i].status == NLP_OK)
+            NLP_TRY(put_ranked(call, &a->questions[i], choices[i].scores, choices[i].margins, all,
+                               &outputs[i], err));
+    return NLP_OK;
+}
+
+/* ---- Both ---- */
+
 static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                       nlp_error *err) {
     inference labels;
     size_t n_pairs = 0;
+    bool chooses = nlp_task_chooses(call->model);
     asking a = {.request = request,
                 .questions = NLP_PUSH_ZERO(call->scratch, question, request->n_inputs)};
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    NLP_TRY(find_labels(call, &labels, err));
+    NLP_TRY(chooses ? check_choosing(call, err) : find_labels(call, &labels, err));
     NLP_TRY(nlp_task_each(call, request->n_inputs, read_labels, &a, outputs, err));
+    if (chooses) return choose_labels(call, &a, outputs, err);
     for (size_t i = 0; i < request->n_inputs; i++) {
         a.questions[i].first = n_pairs;
         n_pairs += a.questions[i].n;
