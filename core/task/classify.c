@@ -1,6 +1,6 @@
 /* classify.c: labels and scores of a classifier: classify, classify_scores, confidence, sentiment,
- * sentiment_score. The model is a fine-tuned one (its head stands on the first hidden state) or a
- * task pack (its head takes the base's vector). */
+ * sentiment_score. The model is a fine-tuned one (its head stands on the first hidden state), a
+ * task pack (its head takes the base's vector), or a decoder that is given choices (choose.c). */
 #include <math.h>
 #include <string.h>
 
@@ -12,11 +12,13 @@ static const nlp_column label_column[] = {{"label", NLP_TYPE_TEXT}},
 static const nlp_column score_columns[] = {{"label", NLP_TYPE_TEXT}, {"score", NLP_TYPE_REAL}};
 static const nlp_option_spec sentiment_options[] = {NLP_OPTION_THRESHOLD, NLP_OPTION_ON_OVERFLOW,
                                                     NLP_OPTION_ON_ERROR, NLP_OPTION_MAX_TOKENS};
-static const nlp_option_spec plain_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPTION_ON_ERROR,
-                                                NLP_OPTION_MAX_TOKENS, NLP_OPTION_PAIR};
-static const nlp_option_spec scores_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPTION_ON_ERROR,
-                                                 NLP_OPTION_MAX_TOKENS, NLP_OPTION_PAIR,
-                                                 NLP_OPTION_RAW};
+#define CLASSIFY_OPTIONS                                                                           \
+    NLP_OPTION_ON_OVERFLOW, NLP_OPTION_ON_ERROR, NLP_OPTION_MAX_TOKENS, NLP_OPTION_PAIR, {         \
+        "choices", NLP_TYPE_TEXTS, NULL, 0, 0, NULL,                                               \
+            "the labels that a model which writes chooses from"                                    \
+    }
+static const nlp_option_spec plain_options[] = {CLASSIFY_OPTIONS};
+static const nlp_option_spec scores_options[] = {CLASSIFY_OPTIONS, NLP_OPTION_RAW};
 
 /* ---- Scores ---- */
 
@@ -95,32 +97,96 @@ static uint32_t best_of(const float *scores, uint32_t n) {
     return best;
 }
 
+/* Labels, the model's or the caller's, and each text's row of scores. */
+typedef struct scoring {
+    const nlp_text *labels;
+    uint32_t n;
+    float *rows; /* [n_inputs][2][n]: scores, and what tells equal ones apart */
+} scoring;
+
+/* ---- Choices of a decoder ---- */
+
+static nlp_status read_choices(nlp_task_call *call, scoring *s, nlp_error *err) {
+    const nlp_value *given = &call->options->choices;
+    const nlp_task_model *m = call->model;
+    nlp_text *labels = NULL;
+    size_t n = 0;
+    if (given->type != NLP_TYPE_NULL)
+        NLP_TRY(nlp_task_option_texts(call, "choices", given, &labels, &n, err));
+    if (!n || n > UINT32_MAX / 2) {
+        nlp_fail(err, NLP_EINVAL, "model %s writes and has no labels of its own", m->name);
+        nlp_hint(err, "give it some: a list of labels, or the option choices");
+        return NLP_EINVAL;
+    }
+    if (call->options->pair.bytes)
+        return nlp_fail(err, NLP_EINVAL, "option \"pair\" is for models of pairs, %s writes",
+                        m->name);
+    for (size_t i = 0; i < n; i++) /* results outlive the scratch */
+        labels[i].bytes = nlp_arena_text(call->arena, labels[i].bytes, labels[i].n_bytes);
+    s->labels = labels;
+    s->n = (uint32_t)n;
+    return nlp_arena_status(call->arena, err);
+}
+
+/* raw: log p of each label, which the margins are. */
+static nlp_status choose(nlp_task_call *call, const nlp_request *request, scoring *s,
+                         nlp_output *outputs, nlp_error *err) {
+    size_t n = request->n_inputs;
+    NLP_TRY(read_choices(call, s, err));
+    nlp_label_choice *choices = NLP_PUSH_ZERO(call->scratch, nlp_label_choice, n);
+    s->rows = nlp_arena_push_zero(call->scratch, n, 2 * s->n * sizeof *s->rows);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    for (size_t i = 0; i < n; i++) {
+        float *row = s->rows + 2 * i * s->n;
+        choices[i] = (nlp_label_choice){request->texts[i], s->labels, s->n, row, row + s->n};
+    }
+    NLP_TRY(nlp_task_choose(call, choices, n, outputs, err));
+    for (size_t i = 0; call->options->raw && i < n; i++)
+        memcpy(choices[i].scores, choices[i].margins, s->n * sizeof *s->rows);
+    return NLP_OK;
+}
+
+static nlp_status find_scores(nlp_task_call *call, const nlp_request *request, scoring *s,
+                              nlp_output *outputs, nlp_error *err) {
+    const nlp_task_model *m = call->model;
+    if (nlp_task_chooses(m)) return choose(call, request, s, outputs, err);
+    if (call->options->choices.type != NLP_TYPE_NULL)
+        return nlp_fail(err, NLP_EINVAL, "option \"choices\" is for models that write, %s does not",
+                        m->name);
+    *s = (scoring){.labels = m->labels, .n = m->head->spec.n_labels};
+    return nlp_task_scores(call, request->texts, request->n_inputs, &s->rows, outputs, err);
+}
+
+/* ---- The best label, its score ---- */
+
 /* Runs the classifier and hands each good text to `put` with its one cell. */
-typedef void (*put_fn)(const nlp_task_call *call, const float *scores, nlp_output *output,
-                       nlp_value *cell);
+typedef void (*put_fn)(const nlp_task_call *call, const scoring *s, const float *scores,
+                       nlp_output *output, nlp_value *cell);
 
 static nlp_status run_scalar(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                              put_fn put, nlp_error *err) {
-    float *scores;
-    NLP_TRY(nlp_task_scores(call, request->texts, request->n_inputs, &scores, outputs, err));
+    scoring s = {0};
+    NLP_TRY(find_scores(call, request, &s, outputs, err));
     for (size_t i = 0; i < request->n_inputs; i++) {
         nlp_value *cell = nlp_task_row(call, &outputs[i], 1, 1);
         if (cell && outputs[i].status == NLP_OK)
-            put(call, scores + i * 2 * call->model->head->spec.n_labels, &outputs[i], cell);
+            put(call, &s, s.rows + i * 2 * s.n, &outputs[i], cell);
     }
     return nlp_arena_status(call->arena, err);
 }
 
-static void put_label(const nlp_task_call *call, const float *scores, nlp_output *output,
-                      nlp_value *cell) {
-    uint32_t best = best_of(scores, call->model->head->spec.n_labels);
+static void put_label(const nlp_task_call *call, const scoring *s, const float *scores,
+                      nlp_output *output, nlp_value *cell) {
+    uint32_t best = best_of(scores, s->n);
+    (void)call;
     output->score = (double)scores[best];
-    *cell = nlp_value_text(call->model->labels[best]);
+    *cell = nlp_value_text(s->labels[best]);
 }
 
-static void put_confidence(const nlp_task_call *call, const float *scores, nlp_output *output,
-                           nlp_value *cell) {
-    output->score = (double)scores[best_of(scores, call->model->head->spec.n_labels)];
+static void put_confidence(const nlp_task_call *call, const scoring *s, const float *scores,
+                           nlp_output *output, nlp_value *cell) {
+    (void)call;
+    output->score = (double)scores[best_of(scores, s->n)];
     *cell = nlp_value_real(output->score);
 }
 
@@ -147,20 +213,20 @@ static void sort_labels(const float *scores, uint32_t n, uint32_t *order) {
 
 static nlp_status run_scores(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                              nlp_error *err) {
-    float *scores;
-    NLP_TRY(nlp_task_scores(call, request->texts, request->n_inputs, &scores, outputs, err));
-    uint32_t n = call->model->head->spec.n_labels;
+    scoring s = {0};
+    NLP_TRY(find_scores(call, request, &s, outputs, err));
+    uint32_t n = s.n;
     uint32_t *order = NLP_PUSH(call->scratch, uint32_t, n);
     NLP_TRY(nlp_arena_status(call->scratch, err));
     for (size_t i = 0; i < request->n_inputs; i++) {
-        const float *row = scores + 2 * i * n;
+        const float *row = s.rows + 2 * i * n;
         if (outputs[i].status != NLP_OK) continue;
         nlp_value *cells = nlp_task_row(call, &outputs[i], n, 2);
         NLP_TRY(nlp_arena_status(call->arena, err));
         sort_labels(row, n, order);
         for (uint32_t k = 0; k < n; k++) {
             uint32_t label = call->options->raw ? k : order[k];
-            cells[2 * k] = nlp_value_text(call->model->labels[label]);
+            cells[2 * k] = nlp_value_text(s.labels[label]);
             cells[2 * k + 1] = nlp_value_real((double)row[label]);
         }
     }
@@ -184,8 +250,9 @@ static nlp_text polarity_name(uint32_t polarity) {
     return (nlp_text){names[polarity], strlen(names[polarity])};
 }
 
-static void put_sentiment(const nlp_task_call *call, const float *scores, nlp_output *output,
-                          nlp_value *cell) {
+static void put_sentiment(const nlp_task_call *call, const scoring *s, const float *scores,
+                          nlp_output *output, nlp_value *cell) {
+    (void)s;
     const nlp_head_spec *head = &call->model->head->spec;
     uint32_t best = best_of(scores, head->n_labels), polarity = head->polarity[best];
     output->score = (double)(float)polarity_score(call, scores);
@@ -194,8 +261,9 @@ static void put_sentiment(const nlp_task_call *call, const float *scores, nlp_ou
     *cell = nlp_value_text(polarity_name(polarity));
 }
 
-static void put_sentiment_score(const nlp_task_call *call, const float *scores, nlp_output *output,
-                                nlp_value *cell) {
+static void put_sentiment_score(const nlp_task_call *call, const scoring *s, const float *scores,
+                                nlp_output *output, nlp_value *cell) {
+    (void)s;
     output->score = (double)(float)polarity_score(call, scores);
     *cell = nlp_value_real(output->score);
 }
