@@ -13,7 +13,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from harness import check, finish, run, task_packs  # noqa: E402
+from harness import check, finish, json_lines, run, task_packs  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 LIBRARY, NLP = os.path.join(BUILD, "sqlite", "nlp"), os.path.join(BUILD, "nlp")
@@ -242,6 +242,16 @@ def check_writers(folder):
                                  ("no user at the end", '[{"role": "assistant", "content": "x"}]', "assistant")):
         message = error("SELECT nlp_chat(?, 'talker')", messages)
         check(f"messages with {name} are an error", word in message, message)
+    cli = json_lines(NLP, ["classify", "-m", os.path.join(folder, "talker.nlp"), "--labels", "good,bad,a question"], [{"text": "One x."}])[0]
+    scores = rows_of("SELECT label, score FROM nlp_zero_shot_scores('One x.', '[\"good\", \"bad\", \"a question\"]', 'talker')")
+    check("a decoder scores labels as on the command line", {k: round(v, 6) for k, v in scores} == {k: round(v, 6) for k, v in cli["scores"].items()} and scores[0][0] == cli["label"], scores)
+    check("nlp_zero_shot by a decoder", one("SELECT nlp_zero_shot('One x.', '[\"good\", \"bad\", \"a question\"]', 'talker')") == cli["label"])
+    check("nlp_classify by a decoder, with choices", one("SELECT nlp_classify('One x.', 'talker', '{\"choices\": [\"good\", \"bad\", \"a question\"]}')") == cli["label"])
+    check("its confidence and scores", [one("SELECT nlp_confidence('One x.', 'talker', '{\"choices\": [\"good\", \"bad\", \"a question\"]}')")] == [r[1] for r in rows_of("SELECT * FROM nlp_classify_scores('One x.', 'talker', '{\"choices\": [\"good\", \"bad\", \"a question\"]}')")][:1] == [scores[0][1]])
+    for name, sql, *words in (("without choices", "SELECT nlp_classify('x', 'talker')", "no labels of its own", "choices"), ("with an empty list", "SELECT nlp_zero_shot('x', '[]', 'talker')", "empty"), ("with an empty label", "SELECT nlp_zero_shot('x', '[\"a\", \"\"]', 'talker')", "label 2"),
+                              ("with choices that are none", "SELECT nlp_classify('x', 'talker', '{\"choices\": [1]}')", "choices")):
+        message = error(sql)
+        check(f"a decoder that classifies {name} is an error", message and all(w in message for w in words), message)
     schema = json.dumps({"properties": {"a": {"type": "integer"}, "b": {"enum": ["x", "y"]}}, "required": ["a", "b"]})
     cli = json.loads(run([NLP, "extract", "-m", os.path.join(folder, "talker.nlp"), "--json", "--schema", schema, "--max-tokens", "40"], '{"text": "One x."}\n')[1])["value"]
     check("nlp_extract is what the command line gives", json.loads(one("SELECT nlp_extract('One x.', ?, 'talker', '{\"max_tokens\": 40}')", schema)) == cli, cli)

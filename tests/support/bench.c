@@ -51,6 +51,15 @@ static void write_file(const char *folder, const char *name, const char *bytes, 
     if (file) fclose(file);
 }
 
+static void copy_file(const char *from, const char *to, const char *name) {
+    char path[512];
+    size_t n;
+    snprintf(path, sizeof path, "%s/%s", from, name);
+    char *bytes = read_file(path, &n);
+    write_file(to, name, bytes, n);
+    free(bytes);
+}
+
 /* config.json of a model with its id2label replaced; label2id goes. */
 static void write_config(const char *source, const char *folder, const char *const *labels,
                          size_t n_labels) {
@@ -83,13 +92,7 @@ static void import_as(const char *name, const char *source, const char *const *l
     snprintf(folder, sizeof folder, "%s/%s-files", nlp_test_folder(), name);
     if (mkdir(folder, 0755) != 0) return; /* made by another test */
     write_config(from, folder, labels, n_labels);
-    for (size_t i = 0; i < 3; i++) {
-        size_t n;
-        snprintf(path, sizeof path, "%s/%s", from, files[i]);
-        char *bytes = read_file(path, &n);
-        write_file(folder, files[i], bytes, n);
-        free(bytes);
-    }
+    for (size_t i = 0; i < 3; i++) copy_file(from, folder, files[i]);
     snprintf(path, sizeof path, "%s/%s.nlp", nlp_test_folder(), name);
     nlp_import_options options = {
         .struct_size = sizeof options, .source = folder, .out = path, .precision = "f32"};
@@ -105,6 +108,34 @@ bench bench_open_as(const char *name, const char *source, const char *const *lab
 bench bench_open_nli(void) {
     static const char *const labels[] = {"CONTRADICTION", "NEUTRAL", "ENTAILMENT"};
     return bench_open_as("nli", "bert-seqcls", labels, 3);
+}
+
+/* Its positions need no weights, so it may have more of them: prompts are then read in several passes. */
+bench bench_open_talker(void) {
+    static const char *const files[] = {"generation_config.json", "model.safetensors",
+                                        "tokenizer.json", "tokenizer_config.json"};
+    char from[256], folder[256], path[512];
+    nlp_error err;
+    nlp_import_report report;
+    size_t n;
+    snprintf(from, sizeof from, "%s/models/qwen3-reranker", nlp_test_data());
+    snprintf(folder, sizeof folder, "%s/talker-files", nlp_test_folder());
+    if (mkdir(folder, 0755) != 0) return bench_open("talker"); /* made by another test */
+    for (size_t i = 0; i < 4; i++) copy_file(from, folder, files[i]);
+    snprintf(path, sizeof path, "%s/config.json", from);
+    char *config = read_file(path, &n), *positions = strstr(config, "embeddings\": 192");
+    CHECK(positions);
+    if (positions) memcpy(positions + strlen("embeddings\": "), "640", 3);
+    write_file(folder, "config.json", config, n);
+    free(config);
+    snprintf(path, sizeof path, "%s/talker.nlp", nlp_test_folder());
+    nlp_import_options options = {.struct_size = sizeof options,
+                                  .source = folder,
+                                  .out = path,
+                                  .precision = "f32",
+                                  .chat_template = "llama2"};
+    CHECK_STATUS(nlp_import(&options, &report, &err), NLP_OK, &err);
+    return bench_open("talker");
 }
 
 /* ---- Running ---- */

@@ -21,7 +21,8 @@ nlp_status bench_try_open(bench *b, const char *name, nlp_failing *allocations);
 /* The model `source` of tests/data/models under other labels, as `name`. */
 bench bench_open_as(const char *name, const char *source, const char *const *labels,
                     size_t n_labels);
-bench bench_open_nli(void); /* one whose labels are those of an NLI model */
+bench bench_open_nli(void);    /* one whose labels are those of an NLI model */
+bench bench_open_talker(void); /* a small decoder that chats */
 void bench_close(bench *b);
 
 nlp_option bench_text(const char *key, const char *text);
