@@ -9,7 +9,7 @@ static const cli_flag tokens_flags[] = {
     {0},
 };
 static const cli_flag classify_flags[] = {
-    {"labels", "LIST", "labels of your own, commas between them (zero-shot, by an NLI model)"},
+    {"labels", "LIST", "labels of your own, commas between them (by an NLI model or a decoder)"},
     {"logits", NULL, "also print the raw scores"},
     {0},
 };
