@@ -73,14 +73,29 @@ void cli_meta_add(char *meta, size_t meta_bytes, const char *key, const char *va
     if (value && *value) snprintf(meta + n, meta_bytes - n, "%s=%s\n", key, value);
 }
 
+/* The path of a pack by its name or path; "" for none. */
+static bool find_base(cli *app, const char *name, char path[CLI_PATH_BYTES]) {
+    nlp_model_info info = {.struct_size = sizeof info};
+    *path = 0;
+    if (!name) return true;
+    nlp_model *model = cli_open_model(app, name, NULL);
+    if (!model) return false;
+    nlp_model_get_info(model, &info);
+    snprintf(path, CLI_PATH_BYTES, "%s", info.path);
+    nlp_model_close(model);
+    return true;
+}
+
 int cmd_import(cli *app) {
-    char out[CLI_PATH_BYTES], meta[4096] = "";
+    char out[CLI_PATH_BYTES], base[CLI_PATH_BYTES], meta[4096] = "";
     const char *name = cli_flag_value(app, "out");
     if (app->n_arguments != 1 || !name) {
         fputs("nlp: import takes one folder or file, and --out\n", stderr);
         return CLI_USAGE;
     }
-    if (!cli_pack_path(app, name, out, sizeof out)) return CLI_ENVIRONMENT;
+    if (!cli_pack_path(app, name, out, sizeof out) ||
+        !find_base(app, cli_flag_value(app, "base"), base))
+        return CLI_ENVIRONMENT;
     static const char *const keys[] = {"licence", "languages", "description"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         cli_meta_add(meta, sizeof meta, keys[i], cli_flag_value(app, keys[i]));
@@ -90,6 +105,7 @@ int cmd_import(cli *app) {
                                   .precision = cli_flag_value(app, "precision"),
                                   .pooling = cli_flag_value(app, "pooling"),
                                   .chat_template = cli_flag_value(app, "chat-template"),
+                                  .base = *base ? base : NULL,
                                   .meta = meta,
                                   .replace = cli_flag_value(app, "replace") != NULL};
     nlp_import_report report;

@@ -47,6 +47,7 @@ static const cli_flag import_flags[] = {
     {"pooling", "KIND", "mean, cls, max or last (default: what the model's folder says)"},
     {"chat-template", "NAME",
      "format of its chats: chatml, llama3 ... or none (default: by its template)"},
+    {"base", "NAME", "the pack that an adapter (a folder of PEFT) stands on"},
     {"licence", "TEXT", "licence of the model, written into the pack"},
     {"languages", "LIST", "languages of the model: en,fr"},
     {"description", "TEXT", "one sentence about the model"},

@@ -182,7 +182,7 @@ static nlp_status write_head_linear(const assembly *a, const char *name, const c
     return status;
 }
 
-static nlp_status write_head(const assembly *a) {
+nlp_status assembly_write_head(const assembly *a) {
     const nlp_head_spec *head = &a->folder->head;
     const nlp_head_source *s = a->folder->head_source;
     size_t d = a->config->spec.hidden_size, width = head->hidden_size ? head->hidden_size : d;
@@ -316,7 +316,7 @@ static nlp_status write_sources(const assembly *a) {
     return NLP_OK;
 }
 
-static void write_texts(const assembly *a) {
+void assembly_write_texts(const assembly *a) {
     nlp_model_folder *f = a->folder;
     for (uint32_t i = 0; f->labels && i < f->head.n_labels; i++)
         nlp_pack_writer_string(a->writer, "labels", f->labels[i], strlen(f->labels[i]));
@@ -351,7 +351,7 @@ nlp_status nlp_assemble(nlp_model_folder *folder, const nlp_assemble_options *op
         nlp_pack_writer_section(writer, "decoder.tokenizer", folder->decoder_tokenizer.bytes,
                                 folder->decoder_tokenizer.n_bytes);
     NLP_TRY(write_stack(&a));
-    NLP_TRY(write_head(&a));
+    NLP_TRY(assembly_write_head(&a));
     if (folder->family->decoder) {
         assembly decoder = a;
         decoder.source = folder->family->decoder;
@@ -364,7 +364,7 @@ nlp_status nlp_assemble(nlp_model_folder *folder, const nlp_assemble_options *op
         nlp_pack_writer_section(writer, "generation", &folder->generation,
                                 sizeof folder->generation);
     NLP_TRY(write_pipeline(&a));
-    write_texts(&a);
+    assembly_write_texts(&a);
     NLP_TRY(write_sources(&a));
     return check_leftovers(&a);
 }

@@ -34,6 +34,8 @@ void matrix_free(const assembly *a, matrix *m);
 /* All parts of a role, turned into the order of the pack. */
 nlp_status matrix_read(const assembly *a, const nlp_role *role, const nlp_role_source *source,
                        uint32_t layer, matrix *m);
+/* Outputs of one part of a role. */
+size_t assembly_part_rows(const assembly *a, const nlp_role *role, size_t n_parts, size_t part);
 const nlp_role_source *assembly_source(const assembly *a, const char *role); /* or NULL */
 bool assembly_is_tied(const assembly *a); /* the output takes the words */
 
@@ -43,6 +45,9 @@ bool assembly_is_tied(const assembly *a); /* the output takes the words */
 void *assembly_tensor(const assembly *a, const char *name, nlp_dtype dtype, uint32_t layout,
                       nlp_grid grid, uint64_t rows, uint64_t columns);
 void assembly_write_f32(const assembly *a, const char *name, const matrix *m);
+/* The folder's head, if it has one; labels, prompts, and what the pack says of itself. */
+nlp_status assembly_write_head(const assembly *a);
+void assembly_write_texts(const assembly *a);
 
 /* ---- precision.c ---- */
 

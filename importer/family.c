@@ -24,6 +24,13 @@ const nlp_family *nlp_family_find(const char *model_type) {
     return NULL;
 }
 
+const nlp_family *nlp_family_named(const char *name, size_t n) {
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strlen(families[i]->name) == n && !memcmp(families[i]->name, name, n))
+            return families[i];
+    return NULL;
+}
+
 nlp_source_tensor *nlp_family_tensor(const nlp_family *family, const nlp_source *source,
                                      const char *name) {
     char full[256];

@@ -154,6 +154,8 @@ typedef struct nlp_family {
 
 /* By model_type of config.json; NULL where nlp does not know it. */
 const nlp_family *nlp_family_find(const char *model_type);
+/* By its name in a pack, n bytes; NULL for an unknown one. */
+const nlp_family *nlp_family_named(const char *name, size_t n);
 bool nlp_family_drops(const nlp_family *family, const char *tensor);
 /* A tensor by its name with each prefix; NULL where there is none. */
 nlp_source_tensor *nlp_family_tensor(const nlp_family *family, const nlp_source *source,

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "adapter.h"
 #include "assemble.h"
 #include "base/mapfile.h"
 #include "base/real.h"
@@ -196,6 +197,35 @@ static nlp_status finish(const nlp_model_folder *folder, const nlp_import_option
     return nlp_pack_save(o->out, chosen->bytes, chosen->n_bytes, o->replace, err);
 }
 
+static nlp_status make_adapter(nlp_model_folder *folder, const nlp_import_options *o,
+                               const char *name, made_pack *pack, nlp_error *err) {
+    nlp_poll poll;
+    nlp_poll_init(&poll, &o->stop, 0);
+    const nlp_adapter_options options = {
+        .folder = folder->path, .base = o->base, .name = name, .meta = o->meta, .poll = &poll};
+    if (!o->base) {
+        nlp_fail(err, NLP_EINVAL, "%s has an adapter, which needs the pack that it stands on",
+                 folder->path);
+        nlp_hint(err, "add --base NAME, the pack of the model that the adapter was trained on");
+        return NLP_EINVAL;
+    }
+    NLP_TRY(nlp_pack_writer_open(folder->mem, NLP_PACK_TASK, NLP_F32, &pack->writer, err));
+    NLP_TRY(nlp_adapter_assemble(folder, &options, pack->writer, err));
+    return nlp_pack_writer_finish(pack->writer, &pack->bytes, &pack->n_bytes, err);
+}
+
+static nlp_status import_adapter(const nlp_import_options *o, const char *path, const char *name,
+                                 nlp_mem *mem, nlp_import_report *report, nlp_error *err) {
+    nlp_model_folder folder;
+    made_pack pack = {0};
+    nlp_model_folder_init(&folder, mem, path);
+    nlp_status status = make_adapter(&folder, o, name, &pack, err);
+    if (status == NLP_OK) status = finish(&folder, o, &pack, NLP_F32, report, err);
+    nlp_pack_writer_close(pack.writer);
+    nlp_model_folder_close(&folder);
+    return status;
+}
+
 nlp_status nlp_import(const nlp_import_options *o, nlp_import_report *report, nlp_error *err) {
     char path[4096], name[64];
     nlp_mem mem;
@@ -208,6 +238,7 @@ nlp_status nlp_import(const nlp_import_options *o, nlp_import_report *report, nl
     name_of(o, name, sizeof name);
     nlp_mem_init(&mem, NULL, NULL, 0);
     report_progress(o, "reading", 0.05);
+    if (nlp_adapter_is_folder(path)) return import_adapter(o, path, name, &mem, report, err);
     const nlp_model_choices choices = {o->pooling, o->chat_template};
     nlp_status status = nlp_model_folder_open(&folder, &mem, path, &choices, err);
     if (status == NLP_OK) status = make_pack(&folder, o, name, NLP_F32, NULL, &f32, err);

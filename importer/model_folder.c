@@ -155,7 +155,7 @@ static uint32_t head_position(const nlp_head_source *s, const json_t *config) {
     return pooling && !strcmp(pooling, "mean") ? NLP_HEAD_AT_MEAN : s->at;
 }
 
-static nlp_status read_head(nlp_model_folder *f, const json_t *config, nlp_error *err) {
+nlp_status nlp_head_read(nlp_model_folder *f, const json_t *config, nlp_error *err) {
     const nlp_head_source *s = find_head(f, architecture_of(config));
     nlp_source_tensor *classifier = s ? weight_of(f, s->classifier) : NULL,
                       *hidden = s ? weight_of(f, s->hidden) : NULL;
@@ -213,7 +213,7 @@ static nlp_status read_config(nlp_model_folder *f, const json_t *config, nlp_err
             nlp_config_read(f->family, f->family->decoder, config, &f->arena, &f->decoder, err));
     NLP_TRY(nlp_json_boolean(config, "config.json", "tie_word_embeddings", f->family->tied,
                              &f->tied, err));
-    return read_head(f, config, err);
+    return nlp_head_read(f, config, err);
 }
 
 /* ---- Writing ---- */
@@ -264,17 +264,21 @@ static nlp_status interpret(nlp_model_folder *f, const nlp_model_choices *choice
     return nlp_sentence_transformers_read(f, pooling ? pooling : f->pooling, err);
 }
 
-nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *path,
-                                 const nlp_model_choices *choices, nlp_error *err) {
-    static const nlp_model_choices none = {NULL, NULL};
+void nlp_model_folder_init(nlp_model_folder *f, nlp_mem *mem, const char *path) {
     memset(f, 0, sizeof *f);
     f->mem = mem, f->path = path;
-    const nlp_container *container = nlp_container_of(path);
-    f->is_file = container && container->is_file;
     nlp_arena_init(&f->arena, mem);
     nlp_source_init(&f->source, mem);
     nlp_buf_init(&f->tokenizer, mem);
     nlp_buf_init(&f->decoder_tokenizer, mem);
+}
+
+nlp_status nlp_model_folder_open(nlp_model_folder *f, nlp_mem *mem, const char *path,
+                                 const nlp_model_choices *choices, nlp_error *err) {
+    static const nlp_model_choices none = {NULL, NULL};
+    nlp_model_folder_init(f, mem, path);
+    const nlp_container *container = nlp_container_of(path);
+    f->is_file = container && container->is_file;
     NLP_TRY(container ? container->read(f, err) : read_folder(f, err));
     return interpret(f, choices ? choices : &none, err);
 }

@@ -42,6 +42,8 @@ typedef struct nlp_model_choices {
     const char *chat_template; /* "chatml" ... or "none" */
 } nlp_model_choices;
 
+/* An empty one, for who fills it in another way; path is borrowed. Close it. */
+void nlp_model_folder_init(nlp_model_folder *folder, nlp_mem *mem, const char *path);
 /* Close on failure too. choices may be NULL. */
 nlp_status nlp_model_folder_open(nlp_model_folder *folder, nlp_mem *mem, const char *path,
                                  const nlp_model_choices *choices, nlp_error *err);
@@ -56,6 +58,9 @@ nlp_status nlp_model_folder_json(nlp_model_folder *folder, const char *name, siz
 nlp_status nlp_sentence_transformers_read(nlp_model_folder *folder, const char *pooling,
                                           nlp_error *err);
 
+/* The head that the config names, or whose tensors are there, with its labels; the family and the stack's
+ * spec are known. */
+nlp_status nlp_head_read(nlp_model_folder *folder, const json_t *config, nlp_error *err);
 /* generation.c: generation_config.json and its keys in config.json, for a model that writes. */
 nlp_status nlp_generation_read(nlp_model_folder *folder, nlp_error *err);
 

@@ -18,6 +18,7 @@ typedef struct nlp_import_options {
     const char *precision; /* "f32" "i16" "i8" "q4" "q4m"; NULL: the fastest that passes the gate */
     const char *pooling;   /* "mean" "cls" "max" "last"; NULL: what the folder says */
     const char *chat_template; /* "chatml" ..., "none"; NULL: the folder's, by its marks */
+    const char *base; /* path of the pack that a folder with an adapter stands on; else NULL */
     /* extra meta pairs "key=text\n...", may be NULL: licence, languages, description, source */
     const char *meta;
     /* an existing pack of other bytes is renamed to NAME@HEX8.nlp first; without: an error */

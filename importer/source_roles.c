@@ -119,7 +119,7 @@ bool assembly_is_tied(const assembly *a) {
 }
 
 /* Outputs of one part: queries and keys may differ in number. */
-static size_t part_rows(const assembly *a, const nlp_role *role, size_t n_parts, size_t part) {
+size_t assembly_part_rows(const assembly *a, const nlp_role *role, size_t n_parts, size_t part) {
     const nlp_arch_spec *s = &a->config->spec;
     size_t n = nlp_size_of(s, role->rows);
     if (n_parts == 3 && role->rows == NLP_SIZE_QKV)
@@ -168,7 +168,7 @@ nlp_status matrix_read(const assembly *a, const nlp_role *role, const nlp_role_s
     if (role->rows == NLP_SIZE_UP && !a->config->spec.gated) n_parts = 1;
     NLP_TRY(matrix_alloc(a, m, n, k));
     for (size_t part = 0; part < n_parts; part++) {
-        size_t rows = part_rows(a, role, n_parts, part);
+        size_t rows = assembly_part_rows(a, role, n_parts, part);
         NLP_TRY(read_part(a, role, s, layer, part, rows, k, m->w + row * k));
         NLP_TRY(read_bias(a, role, s, layer, part, rows, m->bias + row));
         row += rows;

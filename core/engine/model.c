@@ -127,15 +127,21 @@ static nlp_status bind_full(nlp_model *m, nlp_error *err) {
     return nlp_chat_open(&m->pack, m->tokenizer, &m->generation, &m->arena, &m->task.chat, err);
 }
 
+/* A head on the base's vector, or on its hidden states: then it is the pack that says how wide. */
 static nlp_status bind_task(nlp_model *m, nlp_error *err) {
     const nlp_task_model *base = &m->base->task;
+    nlp_head_spec spec = {0};
+    uint32_t hidden_size = base->stack->spec.hidden_size;
     m->task = *base;
-    NLP_TRY(nlp_head_bind(
-        &m->pack, nlp_pool_dims(base->pooler, base->stack->spec.hidden_size, NULL), &m->head, err));
-    if (m->head.spec.struct_size &&
-        (m->head.spec.head == NLP_HEAD_VECTOR_LINEAR || m->head.spec.head == NLP_HEAD_VECTOR_MLP))
-        return NLP_OK;
-    return nlp_fail(err, NLP_ECORRUPT, "a task pack needs a head that takes its base's vector");
+    NLP_TRY(nlp_section_read(&m->pack, "head", &spec, sizeof spec, err));
+    bool of_vector = spec.head == NLP_HEAD_VECTOR_LINEAR || spec.head == NLP_HEAD_VECTOR_MLP;
+    uint32_t width = of_vector ? nlp_pool_dims(base->pooler, hidden_size, NULL) : hidden_size;
+    NLP_TRY(nlp_head_bind(&m->pack, width, &m->head, err));
+    NLP_TRY(nlp_adapters_bind(&m->pack, base->stack, &m->arena, &m->task.stack, err));
+    bool adapts = m->task.stack != base->stack;
+    if (m->head.spec.struct_size ? m->head.spec.head != NLP_HEAD_WORDS : adapts) return NLP_OK;
+    return nlp_fail(err, NLP_ECORRUPT,
+                    "a task pack needs adapters, or a head of classes, tags or spans");
 }
 
 static nlp_status bind_model(nlp_model *m, nlp_error *err) {

@@ -20,6 +20,23 @@ typedef struct nlp_table { /* rows of an embedding: f32, or s8 with a scale a ro
     uint32_t n_rows, width;
 } nlp_table;
 
+/* What a task pack adds to a linear of its base: W x + up (down x), down [rank, k], up [n, rank], both
+ * f32. down.panels NULL: nothing. */
+typedef struct nlp_adapter {
+    nlp_weight down, up;
+} nlp_adapter;
+
+/* The linears that an adapter may stand on. */
+enum {
+    NLP_ADAPTED_QKV,
+    NLP_ADAPTED_ATTENTION_OUT,
+    NLP_ADAPTED_FFN_UP,
+    NLP_ADAPTED_FFN_DOWN,
+    NLP_N_ADAPTED
+};
+#define NLP_MAX_ADAPTER_RANK 128
+extern const char *const nlp_adapted_roles[NLP_N_ADAPTED]; /* of roles.c */
+
 /* Of a role that the model lacks, panels, gain or pointer are NULL. */
 typedef struct nlp_layer {
     nlp_layer_spec spec;
@@ -31,6 +48,7 @@ typedef struct nlp_layer {
     const float *bias; /* [n_heads, 2 * bias_reach + 1], of this layer alone */
     /* [n_heads] of n = n_relative, k = head_dim: DeBERTa's Kr and Qr */
     const nlp_weight *position_keys, *position_queries;
+    nlp_adapter adapters[NLP_N_ADAPTED];
 } nlp_layer;
 
 /* One stack of layers: an encoder, a decoder, or one half of a seq2seq. */
@@ -44,6 +62,7 @@ typedef struct nlp_stack {
     nlp_weight conv;
     nlp_norm_weights conv_norm;
     const nlp_layer *layers; /* [spec.n_layers] */
+    uint32_t adapter_rank;   /* the largest of all layers; 0: there are no adapters */
     bool half_cache; /* keys and values are rounded to half floats: writers that are not f32 */
 } nlp_stack;
 
@@ -73,6 +92,11 @@ nlp_status nlp_spec_read(const nlp_pack *pack, const char *name, nlp_arch_spec *
  * and both shapes. */
 nlp_status nlp_stack_bind(const nlp_pack *pack, const char *prefix, nlp_arena *arena,
                           nlp_stack **stack, nlp_error *err);
+/* The base's stack with the adapters of a task pack, tensors "layer.0.attention.qkv.down" and ".up": a
+ * copy from the arena that shares the base's weights. *stack is the base itself where the pack has
+ * none. */
+nlp_status nlp_adapters_bind(const nlp_pack *pack, const nlp_stack *base, nlp_arena *arena,
+                             const nlp_stack **stack, nlp_error *err);
 /* input_width: of the vectors that are pooled, hidden_size. */
 nlp_status nlp_pooler_bind(const nlp_pack *pack, uint32_t hidden_size, nlp_pooler *pooler,
                            nlp_error *err);

@@ -15,13 +15,15 @@ static nlp_status plain_middle(const forward *f, const nlp_layer *layer, const n
     act.next_grid = layer->ffn_down.grid;
     if (layer->ffn_down.dtype == NLP_I8 || layer->ffn_down.dtype == NLP_I16)
         act.row_max = memset(w->row_max, 0, n * NLP_LANES * sizeof *w->row_max);
-    return forward_product(f, &layer->ffn_up, n, rows, &act, w->up);
+    return forward_adapted(f, &layer->ffn_up, &layer->adapters[NLP_ADAPTED_FFN_UP], n, rows, &act,
+                           w->up);
 }
 
 static nlp_status gated_middle(const forward *f, const nlp_layer *layer, const nlp_rows *rows,
                                size_t n) {
     const nlp_arch_spec *s = &f->stack->spec;
-    NLP_TRY(forward_product(f, &layer->ffn_up, n, rows, NULL, f->w.up));
+    NLP_TRY(forward_adapted(f, &layer->ffn_up, &layer->adapters[NLP_ADAPTED_FFN_UP], n, rows, NULL,
+                            f->w.up));
     f->kernels->gate(f->w.up, n, s->ffn_size, (nlp_activation)s->activation);
     if (layer->ffn_down.factors)
         f->kernels->scale_columns(f->w.up, n, s->ffn_size, layer->ffn_down.factors);
@@ -34,7 +36,8 @@ static nlp_status join_rows(forward *f, const nlp_layer *layer, const nlp_rows *
     float *x = f->w.x + first * f->d, *t = f->w.next + first * f->d;
     const nlp_norm_weights *post = &layer->ffn_post_norm;
     nlp_epilogue add_input = {.residual = x};
-    NLP_TRY(forward_product(f, &layer->ffn_down, n, rows, post->gain ? NULL : &add_input, t));
+    NLP_TRY(forward_adapted(f, &layer->ffn_down, &layer->adapters[NLP_ADAPTED_FFN_DOWN], n, rows,
+                            post->gain ? NULL : &add_input, t));
     if (!post->gain) return NLP_OK;
     f->kernels->norm(&(nlp_norm_args){.rows = t,
                                       .out = t,

@@ -43,6 +43,18 @@ nlp_status forward_product(const forward *f, const nlp_weight *weight, size_t n,
     return nlp_gemm(f->kernels, weight, n, rows, epilogue, out, f->poll, f->err);
 }
 
+nlp_status forward_adapted(const forward *f, const nlp_weight *weight, const nlp_adapter *adapter,
+                           size_t n, const nlp_rows *rows, const nlp_epilogue *epilogue,
+                           float *out) {
+    if (!adapter->down.panels) return forward_product(f, weight, n, rows, epilogue, out);
+    nlp_epilogue own = epilogue ? *epilogue : (nlp_epilogue){.act = NLP_ACT_NONE};
+    nlp_rows low = {.f32 = f->w.low};
+    NLP_TRY(forward_product(f, &adapter->down, n, rows, NULL, f->w.low));
+    NLP_TRY(forward_product(f, &adapter->up, n, &low, NULL, f->w.addend));
+    own.addend = f->w.addend;
+    return forward_product(f, weight, n, rows, &own, out);
+}
+
 void forward_advance(forward *f) {
     float *old = f->w.x;
     f->w.x = f->w.next;

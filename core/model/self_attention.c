@@ -150,16 +150,16 @@ static nlp_status attend_text(const forward *f, const nlp_layer *layer, size_t i
 /* ---- Blocks ---- */
 
 /* The block's output [n, hidden] joins the stream. A sandwich norms it first. */
-static nlp_status join(forward *f, const nlp_weight *out, const nlp_norm_weights *post,
-                       const nlp_rows *rows) {
+static nlp_status join(forward *f, const nlp_weight *out, const nlp_adapter *adapter,
+                       const nlp_norm_weights *post, const nlp_rows *rows) {
     workspace *w = &f->w;
     nlp_epilogue add_input = {.residual = w->x};
     if (!post->gain) {
-        NLP_TRY(forward_product(f, out, f->n, rows, &add_input, w->next));
+        NLP_TRY(forward_adapted(f, out, adapter, f->n, rows, &add_input, w->next));
         forward_advance(f);
         return NLP_OK;
     }
-    NLP_TRY(forward_product(f, out, f->n, rows, NULL, w->wide));
+    NLP_TRY(forward_adapted(f, out, adapter, f->n, rows, NULL, w->wide));
     forward_norm(f, post, w->wide, w->wide, NULL);
     f->kernels->add(w->x, w->wide, f->n * f->d);
     return NLP_OK;
@@ -177,7 +177,8 @@ nlp_status forward_self_attention(forward *f, const nlp_layer *layer, size_t ind
     float *in = block_input(f, &layer->attention_norm, &layer->qkv);
     nlp_rows rows = forward_rows(f, &layer->qkv, in);
     forward_trace(f, "qkv", index, in, f->n, f->d);
-    NLP_TRY(forward_product(f, &layer->qkv, f->n, &rows, NULL, w->wide));
+    NLP_TRY(forward_adapted(f, &layer->qkv, &layer->adapters[NLP_ADAPTED_QKV], f->n, &rows, NULL,
+                            w->wide));
     size_t row = 0;
     for (size_t text = 0; text < f->unit->n_texts; row += f->unit->lengths[text++]) {
         if (layer->q_norm.gain || layer->k_norm.gain || f->stack->spec.rotary_dim)
@@ -189,7 +190,8 @@ nlp_status forward_self_attention(forward *f, const nlp_layer *layer, size_t ind
     if (out->dtype != NLP_F32) /* factors of i8 are in the values already */
         nlp_rows_quantise(f->kernels, out, f->n, w->y, NULL, w->q, w->q_scales);
     rows = (nlp_rows){.f32 = w->y, .q = w->q, .q_scales = w->q_scales};
-    return join(f, out, &layer->attention_post_norm, &rows);
+    return join(f, out, &layer->adapters[NLP_ADAPTED_ATTENTION_OUT], &layer->attention_post_norm,
+                &rows);
 }
 
 /* The keys and values are those of the encoder's states: nlp_memory_make. */
@@ -218,12 +220,13 @@ static nlp_status attend_memories(const forward *f, size_t index) {
 }
 
 nlp_status forward_cross_attention(forward *f, const nlp_layer *layer, size_t index) {
-    static const nlp_norm_weights none;
+    static const nlp_norm_weights no_norm;
+    static const nlp_adapter no_adapter;
     float *in = block_input(f, &layer->cross_norm, &layer->cross_q);
     nlp_rows rows = forward_rows(f, &layer->cross_q, in);
     NLP_TRY(forward_product(f, &layer->cross_q, f->n, &rows, NULL, f->w.wide));
     NLP_TRY(attend_memories(f, index));
     f->ready = NULL;
     rows = forward_rows(f, &layer->cross_out, f->w.y);
-    return join(f, &layer->cross_out, &none, &rows);
+    return join(f, &layer->cross_out, &no_adapter, &no_norm, &rows);
 }

@@ -56,6 +56,7 @@ nlp_status nlp_openblas_load(nlp_error *err) {
 /* The epilogue that our kernels run on a tile, here over the finished rows. */
 static void finish_rows(const nlp_kernels *kernels, const nlp_weight *w, size_t m,
                         const nlp_epilogue *e, float *out) {
+    if (e->addend) kernels->add(out, e->addend, m * w->n);
     kernels->activate(out, m * w->n, e->act);
     if (e->residual) kernels->add(out, e->residual, m * w->n);
     if (e->next_factors) kernels->scale_columns(out, m, w->n, e->next_factors);

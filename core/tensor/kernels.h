@@ -45,9 +45,10 @@ typedef struct nlp_q4_group {
     int32_t sum; /* of the group's bytes */
 } nlp_q4_group;
 
-/* What happens to a tile before it is stored, in this order: scale and bias, activation, residual,
- * next factors, max. */
+/* What happens to a tile before it is stored, in this order: scale and bias, addend, activation,
+ * residual, next factors, max. */
 typedef struct nlp_epilogue {
+    const float *addend; /* [m, n], row stride n: of an adapter; NULL: none */
     nlp_activation act;
     const float *residual; /* [m, n], row stride n; NULL: none */
     /* [n]: store t = y * f (GELU grid: fma(y, f, NLP_GELU_OFFSET * f)) instead of y; NULL: none */

@@ -34,7 +34,9 @@ LANES_INLINE void finish(const nlp_product *p, const nlp_epilogue *e, size_t row
                          size_t live) {
     float *out = p->out + row * p->n + column;
     size_t full_row = p->first_row + row;
-    v16 y = v_activate(load_live(out, live), e->act);
+    v16 y = load_live(out, live);
+    if (e->addend) y = v_add(y, load_live(e->addend + full_row * p->n + column, live));
+    y = v_activate(y, e->act);
     if (e->residual) y = v_add(y, load_live(e->residual + full_row * p->n + column, live));
     if (e->next_factors) {
         v16 f = load_live(e->next_factors + column, live);
@@ -54,7 +56,8 @@ LANES_INLINE void finish(const nlp_product *p, const nlp_epilogue *e, size_t row
 static __attribute__((noinline)) void finish_tile(const nlp_product *p, size_t panel,
                                                   size_t panels) {
     const nlp_epilogue *e = p->epilogue;
-    if (e->act == NLP_ACT_NONE && !e->residual && !e->next_factors && !e->row_max) return;
+    if (e->act == NLP_ACT_NONE && !e->addend && !e->residual && !e->next_factors && !e->row_max)
+        return;
     for (size_t i = 0; i < p->n_rows; i++)
         for (size_t j = panel; j < panel + panels; j++)
             finish(p, e, i, j * NLP_PANEL, live_columns(p, j));

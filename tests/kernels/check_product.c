@@ -278,8 +278,9 @@ static void test_levels_give_the_same_bits(void) {
         float *first = calloc(p.m * p.n, sizeof *first), *other = calloc(p.m * p.n, sizeof *other);
         float *tops = aligned_alloc(64, p.m * 64);
         for (size_t a = 0; a < sizeof acts / sizeof *acts; a++)
-            for (int form = 0; form < 4; form++) {
+            for (int form = 0; form < 8; form++) {
                 nlp_epilogue e = {.act = acts[a], .residual = form & 1 ? p.residual : NULL};
+                if (form & 4) e.addend = p.residual;
                 if (form & 2) e.next_factors = p.next, e.next_grid = acts[a] == NLP_ACT_GELU_ERF;
                 for (size_t d = 0; d < N_DTYPES; d++)
                     compare_levels(&p, dtypes[d], e, first, other, tops);
@@ -287,6 +288,25 @@ static void test_levels_give_the_same_bits(void) {
         free(first), free(other), free(tops);
         free_problem(&p);
     }
+}
+
+static void test_an_addend_stands_before_the_activation(void) {
+    problem p = make_problem(7, 96, 70, 11);
+    float *sums = calloc(p.m * p.n, sizeof *sums), *got = calloc(p.m * p.n, sizeof *got);
+    const nlp_kernels *k;
+    for (size_t level = 0; (k = nlp_kernels_at(level)); level++)
+        for (size_t d = 0; d < N_DTYPES; d++) {
+            nlp_epilogue e = {.addend = p.residual, .act = NLP_ACT_RELU};
+            quantise_input(k, &p, dtypes[d]);
+            multiply(k, &p, dtypes[d], NULL, sums);
+            multiply(k, &p, dtypes[d], &e, got);
+            for (size_t i = 0; i < p.m * p.n; i++) {
+                float want = sums[i] + p.residual[i];
+                CHECK(got[i] == (want > 0 ? want : 0));
+            }
+        }
+    free(sums), free(got);
+    free_problem(&p);
 }
 
 static void test_a_row_does_not_depend_on_its_batch(void) {
@@ -400,6 +420,7 @@ int main(int argc, char **argv) {
         {"the_widest_sums_do_not_overflow", test_the_widest_sums_do_not_overflow},
         {"grids_of_a_source_go_over_exactly", test_grids_of_a_source_go_over_exactly},
         {"levels_give_the_same_bits", test_levels_give_the_same_bits},
+        {"an_addend_stands_before_the_activation", test_an_addend_stands_before_the_activation},
         {"a_row_does_not_depend_on_its_batch", test_a_row_does_not_depend_on_its_batch},
         {"the_largest_integers_are_exact", test_the_largest_integers_are_exact},
         {"openblas_agrees", test_openblas_agrees},
