@@ -44,6 +44,7 @@ struct nlp_model {
         *decoder_tokenizer;     /* the second: of a seq2seq with two vocabularies */
     nlp_stack *stack, *decoder; /* decoder: of a seq2seq */
     nlp_generation_spec generation;
+    nlp_shared_vocabulary vocabulary; /* of a full pack */
     nlp_pooler pooler;
     nlp_head head;
     nlp_task_model task; /* the view that tasks get */

@@ -15,6 +15,7 @@ static void free_text(nlp_engine *engine, char *text) {
 static void model_free(nlp_model *m) {
     nlp_engine *engine = m->engine;
     if (m->base) m->base->n_references--;
+    if (m->task.vocabulary == &m->vocabulary) nlp_shared_vocabulary_deinit(&m->vocabulary);
     nlp_tokenizer_close(m->tokenizer);
     nlp_tokenizer_close(m->decoder_tokenizer);
     nlp_arena_deinit(&m->arena);
@@ -124,6 +125,9 @@ static nlp_status bind_full(nlp_model *m, nlp_error *err) {
         NLP_TRY(open_tokenizer(m, "decoder.tokenizer", m->decoder->spec.vocabulary,
                                &m->decoder_tokenizer, err));
     m->task.written = m->decoder_tokenizer ? m->decoder_tokenizer : m->tokenizer;
+    nlp_shared_vocabulary_init(&m->vocabulary, m->task.written, m->engine->alloc,
+                               m->engine->alloc_context);
+    m->task.vocabulary = &m->vocabulary;
     return nlp_chat_open(&m->pack, m->tokenizer, &m->generation, &m->arena, &m->task.chat, err);
 }
 

@@ -158,6 +158,38 @@ nlp_status nlp_vocabulary_open(const nlp_tokenizer *tokenizer, nlp_arena *arena,
     return NLP_OK;
 }
 
+/* ---- One a model ---- */
+
+void nlp_shared_vocabulary_init(nlp_shared_vocabulary *s, const nlp_tokenizer *tokenizer,
+                                nlp_alloc_fn alloc, void *alloc_context) {
+    nlp_mutex_init(&s->lock);
+    nlp_mem_init(&s->mem, alloc, alloc_context, 0);
+    nlp_arena_init(&s->arena, &s->mem);
+    s->tokenizer = tokenizer;
+    s->made = NULL;
+}
+
+void nlp_shared_vocabulary_deinit(nlp_shared_vocabulary *s) {
+    nlp_arena_deinit(&s->arena);
+    nlp_mutex_deinit(&s->lock);
+}
+
+nlp_status nlp_shared_vocabulary_get(nlp_shared_vocabulary *s, nlp_poll *poll,
+                                     const nlp_vocabulary **vocabulary, nlp_error *err) {
+    nlp_status status = NLP_OK;
+    nlp_mutex_lock(&s->lock);
+    if (!s->made) {
+        status = nlp_vocabulary_open(s->tokenizer, &s->arena, poll, &s->made, err);
+        if (status != NLP_OK) {
+            nlp_arena_deinit(&s->arena);
+            nlp_arena_init(&s->arena, &s->mem);
+        }
+    }
+    *vocabulary = s->made;
+    nlp_mutex_unlock(&s->lock);
+    return status;
+}
+
 /* ---- Spelling ---- */
 
 int32_t nlp_vocabulary_longest(const nlp_vocabulary *v, const char *bytes, size_t n_bytes,

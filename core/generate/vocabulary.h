@@ -3,6 +3,7 @@
 #ifndef NLP_GENERATE_VOCABULARY_H
 #define NLP_GENERATE_VOCABULARY_H
 
+#include "base/thread.h"
 #include "text/tokenizer.h"
 
 #define NLP_VOCABULARY_MAX_TOKEN_BYTES 64 /* longer tokens are never written */
@@ -30,6 +31,22 @@ typedef struct nlp_vocabulary {
 /* Everything lies in the arena; the tokenizer may go. */
 nlp_status nlp_vocabulary_open(const nlp_tokenizer *tokenizer, nlp_arena *arena, nlp_poll *poll,
                                const nlp_vocabulary **vocabulary, nlp_error *err);
+/* One that all calls of a model share, made by the first that needs it. */
+typedef struct nlp_shared_vocabulary {
+    nlp_mutex lock;
+    nlp_mem mem;
+    nlp_arena arena;
+    const nlp_tokenizer *tokenizer;
+    const nlp_vocabulary *made; /* NULL: not yet */
+} nlp_shared_vocabulary;
+/* Makes nothing. The tokenizer outlives it. Outside the
+ * budgets of sessions: about 80 bytes a token. */
+void nlp_shared_vocabulary_init(nlp_shared_vocabulary *shared, const nlp_tokenizer *tokenizer,
+                                nlp_alloc_fn alloc, void *alloc_context);
+void nlp_shared_vocabulary_deinit(nlp_shared_vocabulary *shared);
+/* Any thread; a second one waits for the first. A call that fails or is stopped leaves it to the next. */
+nlp_status nlp_shared_vocabulary_get(nlp_shared_vocabulary *shared, nlp_poll *poll,
+                                     const nlp_vocabulary **vocabulary, nlp_error *err);
 /* Whether a token of this text is in the trie. */
 bool nlp_vocabulary_has(const nlp_vocabulary *vocabulary, nlp_text text);
 /* Whether a text may have the character; never U+0000, which no SQL text has. */

@@ -13,8 +13,9 @@
 /* An opened pack, or a task pack over its base. */
 typedef struct nlp_task_model {
     const char *name;
-    const nlp_tokenizer *tokenizer; /* of the base for a task pack; so are stack and pooler */
-    const nlp_tokenizer *written;   /* of what the model writes: its own, or its decoder's */
+    const nlp_tokenizer *tokenizer;    /* of the base for a task pack; so are stack and pooler */
+    const nlp_tokenizer *written;      /* of what the model writes: its own, or its decoder's */
+    nlp_shared_vocabulary *vocabulary; /* of `written` */
     const nlp_stack *stack;
     nlp_writer writer; /* the model can write where its decoder has outputs */
     const nlp_pooler *pooler;

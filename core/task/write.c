@@ -125,7 +125,7 @@ nlp_status nlp_task_bound_by_schema(nlp_task_call *call, nlp_text schema, nlp_bo
                                     nlp_error *err) {
     const nlp_vocabulary *vocabulary;
     *bound = (nlp_bound){.text = schema};
-    NLP_TRY(nlp_vocabulary_open(call->model->written, call->scratch, call->poll, &vocabulary, err));
+    NLP_TRY(nlp_shared_vocabulary_get(call->model->vocabulary, call->poll, &vocabulary, err));
     NLP_TRY(nlp_constraint_open_schema(vocabulary, schema, call->scratch, call->poll,
                                        &bound->constraint, err));
     return open_work(call, bound, err);
@@ -157,7 +157,7 @@ nlp_status nlp_task_bound(nlp_task_call *call, const nlp_manner *m, nlp_bound *b
         return nlp_task_bound_by_schema(call, (nlp_text){o->schema.as.text, o->schema.n}, bound,
                                         err);
     if (o->choices.type == NLP_TYPE_NULL && !o->grammar.bytes) return NLP_OK;
-    NLP_TRY(nlp_vocabulary_open(call->model->written, call->scratch, call->poll, &vocabulary, err));
+    NLP_TRY(nlp_shared_vocabulary_get(call->model->vocabulary, call->poll, &vocabulary, err));
     if (o->grammar.bytes) {
         NLP_TRY(nlp_constraint_open_grammar(vocabulary, o->grammar, call->scratch, call->poll,
                                             &bound->constraint, err));
