@@ -164,6 +164,7 @@ int cmd_entities(cli *app);
 int cmd_answer(cli *app);
 int cmd_fill_mask(cli *app);
 int cmd_rerank(cli *app);
+int cmd_chunk(cli *app);
 int cmd_generate(cli *app);
 int cmd_chat(cli *app);
 int cmd_translate(cli *app);

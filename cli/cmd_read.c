@@ -1,4 +1,5 @@
-/* cmd_read.c: the commands that read something out of texts: entities, answer, fill-mask, rerank. JSON
+/* cmd_read.c: the commands that read something out of texts: entities, answer, fill-mask, rerank,
+ * chunk. JSON
  * counts characters from 0 with the end excluded, plain lines from 1 with the end included, as SQL
  * does. */
 #include <string.h>
@@ -136,4 +137,32 @@ int cmd_rerank(cli *app) {
                         (cli_job){.keys = {"query", "documents"},
                                   .columns = "document\tscore\ttext",
                                   .emit = emit_ranking});
+}
+
+/* ---- chunk ---- */
+
+static json_t *json_chunk(const nlp_value *row) {
+    return json_pack("{s:o, s:I, s:o, s:o}", "text", json_text(&row[1]), "tokens",
+                     (json_int_t)row[2].as.integer, "start", json_start(&row[3]), "end",
+                     json_end(&row[4]));
+}
+
+static void emit_chunks(cli *app, const cli_record *record, const nlp_output *output) {
+    if (app->json) {
+        print_rows(record, "chunks", output, 5, json_chunk);
+        return;
+    }
+    for (const nlp_value *row = output->cells; row < output->cells + 5 * output->n_rows; row += 5) {
+        printf("%lld\t%lld\t%lld\t%lld\t", (long long)row[0].as.integer,
+               (long long)row[2].as.integer, (long long)row[3].as.integer,
+               (long long)row[4].as.integer);
+        print_text(&row[1]);
+        putchar('\n');
+    }
+    putchar('\n');
+}
+
+int cmd_chunk(cli *app) {
+    return cli_run_task(
+        app, "chunk", (cli_job){.columns = "chunk\ttokens\tstart\tend\ttext", .emit = emit_chunks});
 }

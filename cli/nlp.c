@@ -110,6 +110,8 @@ const cli_command cli_commands[] = {
      "similarity", cmd_similarity, NULL, NULL},
     {"tokens", "[TEXT|FILE...]", "token ids, offsets and pieces", "tokens", cmd_tokens,
      tokens_flags, NULL},
+    {"chunk", "[TEXT|FILE...]", "texts in pieces of limited tokens, each a line", "chunk",
+     cmd_chunk, NULL, NULL},
     {"trace", "[TEXT|FILE...]", "hidden states of every layer, for tests", "tokens", cmd_trace,
      trace_flags, "generate"},
     {"pull", "NAME...", "fetch a model of the catalogue and import it", NULL, cmd_pull, pull_flags,

@@ -285,7 +285,7 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
     X(generate) X(translate) X(chat) X(summarize) X(extract)
 #define ROW_TASKS(X) \
     X(classify_scores) X(tokens) \
-    X(entities) X(answer_span) X(fill_mask) X(zero_shot_scores) X(rerank)
+    X(entities) X(answer_span) X(fill_mask) X(zero_shot_scores) X(rerank) X(chunk)
 /* clang-format on */
 
 #define SCALAR_FUNCTION(name)                                                                      \

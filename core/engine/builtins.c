@@ -11,7 +11,7 @@ static const nlp_task_vtable *const tasks[] = {
     &nlp_task_answer_span,      &nlp_task_fill_mask,       &nlp_task_zero_shot,
     &nlp_task_zero_shot_scores, &nlp_task_rerank_score,    &nlp_task_rerank,
     &nlp_task_generate,         &nlp_task_translate,       &nlp_task_chat,
-    &nlp_task_summarize,        &nlp_task_extract,
+    &nlp_task_summarize,        &nlp_task_extract,         &nlp_task_chunk,
 };
 
 nlp_status nlp_builtins_add(const nlp_host_api *host, nlp_error *err) {

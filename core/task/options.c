@@ -114,6 +114,11 @@ static nlp_aggregation aggregation_named(const nlp_value *value) {
     return NLP_AGGREGATE_SIMPLE;
 }
 
+static nlp_cut cut_named(const nlp_value *value) {
+    if (text_is(value, "paragraph")) return NLP_BY_PARAGRAPH;
+    return text_is(value, "token") ? NLP_BY_TOKEN : NLP_BY_SENTENCE;
+}
+
 static nlp_early_stopping stopping_named(const nlp_value *value) {
     if (text_is(value, "true")) return NLP_STOP_EARLY;
     return text_is(value, "never") ? NLP_STOP_NEVER : NLP_STOP_BY_SCORE;
@@ -145,6 +150,7 @@ static const field fields[] = {
     FIELD("max_answer_tokens", WHOLE, max_answer_tokens),
     FIELD("multi_label", FLAG, multi_label),
     FIELD("sigmoid", FLAG, sigmoid),
+    FIELD("overlap", WHOLE, overlap),
     FIELD("hypothesis", TEXT, hypothesis),
     FIELD("prompt", TEXT, prompt),
     FIELD("instruction", TEXT, instruction),
@@ -211,6 +217,8 @@ static void set_option(nlp_task_options *o, const char *key, const nlp_value *va
         o->is_query = text_is(value, "query");
     else if (!strcmp(key, "aggregation"))
         o->aggregation = aggregation_named(value);
+    else if (!strcmp(key, "by"))
+        o->by = cut_named(value);
     else if (!strcmp(key, "pair") && value->n) /* as the reference: an empty one is no pair */
         o->pair = (nlp_text){value->as.text, value->n};
     else if (!strcmp(key, "seed"))

@@ -39,6 +39,12 @@ typedef enum nlp_aggregation { /* of tokens to entities */
                                NLP_AGGREGATE_NONE
 } nlp_aggregation;
 
+typedef enum nlp_cut { /* where a text is cut into chunks */
+                       NLP_BY_SENTENCE,
+                       NLP_BY_PARAGRAPH,
+                       NLP_BY_TOKEN
+} nlp_cut;
+
 typedef struct nlp_task_options { /* of one call; zero is the default but where said */
     nlp_overflow on_overflow;     /* default: what the task's table says */
     bool on_error_null;
@@ -52,6 +58,8 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     nlp_aggregation aggregation;
     uint32_t k, max_answer_tokens; /* default: what the task's table says */
     bool multi_label, sigmoid;
+    uint32_t overlap;
+    nlp_cut by;
     /* of writing; what is not given is the model's own */
     nlp_sampling sampling;
     uint32_t min_tokens, num_beams;
@@ -330,9 +338,9 @@ nlp_status nlp_task_tokens_of(nlp_task_call *call, const nlp_text *text, const n
                               nlp_error *err);
 /* Into output and counters. */
 void nlp_task_count_tokens(nlp_task_call *call, const nlp_encoding *encoding, nlp_output *output);
-/* NLP_EUNSUPPORTED that says what the model is not, unless its head is of this kind. */
 /* What n passes for one output needed; the status of the first that failed, which it returns. */
 nlp_status nlp_task_sum_up(const nlp_output *parts, size_t n, nlp_output *output);
+/* NLP_EUNSUPPORTED that says what the model is not, unless its head is of this kind. */
 nlp_status nlp_task_check_head(const nlp_task_call *call, uint32_t head, const char *what,
                                nlp_error *err);
 
@@ -374,6 +382,6 @@ extern const nlp_task_vtable nlp_task_embed_text, nlp_task_embed_query, nlp_task
     nlp_task_detokenize, nlp_task_would_truncate, nlp_task_entities, nlp_task_answer,
     nlp_task_answer_span, nlp_task_fill_mask, nlp_task_zero_shot, nlp_task_zero_shot_scores,
     nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate, nlp_task_translate, nlp_task_chat,
-    nlp_task_summarize, nlp_task_extract;
+    nlp_task_summarize, nlp_task_extract, nlp_task_chunk;
 
 #endif

@@ -82,6 +82,13 @@ def check_heads():
     check("nlp_entities of a long text = command line", cli and rows == [f"{e['label']}|{e['start']}|{e['end']}|{e['text']}" for e in cli], rows[:3])
     is_true("a place in characters cuts the entity out of the text", "bool_and(substr(t, start_pos, end_pos - start_pos + 1) = entity) FROM (SELECT 'Zürich, IBM: São Paulo' t) s, nlp_entities(t, 'ner')")
     check("a setting names the model", value("SET nlp.answer_model = 'qa'; SELECT nlp_answer('When?', 'No date is given.') = nlp_answer('When?', 'No date is given.', 'qa')") == "t")
+    text = "Zürich is big. Ávila is old. " * 40
+    cli = json_lines(NLP, ["chunk", "--max-tokens", "50", "--overlap", "9"], [{"text": text}], {"NLP_MODEL_PATH": MODELS})[0]["chunks"]
+    rows = value(f"SELECT start_pos - 1, end_pos, tokens, chunk FROM nlp_chunk('{text}', 50, 9)").splitlines()
+    check("nlp_chunk of a long text = command line", len(cli) > 5 and rows == [f"{c['start']}|{c['end']}|{c['tokens']}|{c['text']}" for c in cli], rows[:3])
+    is_true("a chunk is what its places cut out of the text", f"bool_and(substr(t, start_pos, end_pos - start_pos + 1) = chunk AND tokens = nlp_token_count(chunk, options => '{{\"special_tokens\": false}}')) FROM (SELECT '{text}' t) s, nlp_chunk(t, 50, 9)")
+    fails("an overlap as large as the chunk", "SELECT * FROM nlp_chunk('x', 32)", "22023", "overlap is 32", "max_tokens, which is 32")
+    fails("chunks by something else", "SELECT * FROM nlp_chunk('x', by => 'page')", "22023", "sentence|paragraph|token")
     fails("a task without a starter model", "SELECT nlp_answer('Who?', 'He.')", "42704", "nlp_answer", "nlp import", "answer_model")
     fails("a model of another kind", "SELECT * FROM nlp_entities('x', 'qa')", "0A000", "qa is no model for entities")
     fails("no mask", "SELECT * FROM nlp_fill_mask('x', 'mlm')", "22023", "[MASK]")

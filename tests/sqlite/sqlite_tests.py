@@ -65,11 +65,22 @@ def check_functions():
     check("nlp_token_count, nlp_tokenize, nlp_detokenize", one("SELECT nlp_token_count('hello world')") == 4 and one("SELECT nlp_tokenize('hello')") == "[101,7592,102]" and one("SELECT nlp_detokenize('[101, 7592, 102]')") == "hello")
     rows = DB.execute("SELECT ord, id, token, start_pos, end_pos FROM nlp_tokens('Zürich ok')").fetchall()
     check("nlp_tokens: places in characters from 1", rows[0] == (1, 101, "[CLS]", None, None) and rows[1] == (2, 10204, "zurich", 1, 6) and rows[2][3:] == (8, 9), rows)
+    check_chunks()
     check("nlp_would_truncate", one("SELECT nlp_would_truncate('x')") == 0 and one("SELECT nlp_would_truncate(?)", "word " * 300) == 1)
     rows = DB.execute("SELECT ord, embedding FROM nlp_embed_each(?)", (json.dumps(["a", None, "b"] + [f"t{i}" for i in range(150)]),)).fetchall()
     check("nlp_embed_each: order, NULLs, several batches", [r[0] for r in rows] == list(range(1, 154)) and rows[1][1] is None and rows[0][1] == one("SELECT nlp_embed('a')"))
     check("nlp_models", "minilm" in [r[0] for r in DB.execute("SELECT name FROM nlp_models")])
     check("nlp_version, nlp_build_info", one("SELECT nlp_version()")[0].isdigit() and "isa" in one("SELECT nlp_build_info()"))
+
+
+def check_chunks():
+    text = "Zürich is big. Ávila is old. " * 40
+    rows = rows_of("SELECT ord, chunk, tokens, start_pos, end_pos FROM nlp_chunk(?, 50, '{\"overlap\": 9}')", text)
+    check("nlp_chunk: its places cut it out of the text", len(rows) > 5 and [r[0] for r in rows] == list(range(1, len(rows) + 1)) and all(r[1] == text[r[3] - 1:r[4]] and r[2] <= 50 for r in rows), rows[:3])
+    check("nlp_chunk counts tokens exactly", all(one("SELECT nlp_token_count(?, '{\"special_tokens\": false}')", r[1]) == r[2] for r in rows))
+    check("nlp_chunk: overlap", all(b[3] < a[4] < b[4] for a, b in zip(rows, rows[1:])), rows[:3])
+    check("nlp_chunk: model and options", [r[1] for r in rows_of("SELECT ord, chunk FROM nlp_chunk('a b c d e', 'minilm', '{\"max_tokens\": 2, \"overlap\": 1, \"by\": \"token\"}')")] == ["a b", "b c", "c d", "d e"])
+    check("nlp_chunk joined to a table", len(rows_of("SELECT t.value, c.chunk FROM json_each('[\"One.\", \"\", null, \"Two.\"]') t, nlp_chunk(t.value) c")) == 2)
 
 
 def rows_of(sql, *values):
@@ -147,6 +158,7 @@ def check_bad_input():
              ("more dimensions than there are", "SELECT nlp_embed('x', '{\"dimensions\": 500}')", ("500", "384")),
              ("options that are no JSON", "SELECT nlp_embed('x', '{bad')", ("JSON",)),
              ("a number behind the operand", "SELECT nlp_embed('x', 5)", ("model",)),
+             ("an overlap as large as the chunk", "SELECT * FROM nlp_chunk('x', 16)", ("overlap is 32", "16")),
              ("two models", "SELECT nlp_embed('x', 'minilm', 'minilm')", ("two models",)),
              ("too many arguments", "SELECT nlp_embed('x', 'm', '{}', 'y')", ("takes",)),
              ("text over the limit", f"SELECT nlp_embed('{'word ' * 300}', '{{\"on_overflow\": \"error\"}}')", ("302", "256")),

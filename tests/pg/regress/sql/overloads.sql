@@ -129,6 +129,19 @@ SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], 1, '{
 SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], options => '{"yes": "y", "no": "n"}');
 SELECT nlp_rerank_score(NULL, 'x'), nlp_rerank_score('x', NULL, 'yesno'), (SELECT count(*) FROM nlp_rerank('x', NULL, 'yesno'));
 
+-- nlp_chunk
+SELECT * FROM nlp_chunk('Paris is big. London is old! Rome is far.', 8, 4);
+SELECT ord, chunk FROM nlp_chunk('Paris is big. London is old!', 4, 0, 'token');
+SELECT ord, chunk FROM nlp_chunk('Paris is big. London is old!', max_tokens => 4, overlap => 1, by => 'token');
+SELECT ord, chunk FROM nlp_chunk('Paris is big.' || chr(10) || chr(10) || 'London is old!', 4, 0, by => 'paragraph');
+SELECT ord, chunk FROM nlp_chunk('Paris is big. London is old!', options => '{"max_tokens": 4, "overlap": 0}');
+SELECT ord, chunk FROM nlp_chunk('Paris is big. London is old!', 100, options => '{"max_tokens": 4, "overlap": 0, "by": "sentence"}');
+SELECT count(*) FROM nlp_chunk('Paris is big. London is old!');
+SELECT count(*) FROM nlp_chunk('Paris is big. London is old!', 'minilm');
+SELECT ord, chunk FROM nlp_chunk('Paris is big. London is old!', 'minilm', options => '{"max_tokens": 4, "overlap": 0}');
+SELECT ord, chunk FROM nlp_chunk('Paris is big. London is old!', model => 'minilm', max_tokens => 5, overlap => 0, by => 'token');
+SELECT count(*), (SELECT count(*) FROM nlp_chunk(NULL)), (SELECT count(*) FROM nlp_chunk('x', NULL::text)), (SELECT count(*) FROM nlp_chunk('x', NULL::int)) FROM nlp_chunk(' ');
+
 -- Texts that are written
 SELECT length(nlp_generate('x', 'writer')) > 0, length(nlp_generate('x', 'writer', '{"max_tokens": 3}')) > 0, length(nlp_generate('x', model => 'writer', max_tokens => 3)) > 0;
 SET nlp.generate_model = 'writer';
