@@ -9,7 +9,8 @@ static const cli_flag tokens_flags[] = {
     {0},
 };
 static const cli_flag classify_flags[] = {
-    {"labels", "LIST", "labels of your own, commas between them (by an NLI model or a decoder)"},
+    {"labels", "LIST",
+     "labels of your own, commas between them (by an NLI model, a decoder, or vectors)"},
     {"logits", NULL, "also print the raw scores"},
     {0},
 };

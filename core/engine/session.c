@@ -218,37 +218,12 @@ nlp_status nlp_session_run(nlp_session *s, const nlp_request *request, const nlp
 
 /* ---- Fitting ---- */
 
-/* Vectors of all texts, some hundreds at a time: what a batch leaves in the scratch is gone with
- * the next one. */
-static nlp_status embed_rows(nlp_session *s, nlp_task_call *call, const nlp_fit_job *job,
-                             float *vectors, nlp_error *err) {
-    enum { BATCH = 512 };
-    for (size_t first = 0; first < job->n; first += BATCH) {
-        size_t n = job->n - first < BATCH ? job->n - first : BATCH;
-        float *rows;
-        uint32_t dims;
-        nlp_arena batch;
-        nlp_task_call own = *call;
-        nlp_arena_init(&batch, &s->mem);
-        nlp_word_cache words = {0};
-        own.scratch = &batch, own.cache = &words;
-        nlp_output *outputs = NLP_PUSH_ZERO(&batch, nlp_output, n);
-        nlp_status status = nlp_arena_status(&batch, err);
-        if (status == NLP_OK)
-            status = nlp_task_embed(&own, job->texts + first, n, &rows, &dims, outputs, err);
-        if (status == NLP_OK) memcpy(vectors + first * dims, rows, n * dims * sizeof *rows);
-        nlp_arena_deinit(&batch);
-        NLP_TRY(status);
-    }
-    return NLP_OK;
-}
-
 static nlp_status run_fit(nlp_session *s, nlp_task_call *call, nlp_fit_job *job, nlp_error *err) {
     NLP_TRY(nlp_fit_prepare(job, err));
-    job->dims = nlp_pool_dims(call->model->pooler, call->model->stack->spec.hidden_size, NULL);
-    float *vectors = nlp_arena_push(&s->scratch, job->n, job->dims * sizeof *vectors);
+    float *vectors;
+    nlp_output *outputs = NLP_PUSH_ZERO(&s->scratch, nlp_output, job->n);
     NLP_TRY(nlp_arena_status(&s->scratch, err));
-    NLP_TRY(embed_rows(s, call, job, vectors, err));
+    NLP_TRY(nlp_task_embed_all(call, job->texts, job->n, &vectors, &job->dims, outputs, err));
     job->vectors = vectors;
     return nlp_fit_run(job, call->poll, err);
 }

@@ -55,6 +55,31 @@ nlp_status nlp_task_embed(nlp_task_call *call, const nlp_text *texts, size_t n_t
     return NLP_OK;
 }
 
+nlp_status nlp_task_embed_all(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
+                              float **vectors, uint32_t *dims, nlp_output *outputs,
+                              nlp_error *err) {
+    enum { BATCH = 512 };
+    nlp_pool_options options = pool_options(call);
+    *dims = nlp_pool_dims(call->model->pooler, call->model->stack->spec.hidden_size, &options);
+    *vectors = nlp_arena_push(call->scratch, n_texts, *dims * sizeof **vectors);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    for (size_t first = 0; first < n_texts; first += BATCH) {
+        size_t n = n_texts - first < BATCH ? n_texts - first : BATCH;
+        float *rows;
+        nlp_arena batch;
+        nlp_task_call own = *call;
+        nlp_word_cache words = {0};
+        nlp_arena_init(&batch, call->scratch->mem);
+        own.scratch = &batch, own.cache = &words;
+        nlp_status status =
+            nlp_task_embed(&own, texts + first, n, &rows, dims, outputs + first, err);
+        if (status == NLP_OK) memcpy(*vectors + first * *dims, rows, n * *dims * sizeof *rows);
+        nlp_arena_deinit(&batch);
+        NLP_TRY(status);
+    }
+    return NLP_OK;
+}
+
 static nlp_status run_embed(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                             nlp_error *err) {
     float *vectors;

@@ -134,6 +134,16 @@ nlp_status nlp_task_fill_blanks(nlp_task_call *call, nlp_text pattern, nlp_blank
     return NLP_OK;
 }
 
+nlp_status nlp_task_hypothesis(nlp_task_call *call, nlp_text pattern, nlp_text label, nlp_text *out,
+                               nlp_error *err) {
+    nlp_blank blank = {.name = "", .value = label};
+    NLP_TRY(nlp_task_fill_blanks(call, pattern, &blank, 1, out, err));
+    if (blank.n_found == 1) return NLP_OK;
+    return nlp_fail(err, NLP_EINVAL,
+                    "option \"hypothesis\" must have {} once, for the label; it has it %zu times",
+                    blank.n_found);
+}
+
 /* ---- Orders ---- */
 
 static bool goes_before(const float *scores, const float *logits, uint32_t a, uint32_t b) {

@@ -251,6 +251,9 @@ nlp_status nlp_task_check_finite(const nlp_task_call *call, const float *rows, s
 /* Pooled vectors of texts by the options: [n_texts][*dims]. */
 nlp_status nlp_task_embed(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
                           float **vectors, uint32_t *dims, nlp_output *outputs, nlp_error *err);
+/* The same, some hundreds at a time: scratch holds the vectors and no more. */
+nlp_status nlp_task_embed_all(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
+                              float **vectors, uint32_t *dims, nlp_output *outputs, nlp_error *err);
 /* Scores (or, with raw, logits) of a classifier, and its logits: [n_texts][2][n_labels].
  * NLP_EUNSUPPORTED where the model has no head. */
 nlp_status nlp_task_scores(nlp_task_call *call, const nlp_text *texts, size_t n_texts,
@@ -320,6 +323,15 @@ typedef struct nlp_label_choice {
 nlp_status nlp_task_choose(nlp_task_call *call, nlp_label_choice *choices, size_t n,
                            nlp_output *outputs, nlp_error *err);
 
+/* ---- liken.c: labels by the likeness of vectors ---- */
+/* Whether the model is one of vectors: no head, no decoder, but pooling. */
+bool nlp_task_likens(const nlp_task_model *model);
+/* As nlp_task_choose: scores are a softmax over the labels' cosines, or with multi_label, and where a choice
+ * has one label, each from 0 to 1 for itself; margins rise with the cosine. With the option hypothesis
+ * labels stand in its sentence. A label is embedded once a call. */
+nlp_status nlp_task_liken(nlp_task_call *call, nlp_label_choice *choices, size_t n,
+                          nlp_output *outputs, nlp_error *err);
+
 /* ---- helpers.c ---- */
 /* One input's part of a task, which may fail: its status goes to outputs[i].status, and ends the
  * call unless on_error is 'null'. Cancel and memory end it always. */
@@ -357,6 +369,9 @@ typedef struct nlp_blank {
 } nlp_blank;
 nlp_status nlp_task_fill_blanks(nlp_task_call *call, nlp_text pattern, nlp_blank *blanks, size_t n,
                                 nlp_text *out, nlp_error *err);
+/* The pattern with a label in place of {}; NLP_EINVAL unless it has that once. */
+nlp_status nlp_task_hypothesis(nlp_task_call *call, nlp_text pattern, nlp_text label, nlp_text *out,
+                               nlp_error *err);
 /* order [2 n]: its first n are the numbers of scores [n], best first, equal ones in their order; logits
  * [n] tell apart what rounds to the same score. */
 void nlp_task_sort(const float *scores, const float *logits, size_t n, uint32_t *order);

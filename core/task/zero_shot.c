@@ -1,5 +1,6 @@
-/* zero_shot.c: which of the caller's labels a text has. A decoder chooses one (choose.c). A model of
- * inference (NLI) says how far the text entails "This example is LABEL." The rules are those of the reference's pipeline (transformers,
+/* zero_shot.c: which of the caller's labels a text has. A decoder chooses one (choose.c), a model of
+ * vectors takes the nearest (liken.c). A model of inference (NLI) says how far the text entails "This
+ * example is LABEL.", by the rules of the reference's pipeline (transformers,
  * zero_shot_classification.py): a softmax of the entailments over the labels, or with multi_label (and
  * with one label) of entailment against contradiction, for each label alone. */
 #include <string.h>
@@ -12,8 +13,8 @@ static const nlp_column score_columns[] = {{"label", NLP_TYPE_TEXT}, {"score", N
 static const char usual_hypothesis[] = "This example is {}.";
 static const nlp_option_spec zero_shot_options[] = {
     {"multi_label", NLP_TYPE_BOOLEAN, NULL, 0, 0, "false", "each label for itself, from 0 to 1"},
-    {"hypothesis", NLP_TYPE_TEXT, NULL, 0, 0, usual_hypothesis,
-     "the sentence that a label makes, in place of {}"},
+    {"hypothesis", NLP_TYPE_TEXT, NULL, 0, 0, NULL,
+     "the sentence that a label makes, in place of {}; for NLI \"This example is {}.\""},
     NLP_OPTION_CUT_OR_ERROR,
     NLP_OPTION_ON_ERROR,
     NLP_OPTION_MAX_TOKENS};
@@ -43,9 +44,8 @@ static nlp_status find_labels(const nlp_task_call *call, inference *labels, nlp_
         return NLP_OK;
     }
     nlp_fail(err, NLP_EUNSUPPORTED, "model %s has no label \"entailment\"", call->model->name);
-    nlp_hint(err,
-             "labels of one's own need a model of inference (NLI) or one that writes, imported by "
-             "nlp import");
+    nlp_hint(err, "labels of one's own need a model of inference (NLI), one that writes, or one of "
+                  "vectors, imported by nlp import");
     return NLP_EUNSUPPORTED;
 }
 
@@ -69,16 +69,6 @@ static nlp_status read_labels(nlp_task_call *call, void *job, size_t i, nlp_outp
     NLP_TRY(nlp_task_list(call, &a->request->texts[2 * i + 1], &q->labels, &q->n, err));
     if (q->n) return NLP_OK;
     return nlp_fail(err, NLP_EINVAL, "a list of labels is empty");
-}
-
-static nlp_status hypothesis_of(nlp_task_call *call, nlp_text label, nlp_text *out,
-                                nlp_error *err) {
-    nlp_blank blank = {.name = "", .value = label};
-    NLP_TRY(nlp_task_fill_blanks(call, call->options->hypothesis, &blank, 1, out, err));
-    if (blank.n_found == 1) return NLP_OK;
-    return nlp_fail(err, NLP_EINVAL,
-                    "option \"hypothesis\" must have {} once, for the label; it has it %zu times",
-                    blank.n_found);
 }
 
 /* ---- Scores ---- */
@@ -133,6 +123,8 @@ static nlp_status put_question(nlp_task_call *call, const question *q, inference
 
 static nlp_status score_questions(nlp_task_call *call, asking *a, size_t n_pairs, inference labels,
                                   nlp_output *outputs, nlp_error *err) {
+    nlp_text pattern = {usual_hypothesis, sizeof usual_hypothesis - 1};
+    if (call->options->hypothesis.bytes) pattern = call->options->hypothesis;
     nlp_text *texts = NLP_PUSH(call->scratch, nlp_text, n_pairs),
              *hypotheses = NLP_PUSH(call->scratch, nlp_text, n_pairs);
     nlp_output *pairs = NLP_PUSH_ZERO(call->scratch, nlp_output, n_pairs);
@@ -141,7 +133,8 @@ static nlp_status score_questions(nlp_task_call *call, asking *a, size_t n_pairs
         question *q = &a->questions[i];
         for (size_t k = 0; k < q->n; k++) {
             texts[q->first + k] = a->request->texts[2 * i];
-            NLP_TRY(hypothesis_of(call, q->labels[k], &hypotheses[q->first + k], err));
+            NLP_TRY(
+                nlp_task_hypothesis(call, pattern, q->labels[k], &hypotheses[q->first + k], err));
             NLP_TRY(nlp_poll_work(call->poll, 1 << 10, err));
         }
     }
@@ -159,21 +152,23 @@ static nlp_status score_questions(nlp_task_call *call, asking *a, size_t n_pairs
     return NLP_OK;
 }
 
-/* ---- Decoders ---- */
+/* ---- Labels without inference ---- */
 
 static nlp_status check_choosing(const nlp_task_call *call, nlp_error *err) {
-    nlp_text hypothesis = call->options->hypothesis;
-    bool usual = hypothesis.n_bytes == sizeof usual_hypothesis - 1 &&
-                 !memcmp(hypothesis.bytes, usual_hypothesis, hypothesis.n_bytes);
-    if (usual && !call->options->multi_label) return NLP_OK;
+    bool given = call->options->hypothesis.bytes;
+    if (!given && !call->options->multi_label) return NLP_OK;
     return nlp_fail(err, NLP_EUNSUPPORTED,
                     "model %s chooses one of the labels: option \"%s\" needs a model of inference "
-                    "(NLI)",
-                    call->model->name, usual ? "multi_label" : "hypothesis");
+                    "(NLI) or of vectors",
+                    call->model->name, given ? "hypothesis" : "multi_label");
 }
 
-static nlp_status choose_labels(nlp_task_call *call, asking *a, nlp_output *outputs,
-                                nlp_error *err) {
+/* Decoders, and models of vectors, which take all labels of a text at once. */
+typedef nlp_status (*label_scorer)(nlp_task_call *call, nlp_label_choice *choices, size_t n,
+                                   nlp_output *outputs, nlp_error *err);
+
+static nlp_status score_lists(nlp_task_call *call, asking *a, label_scorer scorer,
+                              nlp_output *outputs, nlp_error *err) {
     size_t n = a->request->n_inputs;
     nlp_label_choice *choices = NLP_PUSH_ZERO(call->scratch, nlp_label_choice, n);
     NLP_TRY(nlp_arena_status(call->scratch, err));
@@ -186,7 +181,7 @@ static nlp_status choose_labels(nlp_task_call *call, asking *a, nlp_output *outp
                                         .margins = NLP_PUSH(call->scratch, float, q->n)};
         NLP_TRY(nlp_arena_status(call->scratch, err));
     }
-    NLP_TRY(nlp_task_choose(call, choices, n, outputs, err));
+    NLP_TRY(scorer(call, choices, n, outputs, err));
     bool all = a->request->task->n_columns == 2;
     for (size_t i = 0; i < n; i++)
         if (outputs[i].status == NLP_OK)
@@ -195,19 +190,21 @@ static nlp_status choose_labels(nlp_task_call *call, asking *a, nlp_output *outp
     return NLP_OK;
 }
 
-/* ---- Both ---- */
+/* ---- All three ---- */
 
 static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                       nlp_error *err) {
     inference labels;
     size_t n_pairs = 0;
-    bool chooses = nlp_task_chooses(call->model);
+    label_scorer scorer = nlp_task_likens(call->model) ? nlp_task_liken : NULL;
+    if (nlp_task_chooses(call->model)) scorer = nlp_task_choose;
     asking a = {.request = request,
                 .questions = NLP_PUSH_ZERO(call->scratch, question, request->n_inputs)};
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    NLP_TRY(chooses ? check_choosing(call, err) : find_labels(call, &labels, err));
+    if (scorer == nlp_task_choose) NLP_TRY(check_choosing(call, err));
+    if (!scorer) NLP_TRY(find_labels(call, &labels, err));
     NLP_TRY(nlp_task_each(call, request->n_inputs, read_labels, &a, outputs, err));
-    if (chooses) return choose_labels(call, &a, outputs, err);
+    if (scorer) return score_lists(call, &a, scorer, outputs, err);
     for (size_t i = 0; i < request->n_inputs; i++) {
         a.questions[i].first = n_pairs;
         n_pairs += a.questions[i].n;
@@ -219,7 +216,8 @@ static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_outpu
     {                                                                                              \
         .struct_size = sizeof(nlp_task_spec), .name = name_, .help = help_,                        \
         .operands = text_and_labels, .n_operands = 2, .columns = columns_, .n_columns = n_,        \
-        .returns_rows = rows_, .model_setting = "zero_shot_model", .options = zero_shot_options,   \
+        .returns_rows = rows_, .model_setting = "zero_shot_model", .default_model = "minilm",      \
+        .options = zero_shot_options,                                                              \
         .n_options = sizeof zero_shot_options / sizeof *zero_shot_options                          \
     }
 static const nlp_task_spec label_spec =

@@ -96,6 +96,14 @@ def check_heads():
     fails("a label that is NULL", "SELECT nlp_classify('x', ARRAY['a', NULL], 'nli')", "22023", "NULL")
     fails("a hypothesis without {}", "SELECT nlp_classify('x', ARRAY['a'], 'nli', '{\"hypothesis\": \"this\"}')", "22023", "hypothesis", "{}")
     fails("no model of inference", "SELECT nlp_classify('x', ARRAY['a'], 'sentiment')", "0A000", "entailment", "one that writes")
+    fails("a label that is NULL, by similarity", "SELECT nlp_classify('x', ARRAY['a', NULL])", "22023", "NULL")
+    fails("no labels, by similarity", "SELECT nlp_classify('x', '{}'::text[])", "22023", "empty")
+    fails("a hypothesis without {}, by similarity", "SELECT nlp_classify('x', ARRAY['a'], options => '{\"hypothesis\": \"this\"}')", "22023", "hypothesis", "{}")
+    fails("ten thousand labels can be stopped", "SET statement_timeout = '200ms'; SELECT count(*) FROM nlp_classify_scores('x', ARRAY(SELECT 'label ' || i FROM generate_series(1, 10000) i))", "57014")
+    text, labels = "I want my money back", ["refund", "shipping", "refund"]
+    cli = json_lines(NLP, ["classify"], [{"text": text, "labels": labels}], {"NLP_MODEL_PATH": MODELS})[0]
+    rows = [r.split("|") for r in value(f"SELECT label, score FROM nlp_classify_scores('{text}', ARRAY{labels})").splitlines()]
+    check("labels by similarity = command line, a label given twice has two rows", [r[0] for r in rows] == ["refund", "refund", "shipping"] and all(abs(float(r[1]) - cli["scores"][r[0]]) < 1e-6 for r in rows), (rows, cli))
     fails("no reranker", "SELECT nlp_rerank_score('x', 'y', 'mlm')", "0A000", "mlm is no reranker")
     fails("k out of range", "SELECT * FROM nlp_fill_mask('a [MASK]', 'mlm', k => 0)", "22023", "\"k\"")
     fails("an unknown option", "SELECT nlp_answer('x', 'y', 'qa', '{\"top\": 1}')", "22023", "top", "max_answer_tokens")

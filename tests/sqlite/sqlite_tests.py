@@ -66,6 +66,11 @@ def check_functions():
     rows = DB.execute("SELECT ord, id, token, start_pos, end_pos FROM nlp_tokens('Zürich ok')").fetchall()
     check("nlp_tokens: places in characters from 1", rows[0] == (1, 101, "[CLS]", None, None) and rows[1] == (2, 10204, "zurich", 1, 6) and rows[2][3:] == (8, 9), rows)
     check_chunks()
+    check("nlp_zero_shot by similarity", (one("SELECT nlp_zero_shot('I want my money back', '[\"refund\", \"shipping\"]')"), one("SELECT nlp_zero_shot('Where is my parcel?', '[\"refund\", \"shipping\"]', 'minilm')")) == ("refund", "shipping"))
+    rows = rows_of("SELECT label, score FROM nlp_zero_shot_scores('I want my money back', '[\"refund\", \"shipping\", \"refund\"]')")
+    check("nlp_zero_shot_scores by similarity: a label given twice has two rows", [r[0] for r in rows] == ["refund", "refund", "shipping"] and rows[0][1] == rows[1][1] and abs(sum(r[1] for r in rows) - 1) < 1e-6, rows)
+    rows = rows_of("SELECT label, score FROM nlp_zero_shot_scores('I want my money back', '[\"refund\", \"shipping\"]', '{\"multi_label\": true}')")
+    check("nlp_zero_shot_scores by similarity: multi_label is the cosine against 0.4", all(abs(s - 1 / (1 + math.exp((0.4 - one("SELECT nlp_similarity('I want my money back', ?)", label)) / 0.05))) < 1e-5 for label, s in rows), rows)
     check("nlp_would_truncate", one("SELECT nlp_would_truncate('x')") == 0 and one("SELECT nlp_would_truncate(?)", "word " * 300) == 1)
     rows = DB.execute("SELECT ord, embedding FROM nlp_embed_each(?)", (json.dumps(["a", None, "b"] + [f"t{i}" for i in range(150)]),)).fetchall()
     check("nlp_embed_each: order, NULLs, several batches", [r[0] for r in rows] == list(range(1, 154)) and rows[1][1] is None and rows[0][1] == one("SELECT nlp_embed('a')"))
@@ -159,6 +164,9 @@ def check_bad_input():
              ("options that are no JSON", "SELECT nlp_embed('x', '{bad')", ("JSON",)),
              ("a number behind the operand", "SELECT nlp_embed('x', 5)", ("model",)),
              ("an overlap as large as the chunk", "SELECT * FROM nlp_chunk('x', 16)", ("overlap is 32", "16")),
+             ("no labels, by similarity", "SELECT nlp_zero_shot('x', '[]')", ("empty",)),
+             ("a label that is null, by similarity", "SELECT nlp_zero_shot('x', '[\"a\", null]')", ("labels", "JSON array")),
+             ("a hypothesis without {}, by similarity", "SELECT nlp_zero_shot('x', '[\"a\"]', '{\"hypothesis\": \"this\"}')", ("hypothesis", "{}")),
              ("two models", "SELECT nlp_embed('x', 'minilm', 'minilm')", ("two models",)),
              ("too many arguments", "SELECT nlp_embed('x', 'm', '{}', 'y')", ("takes",)),
              ("text over the limit", f"SELECT nlp_embed('{'word ' * 300}', '{{\"on_overflow\": \"error\"}}')", ("302", "256")),

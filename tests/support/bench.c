@@ -173,8 +173,9 @@ nlp_status bench_run(bench *b, const char *task, const char *first, const char *
 /* second: a list of texts with '|' between them. */
 nlp_status bench_run_list(bench *b, const char *task, const char *first, const char *list,
                           const nlp_option *options, size_t n_options) {
-    char joined[1024];
+    static char joined[1 << 18]; /* results point into it */
     size_t n = strlen(list) ? strlen(list) + 1 : 0;
+    CHECK(n <= sizeof joined);
     for (size_t i = 0; i < n; i++) joined[i] = (char)(list[i] == '|' ? 0 : list[i]);
     nlp_text texts[2] = {nlp_test_text(first), {joined, n}};
     return bench_run_texts(b, task, texts, 1, options, n_options);

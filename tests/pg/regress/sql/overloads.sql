@@ -75,6 +75,10 @@ SELECT nlp_classify('a match', NULL::text[], 'nli'), nlp_classify(NULL, ARRAY['s
 SELECT count(*), round(sum(score)::numeric, 4) FROM nlp_classify_scores('a match', ARRAY['sports', 'cinema', 'weather'], 'nli');
 SELECT count(*), max(score) <= 1 FROM nlp_zero_shot_scores('a match', ARRAY['sports', 'cinema'], 'nli', '{"multi_label": true}');
 SELECT count(*) FROM nlp_classify_scores(text => 'a match', labels => ARRAY['sports'], model => 'nli', options => '{}');
+SELECT nlp_classify('I want my money back', ARRAY['refund', 'shipping']), nlp_zero_shot('Where is my parcel?', ARRAY['refund', 'shipping'], 'minilm');
+SELECT label, round(score::numeric, 2) FROM nlp_classify_scores('I want my money back', ARRAY['refund', 'shipping']);
+SELECT label, round(score::numeric, 2) FROM nlp_classify_scores('I want my money back', ARRAY['shipping', 'refund'], options => '{"multi_label": true, "hypothesis": "This text is about {}."}');
+SELECT nlp_classify_w(t, ARRAY['refund', 'shipping']) OVER () FROM (VALUES ('I want my money back'), (NULL), ('Where is my parcel?')) v(t);
 SET nlp.zero_shot_model = 'nli';
 SELECT nlp_classify('a match', ARRAY['sports']), nlp_classify('a match', ARRAY['sports'], options => '{"multi_label": true}'), nlp_zero_shot('a match', ARRAY['sports']);
 SELECT count(*) FROM nlp_classify_scores('a match', ARRAY['sports', 'cinema']);
