@@ -75,6 +75,11 @@ nlp_status nlp_task_check_head(const nlp_task_call *call, uint32_t head, const c
     return NLP_EUNSUPPORTED;
 }
 
+nlp_label_scorer nlp_task_label_scorer(const nlp_task_model *model) {
+    if (nlp_task_chooses(model)) return nlp_task_choose;
+    return nlp_task_likens(model) ? nlp_task_liken : nlp_task_infer;
+}
+
 /* ---- Lists and patterns ---- */
 
 /* Each text is ended by a byte 0, the last one too. */

@@ -332,7 +332,16 @@ bool nlp_task_likens(const nlp_task_model *model);
 nlp_status nlp_task_liken(nlp_task_call *call, nlp_label_choice *choices, size_t n,
                           nlp_output *outputs, nlp_error *err);
 
+/* ---- infer.c: labels by a model of inference ---- */
+/* As nlp_task_liken; NLP_EUNSUPPORTED where the model has no label "entailment". */
+nlp_status nlp_task_infer(nlp_task_call *call, nlp_label_choice *choices, size_t n,
+                          nlp_output *outputs, nlp_error *err);
+
 /* ---- helpers.c ---- */
+/* The one of the three above that the model is for. */
+typedef nlp_status (*nlp_label_scorer)(nlp_task_call *call, nlp_label_choice *choices, size_t n,
+                                       nlp_output *outputs, nlp_error *err);
+nlp_label_scorer nlp_task_label_scorer(const nlp_task_model *model);
 /* One input's part of a task, which may fail: its status goes to outputs[i].status, and ends the
  * call unless on_error is 'null'. Cancel and memory end it always. */
 typedef nlp_status (*nlp_each_fn)(nlp_task_call *call, void *job, size_t i, nlp_output *output,

@@ -1,16 +1,11 @@
-/* zero_shot.c: which of the caller's labels a text has. A decoder chooses one (choose.c), a model of
- * vectors takes the nearest (liken.c). A model of inference (NLI) says how far the text entails "This
- * example is LABEL.", by the rules of the reference's pipeline (transformers,
- * zero_shot_classification.py): a softmax of the entailments over the labels, or with multi_label (and
- * with one label) of entailment against contradiction, for each label alone. */
-#include <string.h>
-
+/* zero_shot.c: which of the caller's labels a text has. The model decides how: a decoder chooses one
+ * (choose.c), a model of vectors takes the nearest (liken.c), one of inference (NLI) says how far the text
+ * entails "This example is LABEL." (infer.c). */
 #include "task/task.h"
 
 static const nlp_column text_and_labels[] = {{"text", NLP_TYPE_TEXT}, {"labels", NLP_TYPE_TEXTS}};
 static const nlp_column label_column[] = {{"label", NLP_TYPE_TEXT}};
 static const nlp_column score_columns[] = {{"label", NLP_TYPE_TEXT}, {"score", NLP_TYPE_REAL}};
-static const char usual_hypothesis[] = "This example is {}.";
 static const nlp_option_spec zero_shot_options[] = {
     {"multi_label", NLP_TYPE_BOOLEAN, NULL, 0, 0, "false", "each label for itself, from 0 to 1"},
     {"hypothesis", NLP_TYPE_TEXT, NULL, 0, 0, NULL,
@@ -19,41 +14,11 @@ static const nlp_option_spec zero_shot_options[] = {
     NLP_OPTION_ON_ERROR,
     NLP_OPTION_MAX_TOKENS};
 
-/* ---- The model's labels ---- */
-
-typedef struct inference {
-    uint32_t entailment, contradiction; /* labels */
-} inference;
-
-static bool begins_entail(nlp_text label) {
-    static const char word[] = "entail";
-    if (label.n_bytes < sizeof word - 1) return false;
-    for (size_t i = 0; i + 1 < sizeof word; i++)
-        if ((label.bytes[i] | 0x20) != word[i]) return false;
-    return true;
-}
-
-/* As the reference chooses: contradiction is the first label, or the last where that is
- * entailment. */
-static nlp_status find_labels(const nlp_task_call *call, inference *labels, nlp_error *err) {
-    const nlp_head_spec *head = &call->model->head->spec;
-    bool classifies = head->struct_size && head->head == NLP_HEAD_SEQUENCE && head->n_labels > 1;
-    for (uint32_t i = 0; classifies && i < head->n_labels; i++) {
-        if (!begins_entail(call->model->labels[i])) continue;
-        *labels = (inference){i, i ? 0 : head->n_labels - 1};
-        return NLP_OK;
-    }
-    nlp_fail(err, NLP_EUNSUPPORTED, "model %s has no label \"entailment\"", call->model->name);
-    nlp_hint(err, "labels of one's own need a model of inference (NLI), one that writes, or one of "
-                  "vectors, imported by nlp import");
-    return NLP_EUNSUPPORTED;
-}
-
-/* ---- Pairs of texts and hypotheses ---- */
+/* ---- Labels ---- */
 
 typedef struct question { /* one input: a text and its labels */
     nlp_text *labels;
-    size_t n, first; /* place of its first pair */
+    size_t n;
 } question;
 
 typedef struct asking {
@@ -72,20 +37,6 @@ static nlp_status read_labels(nlp_task_call *call, void *job, size_t i, nlp_outp
 }
 
 /* ---- Scores ---- */
-
-/* logits [n][n_classes] with a stride; scores [n] and what tells equal ones apart, margins [n]. */
-static void score_labels(const nlp_task_call *call, inference labels, const float *logits,
-                         size_t stride, size_t n, float *scores, float *margins) {
-    bool alone = call->options->multi_label || n == 1;
-    for (size_t i = 0; i < n; i++) {
-        float both[2] = {logits[i * stride + labels.contradiction],
-                         logits[i * stride + labels.entailment]};
-        margins[i] = alone ? both[1] - both[0] : both[1];
-        if (alone) call->kernels->softmax(both, 2);
-        scores[i] = both[1];
-    }
-    if (!alone) call->kernels->softmax(scores, n);
-}
 
 static nlp_status put_scores(nlp_task_call *call, const question *q, const float *scores,
                              const uint32_t *order, bool all, nlp_output *output, nlp_error *err) {
@@ -109,51 +60,6 @@ static nlp_status put_ranked(nlp_task_call *call, const question *q, const float
     return put_scores(call, q, scores, order, all, output, err);
 }
 
-static nlp_status put_question(nlp_task_call *call, const question *q, inference labels,
-                               const float *rows, bool all, nlp_output *output, nlp_error *err) {
-    size_t n_classes = call->model->head->spec.n_labels;
-    float *scores = NLP_PUSH(call->scratch, float, q->n),
-          *margins = NLP_PUSH(call->scratch, float, q->n);
-    NLP_TRY(nlp_arena_status(call->scratch, err));
-    /* behind the scores of a row lie its logits */
-    const float *logits = rows + (2 * q->first + 1) * n_classes;
-    score_labels(call, labels, logits, 2 * n_classes, q->n, scores, margins);
-    return put_ranked(call, q, scores, margins, all, output, err);
-}
-
-static nlp_status score_questions(nlp_task_call *call, asking *a, size_t n_pairs, inference labels,
-                                  nlp_output *outputs, nlp_error *err) {
-    nlp_text pattern = {usual_hypothesis, sizeof usual_hypothesis - 1};
-    if (call->options->hypothesis.bytes) pattern = call->options->hypothesis;
-    nlp_text *texts = NLP_PUSH(call->scratch, nlp_text, n_pairs),
-             *hypotheses = NLP_PUSH(call->scratch, nlp_text, n_pairs);
-    nlp_output *pairs = NLP_PUSH_ZERO(call->scratch, nlp_output, n_pairs);
-    NLP_TRY(nlp_arena_status(call->scratch, err));
-    for (size_t i = 0; i < a->request->n_inputs; i++) {
-        question *q = &a->questions[i];
-        for (size_t k = 0; k < q->n; k++) {
-            texts[q->first + k] = a->request->texts[2 * i];
-            NLP_TRY(
-                nlp_task_hypothesis(call, pattern, q->labels[k], &hypotheses[q->first + k], err));
-            NLP_TRY(nlp_poll_work(call->poll, 1 << 10, err));
-        }
-    }
-    float *rows;
-    nlp_task_call pass = *call;
-    pass.pairs = hypotheses;
-    pass.truncation = NLP_TRUNCATE_FIRST;
-    NLP_TRY(nlp_task_scores(&pass, texts, n_pairs, &rows, pairs, err));
-    bool all = a->request->task->n_columns == 2;
-    for (size_t i = 0; i < a->request->n_inputs; i++) {
-        const question *q = &a->questions[i];
-        if (nlp_task_sum_up(pairs + q->first, q->n, &outputs[i]) == NLP_OK)
-            NLP_TRY(put_question(call, q, labels, rows, all, &outputs[i], err));
-    }
-    return NLP_OK;
-}
-
-/* ---- Labels without inference ---- */
-
 static nlp_status check_choosing(const nlp_task_call *call, nlp_error *err) {
     bool given = call->options->hypothesis.bytes;
     if (!given && !call->options->multi_label) return NLP_OK;
@@ -163,11 +69,7 @@ static nlp_status check_choosing(const nlp_task_call *call, nlp_error *err) {
                     call->model->name, given ? "hypothesis" : "multi_label");
 }
 
-/* Decoders, and models of vectors, which take all labels of a text at once. */
-typedef nlp_status (*label_scorer)(nlp_task_call *call, nlp_label_choice *choices, size_t n,
-                                   nlp_output *outputs, nlp_error *err);
-
-static nlp_status score_lists(nlp_task_call *call, asking *a, label_scorer scorer,
+static nlp_status score_lists(nlp_task_call *call, asking *a, nlp_label_scorer scorer,
                               nlp_output *outputs, nlp_error *err) {
     size_t n = a->request->n_inputs;
     nlp_label_choice *choices = NLP_PUSH_ZERO(call->scratch, nlp_label_choice, n);
@@ -190,26 +92,15 @@ static nlp_status score_lists(nlp_task_call *call, asking *a, label_scorer score
     return NLP_OK;
 }
 
-/* ---- All three ---- */
-
 static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                       nlp_error *err) {
-    inference labels;
-    size_t n_pairs = 0;
-    label_scorer scorer = nlp_task_likens(call->model) ? nlp_task_liken : NULL;
-    if (nlp_task_chooses(call->model)) scorer = nlp_task_choose;
+    nlp_label_scorer scorer = nlp_task_label_scorer(call->model);
     asking a = {.request = request,
                 .questions = NLP_PUSH_ZERO(call->scratch, question, request->n_inputs)};
     NLP_TRY(nlp_arena_status(call->scratch, err));
     if (scorer == nlp_task_choose) NLP_TRY(check_choosing(call, err));
-    if (!scorer) NLP_TRY(find_labels(call, &labels, err));
     NLP_TRY(nlp_task_each(call, request->n_inputs, read_labels, &a, outputs, err));
-    if (scorer) return score_lists(call, &a, scorer, outputs, err);
-    for (size_t i = 0; i < request->n_inputs; i++) {
-        a.questions[i].first = n_pairs;
-        n_pairs += a.questions[i].n;
-    }
-    return score_questions(call, &a, n_pairs, labels, outputs, err);
+    return score_lists(call, &a, scorer, outputs, err);
 }
 
 #define SPEC(name_, help_, columns_, n_, rows_)                                                    \
