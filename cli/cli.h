@@ -160,6 +160,7 @@ int cmd_tokens(cli *app);
 int cmd_sentiment(cli *app);
 int cmd_classify(cli *app);
 int cmd_similarity(cli *app);
+int cmd_filter(cli *app);
 int cmd_entities(cli *app);
 int cmd_answer(cli *app);
 int cmd_fill_mask(cli *app);

@@ -1,5 +1,5 @@
 /* cmd_text.c: the commands that send texts through a task: embed, similarity, sentiment, classify,
- * tokens. */
+ * filter, tokens. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,6 +130,27 @@ int cmd_classify(cli *app) {
     return cli_run_task(
         app, "classify_scores",
         (cli_job){.columns = columns, .emit = emit_scores, .with_list = &zero_shot});
+}
+
+/* ---- filter ---- */
+
+static void emit_match(cli *app, const cli_record *record, const nlp_output *output) {
+    bool matches = output->cells->as.boolean;
+    if (app->json) {
+        cli_print_json(record, json_pack("{s:b, s:f}", "matches", matches, "score", output->score));
+        return;
+    }
+    printf("%s\t%.6f\t", matches ? "true" : "false", output->score);
+    cli_print_field(record->line, record->n_bytes);
+    putchar('\n');
+}
+
+int cmd_filter(cli *app) {
+    return cli_run_task(app, "filter",
+                        (cli_job){.keys = {"text", "condition"},
+                                  .columns = "matches\tscore\ttext",
+                                  .emit = emit_match,
+                                  .second = cli_flag_value(app, "condition")});
 }
 
 /* ---- tokens ---- */

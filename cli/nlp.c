@@ -14,6 +14,10 @@ static const cli_flag classify_flags[] = {
     {"logits", NULL, "also print the raw scores"},
     {0},
 };
+static const cli_flag filter_flags[] = {
+    {"condition", "TEXT", "the condition of texts that bring none"},
+    {0},
+};
 static const cli_flag trace_flags[] = {
     {"out", "FILE", "the safetensors file to write"},
     {"greedy", "N", "also the N next tokens, a JSON line an input; with the options of generate"},
@@ -86,6 +90,9 @@ const cli_command cli_commands[] = {
      cmd_sentiment, NULL, NULL},
     {"classify", "[TEXT|FILE...]", "the label of a fine-tuned or fitted model, with scores",
      "classify_scores", cmd_classify, classify_flags, "zero_shot_scores"},
+    {"filter", "[TEXT|FILE...]",
+     "whether a condition is true of texts; JSON keys text and condition", "filter", cmd_filter,
+     filter_flags, NULL},
     {"entities", "[TEXT|FILE...]", "names in texts, with their places", "entities", cmd_entities,
      NULL, NULL},
     {"answer", "[FILE...]",

@@ -18,6 +18,7 @@ static struct {
     {"classify_model", "nlp.classify_model", "Model of nlp_classify where none is named.", NULL},
     {"zero_shot_model", "nlp.zero_shot_model",
      "Model of nlp_classify with labels where none is named.", NULL},
+    {"filter_model", "nlp.filter_model", "Model of nlp_filter where none is named.", NULL},
     {"entities_model", "nlp.entities_model", "Model of nlp_entities where none is named.", NULL},
     {"answer_model", "nlp.answer_model", "Model of nlp_answer where none is named.", NULL},
     {"fill_mask_model", "nlp.fill_mask_model", "Model of nlp_fill_mask where none is named.", NULL},

@@ -134,7 +134,7 @@ static Datum run_window(FunctionCallInfo fcinfo, const char *task) {
 /* clang-format off */
 #define WINDOW_TASKS(X) \
     X(embed) X(embed_query) \
-    X(sentiment) X(sentiment_score) X(classify) X(confidence) X(zero_shot) \
+    X(sentiment) X(sentiment_score) X(classify) X(confidence) X(zero_shot) X(filter) \
     X(generate) X(translate) X(summarize) X(extract)
 /* clang-format on */
 #define WINDOW_FUNCTION(name)                                                                      \

@@ -80,6 +80,12 @@ CREATE FUNCTION nlp_zero_shot_scores(text text, labels text[], options jsonb DEF
 CREATE FUNCTION nlp_zero_shot_scores(text text, labels text[], model text, options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_scores' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
 
+/* ---- Whether a condition is true of a text ---- */
+CREATE FUNCTION nlp_filter(text text, condition text, threshold double precision DEFAULT 0.5, options jsonb DEFAULT '{}') RETURNS boolean
+    AS 'MODULE_PATHNAME', 'nlp_pg_filter' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_filter(text text, condition text, model text, options jsonb DEFAULT '{}', threshold double precision DEFAULT 0.5) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'nlp_pg_filter' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+
 /* ---- What a text holds ---- */
 CREATE FUNCTION nlp_entities(text text, options jsonb DEFAULT '{}', OUT entity text, OUT label text, OUT score real, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_entities' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 ROWS 10;
@@ -197,6 +203,10 @@ CREATE FUNCTION nlp_zero_shot_w(text text, labels text[], options jsonb DEFAULT 
     AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 100000;
 CREATE FUNCTION nlp_zero_shot_w(text text, labels text[], model text, options jsonb DEFAULT '{}') RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_filter_w(text text, condition text, threshold double precision DEFAULT 0.5, options jsonb DEFAULT '{}') RETURNS boolean
+    AS 'MODULE_PATHNAME', 'nlp_pg_filter_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 100000;
+CREATE FUNCTION nlp_filter_w(text text, condition text, model text, options jsonb DEFAULT '{}', threshold double precision DEFAULT 0.5) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'nlp_pg_filter_w' LANGUAGE C WINDOW IMMUTABLE PARALLEL SAFE COST 100000;
 CREATE FUNCTION nlp_generate_w(prompt text, max_tokens int DEFAULT 256, options jsonb DEFAULT '{}') RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_generate_w' LANGUAGE C WINDOW STABLE PARALLEL SAFE COST 1000000;
 CREATE FUNCTION nlp_generate_w(prompt text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256) RETURNS text

@@ -20,9 +20,9 @@ static setting settings[] = {
     {"classify_model", ""},  {"entities_model", ""},  {"answer_model", ""},
     {"fill_mask_model", ""}, {"rerank_model", ""},    {"generate_model", ""},
     {"chat_model", ""},      {"translate_model", ""}, {"summarize_model", ""},
-    {"extract_model", ""},   {"zero_shot_model", ""}, {"on_overflow", ""},
-    {"threads", ""},         {"max_memory", ""},      {"weight_cache", ""},
-    {"backend", ""}};
+    {"extract_model", ""},   {"zero_shot_model", ""}, {"filter_model", ""},
+    {"on_overflow", ""},     {"threads", ""},         {"max_memory", ""},
+    {"weight_cache", ""},    {"backend", ""}};
 enum { N_SETTINGS = sizeof settings / sizeof *settings };
 
 static setting *find(const char *key) {

@@ -12,6 +12,7 @@ static const nlp_task_vtable *const tasks[] = {
     &nlp_task_zero_shot_scores, &nlp_task_rerank_score,    &nlp_task_rerank,
     &nlp_task_generate,         &nlp_task_translate,       &nlp_task_chat,
     &nlp_task_summarize,        &nlp_task_extract,         &nlp_task_chunk,
+    &nlp_task_filter,
 };
 
 nlp_status nlp_builtins_add(const nlp_host_api *host, nlp_error *err) {

@@ -8,7 +8,9 @@
 
 /* Of some wordings the one that told labels apart best with a small model. */
 static const char before_text[] = "Text: ",
-                  before_labels[] = "\nWhich of these describes the text: ", before_answer[] = "?";
+                  before_labels[] = "\nWhich of these describes the text: ", before_answer[] = "?",
+                  before_condition[] = "\nIs it true that ",
+                  behind_condition[] = "? Answer yes or no.";
 
 bool nlp_task_chooses(const nlp_task_model *model) {
     const nlp_writer *w = &model->writer;
@@ -72,18 +74,31 @@ static void append(char *bytes, size_t *n, const char *more, size_t n_more) {
     *n += n_more;
 }
 
+static void append_labels(const nlp_label_choice *c, char *bytes, size_t *n) {
+    append(bytes, n, before_labels, sizeof before_labels - 1);
+    for (size_t i = 0; i < c->n; i++) {
+        if (i) append(bytes, n, ", ", 2);
+        append(bytes, n, c->labels[i].bytes, c->labels[i].n_bytes);
+    }
+    append(bytes, n, before_answer, sizeof before_answer - 1);
+}
+
+static void append_condition(const nlp_label_choice *c, char *bytes, size_t *n) {
+    append(bytes, n, before_condition, sizeof before_condition - 1);
+    append(bytes, n, c->condition.bytes, c->condition.n_bytes);
+    append(bytes, n, behind_condition, sizeof behind_condition - 1);
+}
+
 /* Once with bytes NULL for the size, once to write. A model without chats goes on in a new line. */
 static size_t render(const nlp_task_call *call, const nlp_label_choice *c, nlp_text text,
                      char *bytes) {
     size_t n = 0;
     append(bytes, &n, before_text, sizeof before_text - 1);
     append(bytes, &n, text.bytes, text.n_bytes);
-    append(bytes, &n, before_labels, sizeof before_labels - 1);
-    for (size_t i = 0; i < c->n; i++) {
-        if (i) append(bytes, &n, ", ", 2);
-        append(bytes, &n, c->labels[i].bytes, c->labels[i].n_bytes);
-    }
-    append(bytes, &n, before_answer, sizeof before_answer - 1);
+    if (c->condition.bytes)
+        append_condition(c, bytes, &n);
+    else
+        append_labels(c, bytes, &n);
     if (!call->model->chat) append(bytes, &n, "\n", 1);
     return n;
 }

@@ -138,7 +138,11 @@ static nlp_status choose(nlp_task_call *call, const nlp_request *request, scorin
     NLP_TRY(nlp_arena_status(call->scratch, err));
     for (size_t i = 0; i < n; i++) {
         float *row = s->rows + 2 * i * s->n;
-        choices[i] = (nlp_label_choice){request->texts[i], s->labels, s->n, row, row + s->n};
+        choices[i] = (nlp_label_choice){.text = request->texts[i],
+                                        .labels = s->labels,
+                                        .n = s->n,
+                                        .scores = row,
+                                        .margins = row + s->n};
     }
     NLP_TRY(nlp_task_choose(call, choices, n, outputs, err));
     for (size_t i = 0; call->options->raw && i < n; i++)

@@ -312,6 +312,7 @@ nlp_status nlp_task_stream_next(nlp_task_call *call, void *state, nlp_piece *pie
 bool nlp_task_chooses(const nlp_task_model *model);
 typedef struct nlp_label_choice {
     nlp_text text;
+    nlp_text condition;     /* for decoders: what may be true of it; NULL: the labels describe it */
     const nlp_text *labels; /* [n] at least one */
     size_t n;
     /* [n] the caller's, made here: probabilities among the labels, and log p, which tells equal ones
@@ -406,6 +407,6 @@ extern const nlp_task_vtable nlp_task_embed_text, nlp_task_embed_query, nlp_task
     nlp_task_detokenize, nlp_task_would_truncate, nlp_task_entities, nlp_task_answer,
     nlp_task_answer_span, nlp_task_fill_mask, nlp_task_zero_shot, nlp_task_zero_shot_scores,
     nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate, nlp_task_translate, nlp_task_chat,
-    nlp_task_summarize, nlp_task_extract, nlp_task_chunk;
+    nlp_task_summarize, nlp_task_extract, nlp_task_chunk, nlp_task_filter;
 
 #endif

@@ -104,6 +104,8 @@ def check_heads():
     cli = json_lines(NLP, ["classify"], [{"text": text, "labels": labels}], {"NLP_MODEL_PATH": MODELS})[0]
     rows = [r.split("|") for r in value(f"SELECT label, score FROM nlp_classify_scores('{text}', ARRAY{labels})").splitlines()]
     check("labels by similarity = command line, a label given twice has two rows", [r[0] for r in rows] == ["refund", "refund", "shipping"] and all(abs(float(r[1]) - cli["scores"][r[0]]) < 1e-6 for r in rows), (rows, cli))
+    fails("a threshold out of range", "SELECT nlp_filter('x', 'y', 1.5)", "22023", "threshold", "0 to 1")
+    fails("a condition needs a model that can judge", "SELECT nlp_filter('x', 'y', 'sentiment')", "0A000", "entailment", "conditions")
     fails("no reranker", "SELECT nlp_rerank_score('x', 'y', 'mlm')", "0A000", "mlm is no reranker")
     fails("k out of range", "SELECT * FROM nlp_fill_mask('a [MASK]', 'mlm', k => 0)", "22023", "\"k\"")
     fails("an unknown option", "SELECT nlp_answer('x', 'y', 'qa', '{\"top\": 1}')", "22023", "top", "max_answer_tokens")
@@ -113,6 +115,7 @@ def check_day_one():
     psql("CREATE TABLE reviews(id int, body text);\n\\copy reviews FROM '%s'" % os.path.join(ROOT, "examples/reviews/reviews.tsv"))
     check("GROUP BY nlp_sentiment", value("SELECT count(*) FROM (SELECT nlp_sentiment(body), count(*) FROM reviews GROUP BY 1) x") == "2")
     check("a stored generated column", value("ALTER TABLE reviews ADD emb real[] GENERATED ALWAYS AS (nlp_embed(body, 'minilm')) STORED; SELECT count(emb) FROM reviews") == "400")
+    check("WHERE nlp_filter runs last", value("SELECT count(*) FROM reviews WHERE nlp_filter(body, 'the battery') AND id < 40; SELECT inputs <= 40 FROM nlp_stats").endswith("\nt"))
     check("an index by expression", value("CREATE INDEX ON reviews (nlp_sentiment(body, 'sentiment')); SELECT count(*) > 100 FROM reviews WHERE nlp_sentiment(body, 'sentiment') = 'positive'") == "t")
     out = value("SELECT count(*) FROM (SELECT id FROM reviews ORDER BY nlp_cosine(emb, nlp_embed_query('battery life')) DESC LIMIT 5) x; SELECT forward_passes FROM nlp_stats")
     check("a query vector is one forward pass", out == "5\n1", out)

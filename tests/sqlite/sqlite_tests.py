@@ -71,6 +71,8 @@ def check_functions():
     check("nlp_zero_shot_scores by similarity: a label given twice has two rows", [r[0] for r in rows] == ["refund", "refund", "shipping"] and rows[0][1] == rows[1][1] and abs(sum(r[1] for r in rows) - 1) < 1e-6, rows)
     rows = rows_of("SELECT label, score FROM nlp_zero_shot_scores('I want my money back', '[\"refund\", \"shipping\"]', '{\"multi_label\": true}')")
     check("nlp_zero_shot_scores by similarity: multi_label is the cosine against 0.4", all(abs(s - 1 / (1 + math.exp((0.4 - one("SELECT nlp_similarity('I want my money back', ?)", label)) / 0.05))) < 1e-5 for label, s in rows), rows)
+    check("nlp_filter", [one(f"SELECT nlp_filter('The phone has a great battery.', 'a phone'{more})") for more in ("", ", 0.9999", ", 'minilm', '{\"threshold\": 0.3}'", ", 'minilm', 1")] == [1, 0, 1, 0] and one("SELECT nlp_filter('The phone has a great battery.', 'a tax form')") == 0)
+    check("nlp_filter: NULL", [one(f"SELECT nlp_filter({a})") for a in ("NULL, 'x'", "'x', NULL", "'x', 'y', NULL")] == [None] * 3)
     check("nlp_would_truncate", one("SELECT nlp_would_truncate('x')") == 0 and one("SELECT nlp_would_truncate(?)", "word " * 300) == 1)
     rows = DB.execute("SELECT ord, embedding FROM nlp_embed_each(?)", (json.dumps(["a", None, "b"] + [f"t{i}" for i in range(150)]),)).fetchall()
     check("nlp_embed_each: order, NULLs, several batches", [r[0] for r in rows] == list(range(1, 154)) and rows[1][1] is None and rows[0][1] == one("SELECT nlp_embed('a')"))
@@ -119,6 +121,9 @@ def check_heads():
         check("nlp_fill_mask: k as a number, as an option, by default", [len(rows_of(f"SELECT * FROM nlp_fill_mask('the [MASK].', 'mlm'{more})")) for more in (", 2", ", '{\"k\": 3}'", "")] == [2, 3, 5])
         check("nlp_fill_mask shows three columns", [c[0] for c in DB.execute("SELECT * FROM nlp_fill_mask('the [MASK].', 'mlm')").description] == ["token", "score", "sequence"])
         check("nlp_zero_shot", one("SELECT nlp_zero_shot('a match', '[\"sports\"]', 'nli')") == "sports" and one("SELECT nlp_zero_shot('a match', NULL, 'nli')") is None)
+        one("SELECT nlp_config('filter_model', 'nli')")
+        check("nlp_filter by inference, the model by a setting", one("SELECT nlp_filter('a match', 'It is.')") == one("SELECT nlp_filter('a match', 'It is.', 'nli')") in (0, 1))
+        one("SELECT nlp_config('filter_model', '')")
         scores = rows_of("SELECT label, score FROM nlp_zero_shot_scores('a match', '[\"sports\", \"cinema\"]', 'nli')")
         check("nlp_zero_shot_scores", abs(sum(s for _, s in scores) - 1) < 1e-6 and scores[0][1] >= scores[1][1], scores)
         asked = "'yesno', '{\"yes\": \"y\", \"no\": \"n\"}'"
@@ -167,6 +172,7 @@ def check_bad_input():
              ("no labels, by similarity", "SELECT nlp_zero_shot('x', '[]')", ("empty",)),
              ("a label that is null, by similarity", "SELECT nlp_zero_shot('x', '[\"a\", null]')", ("labels", "JSON array")),
              ("a hypothesis without {}, by similarity", "SELECT nlp_zero_shot('x', '[\"a\"]', '{\"hypothesis\": \"this\"}')", ("hypothesis", "{}")),
+             ("a threshold out of range", "SELECT nlp_filter('x', 'y', 1.5)", ("threshold", "0 to 1")),
              ("two models", "SELECT nlp_embed('x', 'minilm', 'minilm')", ("two models",)),
              ("too many arguments", "SELECT nlp_embed('x', 'm', '{}', 'y')", ("takes",)),
              ("text over the limit", f"SELECT nlp_embed('{'word ' * 300}', '{{\"on_overflow\": \"error\"}}')", ("302", "256")),

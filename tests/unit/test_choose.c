@@ -172,6 +172,39 @@ static void test_the_label_is_the_one_of_the_best_score(void) {
     bench_close(&b);
 }
 
+/* Tokens of a text, and behind an answer the model's end. */
+static size_t tokens_of(bench *b, const char *text, bool answer, int32_t *ids) {
+    nlp_option special = {"special_tokens", {.type = NLP_TYPE_BOOLEAN, .as.boolean = !answer}};
+    CHECK_STATUS(bench_run(b, "tokenize", text, NULL, &special, 1), NLP_OK, &b->err);
+    const nlp_value *cell = b->result->outputs->cells;
+    memcpy(ids, cell->as.ids, cell->n * sizeof *ids);
+    const nlp_generation_spec *g = b->model->task.writer.generation;
+    if (answer && g->n_ends) ids[cell->n] = (int32_t)g->ends[0];
+    return cell->n + (answer && g->n_ends);
+}
+
+static void test_a_condition_is_a_yes_or_a_no(void) {
+    bench b = bench_open("sharp-llama"); /* has no chats, so the prompt is plain */
+    int32_t prompt[128], yes[16], no[16];
+    nlp_answer answers[] = {{yes, tokens_of(&b, "yes", true, yes), 0},
+                            {no, tokens_of(&b, "no", true, no), 0}};
+    nlp_question q = {prompt, 0, answers, 2};
+    q.n_ids = tokens_of(&b, "Text: It rained.\nIs it true that it was wet? Answer yes or no.\n",
+                        false, prompt);
+    CHECK_STATUS(weigh(&b, &q, 1, 0, &b.err), NLP_OK, &b.err);
+    double expected = 1 / (1 + exp(answers[1].log_p - answers[0].log_p));
+    CHECK_STATUS(bench_run(&b, "filter", "It rained.", "it was wet", NULL, 0), NLP_OK, &b.err);
+    CHECK(fabs(b.result->outputs->score - expected) < 1e-5);
+    CHECK(b.result->outputs->cells->as.boolean == (expected >= 0.5));
+    nlp_option below = {"threshold", {.type = NLP_TYPE_REAL, .as.real = expected - 1e-4}},
+               above = {"threshold", {.type = NLP_TYPE_REAL, .as.real = expected + 1e-4}};
+    CHECK_STATUS(bench_run(&b, "filter", "It rained.", "it was wet", &below, 1), NLP_OK, &b.err);
+    CHECK(b.result->outputs->cells->as.boolean);
+    CHECK_STATUS(bench_run(&b, "filter", "It rained.", "it was wet", &above, 1), NLP_OK, &b.err);
+    CHECK(!b.result->outputs->cells->as.boolean);
+    bench_close(&b);
+}
+
 /* The same label twice has the same score twice. */
 static void test_equal_labels_have_equal_scores(void) {
     bench b = bench_open_talker();
@@ -364,6 +397,7 @@ int main(int argc, char **argv) {
          test_likelihood_is_that_of_a_pass_over_everything},
         {"likelihood_does_not_depend_on_others", test_likelihood_does_not_depend_on_others},
         {"likelihood_has_limits", test_likelihood_has_limits},
+        {"a_condition_is_a_yes_or_a_no", test_a_condition_is_a_yes_or_a_no},
         {"the_label_is_the_one_of_the_best_score", test_the_label_is_the_one_of_the_best_score},
         {"equal_labels_have_equal_scores", test_equal_labels_have_equal_scores},
         {"choices_give_what_labels_give", test_choices_give_what_labels_give},

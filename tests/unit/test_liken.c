@@ -134,6 +134,28 @@ static void test_a_model_without_pooling_is_refused(void) {
     bench_close(&b);
 }
 
+/* ---- Conditions ---- */
+
+static void test_a_condition_is_near_or_far(void) {
+    bench b = bench_open(models[1]);
+    double near = alone(cosine(&b, "a match", "a match")), far = alone(cosine(&b, "x", "a match"));
+    CHECK(near > 0.99 && far < near);
+    CHECK_STATUS(bench_run(&b, "filter", "a match", "a match", NULL, 0), NLP_OK, &b.err);
+    CHECK(b.result->outputs->cells->type == NLP_TYPE_BOOLEAN &&
+          b.result->outputs->cells->as.boolean);
+    CHECK(fabs(b.result->outputs->score - near) < 1e-4);
+    nlp_option most = {"threshold", {.type = NLP_TYPE_INTEGER, .as.integer = 1}},
+               least = {"threshold", {.type = NLP_TYPE_REAL, .as.real = 0}};
+    CHECK_STATUS(bench_run(&b, "filter", "x", "a match", &most, 1), NLP_OK, &b.err);
+    CHECK(!b.result->outputs->cells->as.boolean && fabs(b.result->outputs->score - far) < 1e-4);
+    CHECK_STATUS(bench_run(&b, "filter", "x", "a match", &least, 1), NLP_OK, &b.err);
+    CHECK(b.result->outputs->cells->as.boolean);
+    most.value.as.integer = 2;
+    CHECK_STATUS(bench_run(&b, "filter", "x", "a match", &most, 1), NLP_EINVAL, &b.err);
+    CHECK(strstr(b.err.message, "0 to 1"));
+    bench_close(&b);
+}
+
 /* ---- Many labels ---- */
 
 static char *many_labels(size_t n) {
@@ -197,6 +219,7 @@ int main(int argc, char **argv) {
         {"long_texts_are_cut_or_refused", test_long_texts_are_cut_or_refused},
         {"batches_and_threads_change_nothing", test_batches_and_threads_change_nothing},
         {"a_model_without_pooling_is_refused", test_a_model_without_pooling_is_refused},
+        {"a_condition_is_near_or_far", test_a_condition_is_near_or_far},
         {"ten_thousand_labels", test_ten_thousand_labels},
         {"a_call_can_be_stopped", test_a_call_can_be_stopped},
         {"every_allocation_may_fail", test_every_allocation_may_fail}};

@@ -82,6 +82,37 @@ static void test_zero_shot_cuts_the_text_only(void) {
     bench_close(&b);
 }
 
+/* ---- Conditions ---- */
+
+/* The condition is the hypothesis as it stands, {} and all. Of the same logits one model says that they
+ * entail, the other that they contradict. */
+static void check_conditions(bench b, int entailment, bool expected) {
+    static const char *const conditions[] = {"Somebody won.", "a {} of \"no\"", ""};
+    const char *text = "The match ended two to one.";
+    nlp_option none = {"threshold", {.type = NLP_TYPE_REAL, .as.real = 0}};
+    for (size_t i = 0; i < 3; i++) {
+        double logits[3];
+        pair_logits(&b, text, conditions[i], logits);
+        double p = 1 / (1 + exp(logits[2 - entailment] - logits[entailment]));
+        CHECK_STATUS(bench_run(&b, "filter", text, conditions[i], NULL, 0), NLP_OK, &b.err);
+        CHECK(fabs(b.result->outputs->score - p) < 1e-5);
+        CHECK(b.result->outputs->cells->as.boolean == expected && (p >= 0.5) == expected);
+        CHECK_STATUS(bench_run(&b, "filter", text, conditions[i], &none, 1), NLP_OK, &b.err);
+        CHECK(b.result->outputs->cells->as.boolean);
+    }
+    bench_close(&b);
+}
+
+static void test_a_condition_is_entailed_or_contradicted(void) {
+    static const char *const turned[] = {"entailment", "neutral", "contradiction"};
+    check_conditions(bench_open_nli(), 2, true);
+    check_conditions(bench_open_as("turned", "bert-seqcls", turned, 3), 0, false);
+    bench plain = bench_open("bert-seqcls");
+    CHECK_STATUS(bench_run(&plain, "filter", "x", "y", NULL, 0), NLP_EUNSUPPORTED, &plain.err);
+    CHECK(strstr(plain.err.message, "entailment") && strstr(plain.err.hint, "conditions"));
+    bench_close(&plain);
+}
+
 /* ---- Rerankers ---- */
 
 static const nlp_option *yes_no(void) {
@@ -188,6 +219,7 @@ static void test_every_allocation_may_fail(void) {
     bench nli = bench_open_nli(); /* so that its pack is there */
     bench_close(&nli);
     bench_fail_each_allocation("nli", "zero_shot_scores", labelled, NULL, 0);
+    bench_fail_each_allocation("nli", "filter", labelled, NULL, 0);
     bench_fail_each_allocation("qwen3-reranker", "rerank", labelled, yes_no(), 3);
 }
 
@@ -195,6 +227,7 @@ int main(int argc, char **argv) {
     static const nlp_test tests[] = {
         {"zero_shot_is_a_softmax_of_entailments", test_zero_shot_is_a_softmax_of_entailments},
         {"zero_shot_refuses", test_zero_shot_refuses},
+        {"a_condition_is_entailed_or_contradicted", test_a_condition_is_entailed_or_contradicted},
         {"zero_shot_cuts_the_text_only", test_zero_shot_cuts_the_text_only},
         {"a_ranking_has_the_scores_of_its_pairs", test_a_ranking_has_the_scores_of_its_pairs},
         {"a_prompt_keeps_what_stands_behind_the_document",

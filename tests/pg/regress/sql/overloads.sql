@@ -133,6 +133,15 @@ SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], 1, '{
 SELECT count(*) FROM nlp_rerank('a dog', ARRAY['an animal', 'a tax form'], options => '{"yes": "y", "no": "n"}');
 SELECT nlp_rerank_score(NULL, 'x'), nlp_rerank_score('x', NULL, 'yesno'), (SELECT count(*) FROM nlp_rerank('x', NULL, 'yesno'));
 
+-- nlp_filter
+SELECT nlp_filter('The phone has a great battery.', 'a phone'), nlp_filter('The phone has a great battery.', 'a tax form'), nlp_filter('The phone has a great battery.', 'a tax form', 0);
+SELECT nlp_filter('The phone has a great battery.', 'a phone', 1), nlp_filter('The phone has a great battery.', 'a phone', threshold => 0.9999), nlp_filter('The phone has a great battery.', 'a phone', options => '{"threshold": 0.3}'), nlp_filter('The phone has a great battery.', 'a phone', 1, '{"threshold": 0.3}');
+SELECT nlp_filter('The phone has a great battery.', 'a phone', 'minilm'), nlp_filter('The phone has a great battery.', 'a phone', 'minilm', '{"threshold": 1}'), nlp_filter(text => 'The phone has a great battery.', condition => 'a phone', model => 'minilm', threshold => 0.3), nlp_filter('The phone has a great battery.', 'a phone', 'minilm', '{}', 1);
+SET nlp.filter_model = 'nli';
+SELECT nlp_filter('a match', 'Somebody won.') = nlp_filter('a match', 'Somebody won.', 'nli'), nlp_filter('a match', 'Somebody won.', 'talker', threshold => 0), nlp_filter('a match', 'Somebody won.', 'talker', threshold => 1);
+RESET nlp.filter_model;
+SELECT nlp_filter(NULL, 'x'), nlp_filter('x', NULL), nlp_filter('x', 'y', NULL::text), nlp_filter('x', 'y', NULL::float8), nlp_filter('x', 'y', threshold => NULL);
+
 -- nlp_chunk
 SELECT * FROM nlp_chunk('Paris is big. London is old! Rome is far.', 8, 4);
 SELECT ord, chunk FROM nlp_chunk('Paris is big. London is old!', 4, 0, 'token');
@@ -184,6 +193,7 @@ SELECT nlp_classify_w(t) OVER (), nlp_classify_w(t, 'sentiment') OVER (), nlp_cl
 SELECT nlp_confidence_w(t) OVER () > 0.5, nlp_confidence_w(t, 'sentiment') OVER () > 0.5, nlp_confidence_w(t, options => '{}') OVER () > 0.5, nlp_confidence_w(t, 'sentiment', '{}') OVER () > 0.5 FROM (VALUES ('I love it'), (NULL)) v(t);
 SELECT nlp_classify_w(t, ARRAY['x']) OVER (), nlp_classify_w(t, ARRAY['x'], options => '{}') OVER (), nlp_classify_w(t, ARRAY['x'], 'nli') OVER (), nlp_classify_w(t, ARRAY['x'], 'nli', '{}') OVER (), nlp_classify_w(t, NULL::text[]) OVER () FROM (VALUES ('a'), (NULL)) v(t);
 SELECT nlp_zero_shot_w(t, ARRAY['x']) OVER (), nlp_zero_shot_w(t, ARRAY['x'], options => '{}') OVER (), nlp_zero_shot_w(t, '{x}', 'nli') OVER (), nlp_zero_shot_w(t, ARRAY['x'], 'nli', '{}') OVER () FROM (VALUES ('a'), (NULL)) v(t);
+SELECT nlp_filter_w(t, 'a phone') OVER (), nlp_filter_w(t, 'a phone', 0.9999) OVER (), nlp_filter_w(t, 'a phone', options => '{"threshold": 0.3}') OVER (), nlp_filter_w(t, 'a phone', 'minilm') OVER (), nlp_filter_w(t, 'a phone', 'minilm', '{}', 0.9999) OVER (), nlp_filter_w(t, NULL) OVER () FROM (VALUES ('The phone has a great battery.'), (NULL), ('A tax form.')) v(t);
 SELECT bool_and(a = nlp_generate(t, 3) AND a = b AND b = c AND c = d AND d = e) FROM (SELECT t, nlp_generate_w(t, 3) OVER () a, nlp_generate_w(t, options => '{"max_tokens": 3}') OVER () b, nlp_generate_w(t, 'writer', max_tokens => 3) OVER () c, nlp_generate_w(t, 'writer', '{"max_tokens": 3}') OVER () d, nlp_generate_w(t, 5, '{"max_tokens": 3}') OVER () e FROM (VALUES ('x'), ('y')) v(t)) x;
 SELECT bool_and(a = nlp_summarize(t, 3) AND a = b AND b = c AND c = d) FROM (SELECT t, nlp_summarize_w(t, 3) OVER () a, nlp_summarize_w(t, options => '{"max_tokens": 3}') OVER () b, nlp_summarize_w(t, 'talker', max_tokens => 3) OVER () c, nlp_summarize_w(t, 'talker', '{"max_tokens": 3}') OVER () d FROM (VALUES ('It rained.'), ('y')) v(t)) x;
 SELECT nlp_extract_w(t, '{"const": 1}') OVER (), nlp_extract_w(t, '{"const": 1}', options => '{"max_tokens": 3}') OVER (), nlp_extract_w(t, '{"const": 1}', 'talker') OVER (), nlp_extract_w(t, '{"const": 1}', 'talker', '{"max_tokens": 3}') OVER (), nlp_extract_w(t, NULL) OVER () FROM (VALUES ('x'), (NULL)) v(t);
