@@ -1,7 +1,7 @@
 /* rerank.c: how well documents answer a query: rerank_score, rerank. The model is a cross encoder, a
  * classifier of pairs with one label, or a decoder that is asked to say yes or no: its score is the
  * sigmoid of logit(yes) - logit(no) behind the prompt (Qwen3-Reranker's recipe, whose prompt is the
- * default here). */
+ * default here), or a model of vectors, whose score is a cosine. */
 #include <string.h>
 
 #include "task/task.h"
@@ -194,7 +194,52 @@ static nlp_status ask_decoder(nlp_task_call *call, judging *j, nlp_error *err) {
     return NLP_OK;
 }
 
-/* ---- Both ---- */
+/* ---- Models of vectors ---- */
+
+static bool same_text(nlp_text a, nlp_text b) {
+    return a.n_bytes == b.n_bytes && !memcmp(a.bytes, b.bytes, a.n_bytes);
+}
+
+/* Neighbours have the same query, which is embedded once: as a query, with the model's prompt for those. */
+static nlp_status embed_queries(nlp_task_call *call, const judging *j, size_t *query_of,
+                                float **rows, uint32_t *dims, nlp_output **outputs,
+                                nlp_error *err) {
+    nlp_task_options options = *call->options;
+    nlp_task_call asking = *call;
+    nlp_text *queries = NLP_PUSH(call->scratch, nlp_text, j->n);
+    *outputs = NLP_PUSH_ZERO(call->scratch, nlp_output, j->n);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    size_t n = 0;
+    for (size_t i = 0; i < j->n; i++) {
+        if (!n || !same_text(queries[n - 1], j->queries[i])) queries[n++] = j->queries[i];
+        query_of[i] = n - 1;
+    }
+    options.is_query = true;
+    asking.options = &options;
+    return nlp_task_embed_all(&asking, queries, n, rows, dims, *outputs, err);
+}
+
+/* The score is the cosine of query and document. */
+static nlp_status liken_pairs(nlp_task_call *call, judging *j, nlp_error *err) {
+    size_t *query_of = NLP_PUSH(call->scratch, size_t, j->n);
+    float *queries, *documents;
+    uint32_t dims;
+    nlp_output *query_outputs;
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    NLP_TRY(embed_queries(call, j, query_of, &queries, &dims, &query_outputs, err));
+    NLP_TRY(nlp_task_embed_all(call, j->documents, j->n, &documents, &dims, j->outputs, err));
+    for (size_t i = 0; i < j->n; i++) {
+        double cosine;
+        nlp_task_sum_up(&query_outputs[query_of[i]], 1, &j->outputs[i]);
+        NLP_TRY(nlp_vector_cosine(queries + query_of[i] * dims, dims, documents + i * dims, dims,
+                                  &cosine, err));
+        j->scores[i] = j->margins[i] = (float)cosine;
+        NLP_TRY(nlp_poll_work(call->poll, 3 * dims, err));
+    }
+    return NLP_OK;
+}
+
+/* ---- All three ---- */
 
 static nlp_status judge(nlp_task_call *call, judging *j, nlp_error *err) {
     const nlp_task_model *m = call->model;
@@ -206,9 +251,12 @@ static nlp_status judge(nlp_task_call *call, judging *j, nlp_error *err) {
     if (!m->head->spec.struct_size && m->stack->spec.kind == NLP_KIND_DECODER &&
         m->stack->spec.n_outputs)
         return ask_decoder(call, j, err);
+    if (nlp_task_likens(m)) return liken_pairs(call, j, err);
     nlp_fail(err, NLP_EUNSUPPORTED,
              "model %s is no reranker: that has one score for a pair of texts", m->name);
-    nlp_hint(err, "nlp import takes cross encoders, and decoders like Qwen3-Reranker");
+    nlp_hint(
+        err,
+        "nlp import takes cross encoders, decoders like Qwen3-Reranker, and models of vectors");
     return NLP_EUNSUPPORTED;
 }
 
@@ -305,7 +353,8 @@ static nlp_status run_rank(nlp_task_call *call, const nlp_request *request, nlp_
 #define SPEC(name_, help_, operands_, columns_, n_, options_)                                      \
     .struct_size = sizeof(nlp_task_spec), .name = name_, .help = help_, .operands = operands_,     \
     .n_operands = 2, .columns = columns_, .n_columns = n_, .model_setting = "rerank_model",        \
-    .options = options_, .n_options = sizeof options_ / sizeof *options_
+    .default_model = "minilm", .options = options_,                                                \
+    .n_options = sizeof options_ / sizeof *options_
 static const nlp_task_spec score_spec = {SPEC("rerank_score", "how well a document answers a query",
                                               query_and_document, score_column, 1, score_options)};
 static const nlp_task_spec rank_spec = {

@@ -1,4 +1,4 @@
-/* test_liken: labels by the likeness of vectors: scores are those of the cosines, of one label and of ten
+/* test_liken: labels, conditions and rankings by the likeness of vectors: scores are those of the cosines, of one label and of ten
  * thousand, whatever other texts and labels the call has. */
 #include <math.h>
 #include <stdio.h>
@@ -156,6 +156,44 @@ static void test_a_condition_is_near_or_far(void) {
     bench_close(&b);
 }
 
+/* ---- Reranking ---- */
+
+enum { MOST_DIMS = 512 };
+
+static size_t vector_of(bench *b, const char *task, const char *text, float *out) {
+    CHECK_STATUS(bench_run(b, task, text, NULL, NULL, 0), NLP_OK, &b->err);
+    const nlp_value *cell = b->result->outputs->cells;
+    CHECK(cell->n <= MOST_DIMS);
+    memcpy(out, cell->as.vector, cell->n * sizeof *out);
+    return cell->n;
+}
+
+/* The model has prompts, so a query's vector is another than a document's. */
+static void test_a_ranking_is_by_cosine(void) {
+    static const char *const documents[] = {"an animal", "a tax form", ""};
+    bench b = bench_open(models[0]);
+    float query[MOST_DIMS], document[MOST_DIMS];
+    double scores[3];
+    size_t n = vector_of(&b, "embed_query", "a dog", query);
+    for (size_t i = 0; i < 3; i++) {
+        vector_of(&b, "embed", documents[i], document);
+        CHECK_STATUS(nlp_vector_cosine(query, n, document, n, &scores[i], &b.err), NLP_OK, &b.err);
+        CHECK_STATUS(bench_run(&b, "rerank_score", "a dog", documents[i], NULL, 0), NLP_OK, &b.err);
+        CHECK(fabs(b.result->outputs->cells->as.real - scores[i]) < 1e-6);
+    }
+    CHECK_STATUS(bench_run_list(&b, "rerank", "a dog", "an animal|a tax form|", NULL, 0), NLP_OK,
+                 &b.err);
+    CHECK(b.result->outputs->n_rows == 3);
+    for (uint32_t i = 0; i < b.result->outputs->n_rows; i++) {
+        size_t ord = (size_t)bench_cell(&b, i, 3, 0)->as.integer;
+        CHECK(fabs(bench_cell(&b, i, 3, 1)->as.real - scores[ord - 1]) < 1e-6);
+        CHECK(!i || bench_cell(&b, i, 3, 1)->as.real <= bench_cell(&b, i - 1, 3, 1)->as.real);
+    }
+    CHECK_STATUS(bench_run_list(&b, "rerank", "a dog", "", NULL, 0), NLP_OK, &b.err);
+    CHECK(b.result->outputs->n_rows == 0);
+    bench_close(&b);
+}
+
 /* ---- Many labels ---- */
 
 static char *many_labels(size_t n) {
@@ -208,6 +246,7 @@ static void test_every_allocation_may_fail(void) {
     nlp_text labelled[] = {nlp_test_text("a match"), {"sports\0food", 12}};
     nlp_option about = bench_text("hypothesis", "It is {}.");
     bench_fail_each_allocation(models[0], "zero_shot_scores", labelled, &about, 1);
+    bench_fail_each_allocation(models[0], "rerank", labelled, NULL, 0);
 }
 
 int main(int argc, char **argv) {
@@ -220,6 +259,7 @@ int main(int argc, char **argv) {
         {"batches_and_threads_change_nothing", test_batches_and_threads_change_nothing},
         {"a_model_without_pooling_is_refused", test_a_model_without_pooling_is_refused},
         {"a_condition_is_near_or_far", test_a_condition_is_near_or_far},
+        {"a_ranking_is_by_cosine", test_a_ranking_is_by_cosine},
         {"ten_thousand_labels", test_ten_thousand_labels},
         {"a_call_can_be_stopped", test_a_call_can_be_stopped},
         {"every_allocation_may_fail", test_every_allocation_may_fail}};
