@@ -8,6 +8,8 @@
 #include "task/task.h"
 #include "text/sentences.h"
 
+enum { USUAL_OVERLAP = 32 };
+
 static const nlp_column one_text[] = {{"text", NLP_TYPE_TEXT}};
 static const nlp_column chunk_columns[] = {{"ord", NLP_TYPE_INTEGER},
                                            {"chunk", NLP_TYPE_TEXT},
@@ -17,8 +19,8 @@ static const nlp_column chunk_columns[] = {{"ord", NLP_TYPE_INTEGER},
 static const nlp_option_spec chunk_options[] = {
     {"max_tokens", NLP_TYPE_INTEGER, NULL, 1, 1048576, "256",
      "most tokens of a chunk, special ones not counted"},
-    {"overlap", NLP_TYPE_INTEGER, NULL, 0, 1048576, "32",
-     "most tokens of the chunk before that a chunk begins with"},
+    {"overlap", NLP_TYPE_INTEGER, NULL, 0, 1048576, NULL,
+     "most tokens of the chunk before that a chunk begins with (default: 32, or an eighth)"},
     {"by", NLP_TYPE_TEXT, "sentence|paragraph|token", 0, 0, "sentence",
      "what stays whole where it fits"},
     NLP_OPTION_ON_ERROR};
@@ -223,13 +225,19 @@ static size_t reach(const chunking *c, size_t first, size_t done) {
     return end;
 }
 
+/* The usual 32 tokens would fill short chunks. */
+static uint32_t overlap_of(const nlp_task_options *o) {
+    uint32_t eighth = o->max_tokens / 8;
+    return o->has_overlap ? o->overlap : eighth < USUAL_OVERLAP ? eighth : USUAL_OVERLAP;
+}
+
 /* Where the chunk begins whose first new atom is `done`: as many atoms before as the overlap and that one
  * leave room for. */
 static size_t step_back(const chunking *c, size_t first, size_t done) {
     const nlp_task_options *o = c->call->options;
     size_t needs = c->atoms[done].n_tokens, at = done;
-    size_t room = needs < o->max_tokens ? o->max_tokens - needs : 0;
-    if (o->overlap < room) room = o->overlap;
+    size_t room = needs < o->max_tokens ? o->max_tokens - needs : 0, overlap = overlap_of(o);
+    if (overlap < room) room = overlap;
     for (; at > first + 1 && !c->atoms[at].breaks && c->atoms[at - 1].n_tokens <= room; at--)
         room -= c->atoms[at - 1].n_tokens;
     return at;
@@ -314,12 +322,10 @@ static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_outpu
     nlp_request *job = NLP_PUSH(call->scratch, nlp_request, 1);
     NLP_TRY(nlp_arena_status(call->scratch, err));
     *job = *request;
-    if (o->overlap >= o->max_tokens) {
-        nlp_fail(err, NLP_EINVAL, "overlap is %u, it must be less than max_tokens, which is %u",
-                 o->overlap, o->max_tokens);
-        nlp_hint(err, "give both: the default of overlap is 32");
-        return NLP_EINVAL;
-    }
+    if (overlap_of(o) >= o->max_tokens)
+        return nlp_fail(err, NLP_EINVAL,
+                        "overlap is %u, it must be less than max_tokens, which is %u", o->overlap,
+                        o->max_tokens);
     return nlp_task_each(call, request->n_inputs, chunk_one, job, outputs, err);
 }
 

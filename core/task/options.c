@@ -229,6 +229,8 @@ static void set_option(nlp_task_options *o, const char *key, const nlp_value *va
         o->has_no_repeat = true;
     else if (!strcmp(key, "min_tokens"))
         o->has_min_tokens = true;
+    else if (!strcmp(key, "overlap"))
+        o->has_overlap = true;
 }
 
 /* Defaults of the task's table are texts; no real number has one. */

@@ -58,6 +58,7 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     nlp_aggregation aggregation;
     uint32_t k, max_answer_tokens; /* default: what the task's table says */
     bool multi_label, sigmoid;
+    bool has_overlap;
     uint32_t overlap;
     nlp_cut by;
     /* of writing; what is not given is the model's own */

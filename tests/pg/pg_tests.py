@@ -87,7 +87,7 @@ def check_heads():
     rows = value(f"SELECT start_pos - 1, end_pos, tokens, chunk FROM nlp_chunk('{text}', 50, 9)").splitlines()
     check("nlp_chunk of a long text = command line", len(cli) > 5 and rows == [f"{c['start']}|{c['end']}|{c['tokens']}|{c['text']}" for c in cli], rows[:3])
     is_true("a chunk is what its places cut out of the text", f"bool_and(substr(t, start_pos, end_pos - start_pos + 1) = chunk AND tokens = nlp_token_count(chunk, options => '{{\"special_tokens\": false}}')) FROM (SELECT '{text}' t) s, nlp_chunk(t, 50, 9)")
-    fails("an overlap as large as the chunk", "SELECT * FROM nlp_chunk('x', 32)", "22023", "overlap is 32", "max_tokens, which is 32")
+    fails("an overlap as large as the chunk", "SELECT * FROM nlp_chunk('x', 32, options => '{\"overlap\": 32}')", "22023", "overlap is 32", "max_tokens, which is 32")
     fails("chunks by something else", "SELECT * FROM nlp_chunk('x', by => 'page')", "22023", "sentence|paragraph|token")
     fails("a task without a starter model", "SELECT nlp_answer('Who?', 'He.')", "42704", "nlp_answer", "nlp import", "answer_model")
     fails("a model of another kind", "SELECT * FROM nlp_entities('x', 'qa')", "0A000", "qa is no model for entities")

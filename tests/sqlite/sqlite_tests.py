@@ -170,7 +170,7 @@ def check_bad_input():
              ("more dimensions than there are", "SELECT nlp_embed('x', '{\"dimensions\": 500}')", ("500", "384")),
              ("options that are no JSON", "SELECT nlp_embed('x', '{bad')", ("JSON",)),
              ("a number behind the operand", "SELECT nlp_embed('x', 5)", ("model",)),
-             ("an overlap as large as the chunk", "SELECT * FROM nlp_chunk('x', 16)", ("overlap is 32", "16")),
+             ("an overlap as large as the chunk", "SELECT * FROM nlp_chunk('x', 16, '{\"overlap\": 16}')", ("overlap is 16", "is 16")),
              ("no labels, by similarity", "SELECT nlp_zero_shot('x', '[]')", ("empty",)),
              ("a label that is null, by similarity", "SELECT nlp_zero_shot('x', '[\"a\", null]')", ("labels", "JSON array")),
              ("a hypothesis without {}, by similarity", "SELECT nlp_zero_shot('x', '[\"a\"]', '{\"hypothesis\": \"this\"}')", ("hypothesis", "{}")),
