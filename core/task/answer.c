@@ -21,6 +21,8 @@ static const nlp_column span_columns[] = {{"answer", NLP_TYPE_TEXT},
 static const nlp_option_spec answer_options[] = {
     {"max_answer_tokens", NLP_TYPE_INTEGER, NULL, 1, 4096, "15", "tokens of the longest answer"},
     {"threshold", NLP_TYPE_REAL, NULL, 0, 1, NULL, "below this score there is no answer"},
+    {"sentence", NLP_TYPE_BOOLEAN, NULL, 0, 0, "false",
+     "the nearest sentence, by a model of vectors"},
     NLP_OPTION_WINDOWS,
     NLP_OPTION_ON_ERROR,
     NLP_OPTION_MAX_TOKENS};
@@ -159,26 +161,54 @@ static bool has_answer(const nlp_task_call *call, const span_found *best) {
            !(best->score < call->options->threshold); /* NaN: not set */
 }
 
+/* A run of bytes of the context as an answer, with its places where the task has them; end 0: there is
+ * none. */
+static nlp_value *put_place(nlp_task_call *call, nlp_text context, size_t start, size_t end,
+                            uint32_t n_columns, nlp_output *output) {
+    nlp_value *cells = nlp_task_row(call, output, 1, n_columns);
+    if (!cells || !end) return cells;
+    nlp_ruler ruler = {.text = context};
+    cells[0] = nlp_value_text((nlp_text){context.bytes + start, end > start ? end - start : 0});
+    if (n_columns == 1) return cells;
+    cells[2] = nlp_value_integer(nlp_characters_before(&ruler, start) + 1);
+    cells[3] = nlp_value_integer(nlp_characters_before(&ruler, end));
+    return cells;
+}
+
 static nlp_status put_span(nlp_task_call *call, const asking *a, size_t i, uint32_t n_columns,
                            nlp_output *output, nlp_error *err) {
     span_found best;
-    const nlp_text *context = &a->texts[2 * i + 1];
+    const nlp_encoding *e = &a->asked[i].e;
     NLP_TRY(find_answer(call, a, i, &best, err));
-    nlp_value *cells = nlp_task_row(call, output, 1, n_columns);
+    bool found = has_answer(call, &best);
+    nlp_value *cells = put_place(call, a->texts[2 * i + 1], found ? e->start[best.start] : 0,
+                                 found ? e->end[best.end] : 0, n_columns, output);
     NLP_TRY(nlp_arena_status(call->arena, err));
     output->score = best.score;
-    if (has_answer(call, &best)) {
-        nlp_ruler ruler = {.text = *context};
-        size_t start = a->asked[i].e.start[best.start], end = a->asked[i].e.end[best.end];
-        cells[0] =
-            nlp_value_text((nlp_text){context->bytes + start, end > start ? end - start : 0});
-        if (n_columns == 1) return NLP_OK;
-        cells[2] = nlp_value_integer(nlp_characters_before(&ruler, start) + 1);
-        cells[3] = nlp_value_integer(nlp_characters_before(&ruler, end));
-    }
     if (n_columns == 1) return NLP_OK;
     cells[1] = nlp_value_real(best.score);
     cells[4] = nlp_value_real(best.null_score);
+    return NLP_OK;
+}
+
+/* ---- By similarity ---- */
+
+static nlp_status run_sentences(nlp_task_call *call, const nlp_request *request,
+                                nlp_output *outputs, nlp_error *err) {
+    size_t n = request->n_inputs;
+    uint32_t n_columns = request->task->n_columns;
+    nlp_nearest *found = NLP_PUSH_ZERO(call->scratch, nlp_nearest, n);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    NLP_TRY(nlp_task_nearest(call, request->texts, n, found, outputs, err));
+    for (size_t i = 0; i < n; i++) {
+        if (outputs[i].status != NLP_OK) continue;
+        bool near = !(found[i].score < call->options->threshold); /* NaN: not set */
+        nlp_value *cells = put_place(call, request->texts[2 * i + 1], found[i].start,
+                                     near ? found[i].end : 0, n_columns, &outputs[i]);
+        NLP_TRY(nlp_arena_status(call->arena, err));
+        outputs[i].score = found[i].score;
+        if (n_columns > 1) cells[1] = nlp_value_real(found[i].score);
+    }
     return NLP_OK;
 }
 
@@ -186,6 +216,7 @@ static nlp_status put_span(nlp_task_call *call, const asking *a, size_t i, uint3
 
 static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                       nlp_error *err) {
+    if (call->options->sentence) return run_sentences(call, request, outputs, err);
     NLP_TRY(nlp_task_check_head(call, NLP_HEAD_SPAN, "model that finds answers", err));
     asking a = {.texts = request->texts,
                 .asked = NLP_PUSH_ZERO(call->scratch, asked, request->n_inputs)};

@@ -67,11 +67,16 @@ static nlp_status find_distinct(likening *l, nlp_error *err) {
 
 /* ---- Vectors ---- */
 
-static nlp_status embed(likening *l, const nlp_text *texts, size_t n, float **rows,
+/* Labels are documents to a text that is a query. */
+static nlp_status embed(likening *l, const nlp_text *texts, size_t n, bool is_query, float **rows,
                         nlp_output **outputs, nlp_error *err) {
+    nlp_task_options options = *l->call->options;
+    nlp_task_call own = *l->call;
+    options.is_query = is_query;
+    own.options = &options;
     *outputs = NLP_PUSH_ZERO(l->call->scratch, nlp_output, n);
     NLP_TRY(nlp_arena_status(l->call->scratch, err));
-    NLP_TRY(nlp_task_embed_all(l->call, texts, n, rows, &l->dims, *outputs, err));
+    NLP_TRY(nlp_task_embed_all(&own, texts, n, rows, &l->dims, *outputs, err));
     for (size_t i = 0; i < n; i++) nlp_normalize(l->call->kernels, *rows + i * l->dims, l->dims);
     return NLP_OK;
 }
@@ -80,14 +85,14 @@ static nlp_status embed_labels(likening *l, nlp_error *err) {
     nlp_text pattern = l->call->options->hypothesis;
     for (size_t i = 0; pattern.bytes && i < l->n_labels; i++)
         NLP_TRY(nlp_task_hypothesis(l->call, pattern, l->labels[i], &l->labels[i], err));
-    return embed(l, l->labels, l->n_labels, &l->rows, &l->label_outputs, err);
+    return embed(l, l->labels, l->n_labels, false, &l->rows, &l->label_outputs, err);
 }
 
 static nlp_status embed_texts(likening *l, nlp_error *err) {
     nlp_text *texts = NLP_PUSH(l->call->scratch, nlp_text, l->n);
     NLP_TRY(nlp_arena_status(l->call->scratch, err));
     for (size_t i = 0; i < l->n; i++) texts[i] = l->choices[i].text;
-    return embed(l, texts, l->n, &l->texts, &l->text_outputs, err);
+    return embed(l, texts, l->n, l->call->options->is_query, &l->texts, &l->text_outputs, err);
 }
 
 /* ---- Scores ---- */

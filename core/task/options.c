@@ -150,6 +150,7 @@ static const field fields[] = {
     FIELD("max_answer_tokens", WHOLE, max_answer_tokens),
     FIELD("multi_label", FLAG, multi_label),
     FIELD("sigmoid", FLAG, sigmoid),
+    FIELD("sentence", FLAG, sentence),
     FIELD("overlap", WHOLE, overlap),
     FIELD("hypothesis", TEXT, hypothesis),
     FIELD("prompt", TEXT, prompt),

@@ -57,7 +57,7 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     nlp_text pair;       /* bytes NULL: none */
     nlp_aggregation aggregation;
     uint32_t k, max_answer_tokens; /* default: what the task's table says */
-    bool multi_label, sigmoid;
+    bool multi_label, sigmoid, sentence;
     bool has_overlap;
     uint32_t overlap;
     nlp_cut by;
@@ -344,6 +344,16 @@ nlp_status nlp_task_infer(nlp_task_call *call, nlp_label_choice *choices, size_t
 typedef nlp_status (*nlp_label_scorer)(nlp_task_call *call, nlp_label_choice *choices, size_t n,
                                        nlp_output *outputs, nlp_error *err);
 nlp_label_scorer nlp_task_label_scorer(const nlp_task_model *model);
+/* ---- nearest.c ---- */
+typedef struct nlp_nearest {
+    size_t start, end; /* bytes of the context; end 0: it has no sentence */
+    double score;      /* 0 to 1, as nlp_task_liken's for itself */
+} nlp_nearest;
+/* Of texts [n][question, context] the sentence nearest to the question; found [n] is zeroed by the caller,
+ * outputs [n] get status, n_tokens and truncated. NLP_EUNSUPPORTED unless the model is one of vectors. */
+nlp_status nlp_task_nearest(nlp_task_call *call, const nlp_text *texts, size_t n,
+                            nlp_nearest *found, nlp_output *outputs, nlp_error *err);
+
 /* One input's part of a task, which may fail: its status goes to outputs[i].status, and ends the
  * call unless on_error is 'null'. Cancel and memory end it always. */
 typedef nlp_status (*nlp_each_fn)(nlp_task_call *call, void *job, size_t i, nlp_output *output,

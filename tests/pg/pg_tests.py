@@ -104,6 +104,7 @@ def check_heads():
     cli = json_lines(NLP, ["classify"], [{"text": text, "labels": labels}], {"NLP_MODEL_PATH": MODELS})[0]
     rows = [r.split("|") for r in value(f"SELECT label, score FROM nlp_classify_scores('{text}', ARRAY{labels})").splitlines()]
     check("labels by similarity = command line, a label given twice has two rows", [r[0] for r in rows] == ["refund", "refund", "shipping"] and all(abs(float(r[1]) - cli["scores"][r[0]]) < 1e-6 for r in rows), (rows, cli))
+    is_true("an answer by similarity", "nlp_answer('When does it open?', 'We sell bread. The shop opens at seven. Parking is free.', 'minilm', '{\"sentence\": true}') = 'The shop opens at seven.'")
     fails("a threshold out of range", "SELECT nlp_filter('x', 'y', 1.5)", "22023", "threshold", "0 to 1")
     fails("a condition needs a model that can judge", "SELECT nlp_filter('x', 'y', 'sentiment')", "0A000", "entailment", "conditions")
     fails("no reranker", "SELECT nlp_rerank_score('x', 'y', 'mlm')", "0A000", "mlm is no reranker")

@@ -242,11 +242,56 @@ static void test_a_call_can_be_stopped(void) {
     bench_close(&b);
 }
 
+/* The sentence is the one that a ranking of the sentences would put first. */
+static void test_an_answer_is_the_nearest_sentence(void) {
+    static const char context[] =
+        " Zürich is far. The shop opens at seven! Parking is free.\nCall us. ";
+    static const char *const questions[] = {"When does the shop open?", "Where is it free to park?",
+                                            "far"};
+    bench b = bench_open(models[0]);
+    nlp_option options[] = {bench_flag("sentence"),
+                            {"threshold", {.type = NLP_TYPE_REAL, .as.real = 1}}};
+    for (size_t i = 0; i < 3; i++) {
+        char best[64];
+        CHECK_STATUS(
+            bench_run_list(&b, "rerank", questions[i],
+                           "Zürich is far.|The shop opens at seven!|Parking is free.|Call us.",
+                           NULL, 0),
+            NLP_OK, &b.err);
+        const nlp_value *first = bench_cell(&b, 0, 3, 2);
+        snprintf(best, sizeof best, "%.*s", (int)first->n, first->as.text);
+        CHECK_STATUS(bench_run(&b, "answer_span", questions[i], context, options, 1), NLP_OK,
+                     &b.err);
+        CHECK(bench_is_text(bench_cell(&b, 0, 5, 0), best));
+        int64_t start = bench_cell(&b, 0, 5, 2)->as.integer,
+                end = bench_cell(&b, 0, 5, 3)->as.integer;
+        CHECK(end - start + 1 == (int64_t)strlen(best) - !strncmp(best, "Zü", 3)); /* characters */
+        CHECK(bench_cell(&b, 0, 5, 1)->as.real > 0 &&
+              bench_cell(&b, 0, 5, 4)->type == NLP_TYPE_NULL);
+        CHECK_STATUS(bench_run(&b, "answer", questions[i], context, options, 1), NLP_OK, &b.err);
+        CHECK(bench_is_text(b.result->outputs->cells, best));
+        CHECK_STATUS(bench_run(&b, "answer", questions[i], context, options, 2), NLP_OK, &b.err);
+        CHECK(b.result->outputs->cells->type == NLP_TYPE_NULL);
+    }
+    CHECK_STATUS(bench_run(&b, "answer", "x", " \n ", options, 1), NLP_OK, &b.err);
+    CHECK(b.result->outputs->cells->type == NLP_TYPE_NULL);
+    CHECK_STATUS(bench_run(&b, "answer", "x", "a", NULL, 0), NLP_EUNSUPPORTED, &b.err);
+    CHECK_STATUS(bench_run(&b, "answer", "x", "a\xff. b", options, 1), NLP_EENCODING, &b.err);
+    bench_close(&b);
+    b = bench_open("bert-qa");
+    CHECK_STATUS(bench_run(&b, "answer", "x", "a", options, 1), NLP_EUNSUPPORTED, &b.err);
+    CHECK(strstr(b.err.message, "vectors"));
+    bench_close(&b);
+}
+
 static void test_every_allocation_may_fail(void) {
     nlp_text labelled[] = {nlp_test_text("a match"), {"sports\0food", 12}};
     nlp_option about = bench_text("hypothesis", "It is {}.");
     bench_fail_each_allocation(models[0], "zero_shot_scores", labelled, &about, 1);
     bench_fail_each_allocation(models[0], "rerank", labelled, NULL, 0);
+    nlp_text asked[] = {nlp_test_text("who"), nlp_test_text("I did. You did.")};
+    nlp_option sentence = bench_flag("sentence");
+    bench_fail_each_allocation(models[0], "answer_span", asked, &sentence, 1);
 }
 
 int main(int argc, char **argv) {
@@ -260,6 +305,7 @@ int main(int argc, char **argv) {
         {"a_model_without_pooling_is_refused", test_a_model_without_pooling_is_refused},
         {"a_condition_is_near_or_far", test_a_condition_is_near_or_far},
         {"a_ranking_is_by_cosine", test_a_ranking_is_by_cosine},
+        {"an_answer_is_the_nearest_sentence", test_an_answer_is_the_nearest_sentence},
         {"ten_thousand_labels", test_ten_thousand_labels},
         {"a_call_can_be_stopped", test_a_call_can_be_stopped},
         {"every_allocation_may_fail", test_every_allocation_may_fail}};
