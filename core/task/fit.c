@@ -1,18 +1,16 @@
-/* fit.c: a small head on the frozen vectors of a base. Multinomial logistic regression by
- * accelerated full-batch gradient steps of a fixed length (Nesterov 1983; the step is 1 / L with L
- * from the largest row, so no line search is needed), in double and in one fixed order: the same
- * texts give the same pack on every machine. */
-#include <math.h>
+/* fit.c: a small head on the frozen vectors of a base (regression.c), measured on texts that are held
+ * out. The same texts give the same pack on every machine. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "nn/regression.h"
 #include "task/fit.h"
 #include "tensor/quant.h"
 
-enum { MAX_CLASSES = 10000, WORK_PER_STEP = 1 };
+enum { MAX_CLASSES = 10000 };
 
 static const nlp_option_spec fit_options[] = {
     {"task", NLP_TYPE_TEXT, "classify|sentiment", 0, 0, "classify",
@@ -94,7 +92,9 @@ static nlp_status read_classes(nlp_fit_job *job, nlp_error *err) {
 /* A text is held out by its own hash, so the split does not depend on the order of the rows. */
 static nlp_status split_rows(nlp_fit_job *job, nlp_error *err) {
     double part = number(job, "holdout", 0.1);
-    job->held_out = NLP_PUSH(job->scratch, bool, job->n);
+    job->train = NLP_PUSH(job->scratch, size_t, job->n);
+    job->held_out = NLP_PUSH(job->scratch, size_t, job->n);
+    job->n_train = job->n_held_out = 0;
     uint32_t *left = NLP_PUSH_ZERO(job->scratch, uint32_t, job->n_classes);
     NLP_TRY(nlp_arena_status(job->scratch, err));
     for (size_t i = 0; i < job->n; i++) left[job->classes[i]]++;
@@ -103,134 +103,14 @@ static nlp_status split_rows(nlp_fit_job *job, nlp_error *err) {
         uint32_t bits;
         nlp_sha256_of(job->texts[i].bytes, job->texts[i].n_bytes, digest);
         memcpy(&bits, digest, sizeof bits);
-        job->held_out[i] = (double)bits < part * 4294967296.0 && left[job->classes[i]] > 1;
-        if (job->held_out[i]) left[job->classes[i]]--;
-        job->n_train += !job->held_out[i];
+        bool out = (double)bits < part * 4294967296.0 && left[job->classes[i]] > 1;
+        left[job->classes[i]] -= out;
+        if (out)
+            job->held_out[job->n_held_out++] = i;
+        else
+            job->train[job->n_train++] = i;
     }
     return NLP_OK;
-}
-
-/* ---- Logistic regression ---- */
-
-typedef struct regression {
-    const nlp_fit_job *job;
-    size_t width;  /* of a row with its constant 1 */
-    double *w;     /* [n_classes][width] */
-    double *ahead; /* [n_classes][width]: where the next gradient is taken */
-    double *gradient;
-    double *p; /* [n_classes] of one row */
-    double *class_weight;
-    double l2, step;
-} regression;
-
-/* e^x for x <= 0, by the series on -ln2/2 .. ln2/2: only + - * and exact scaling, so equal on every
- * machine. */
-static double exp_down(double x) {
-    if (x < -700) return 0;
-    double n = floor(x * 1.4426950408889634 + 0.5),
-           r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
-    double sum = 1;
-    for (int i = 13; i > 0; i--) sum = 1 + sum * r / i;
-    uint64_t bits = (uint64_t)(1023 + (int64_t)n) << 52;
-    double scale;
-    memcpy(&scale, &bits, sizeof scale);
-    return sum * scale;
-}
-
-static double row_value(const regression *r, size_t row, size_t i) {
-    return i + 1 == r->width ? 1.0 : (double)r->job->vectors[row * r->job->dims + i];
-}
-
-static void probabilities(const regression *r, const double *w, size_t row, double *p) {
-    double top = -INFINITY, total = 0;
-    const float *x = r->job->vectors + row * r->job->dims;
-    for (uint32_t c = 0; c < r->job->n_classes; c++) {
-        const double *wc = w + c * r->width;
-        double lanes[4] = {0};
-        for (size_t i = 0; i < r->job->dims; i++) lanes[i % 4] += wc[i] * (double)x[i];
-        p[c] = (lanes[0] + lanes[1]) + (lanes[2] + lanes[3]) + wc[r->job->dims];
-        top = p[c] > top ? p[c] : top;
-    }
-    for (uint32_t c = 0; c < r->job->n_classes; c++) total += p[c] = exp_down(p[c] - top);
-    for (uint32_t c = 0; c < r->job->n_classes; c++) p[c] /= total;
-}
-
-/* gradient = mean over training rows of (p - y) x, plus l2 w (the constant's weight is not
- * regularised). */
-static nlp_status find_gradient(regression *r, nlp_poll *poll, nlp_error *err) {
-    size_t n_weights = r->job->n_classes * r->width;
-    memset(r->gradient, 0, n_weights * sizeof *r->gradient);
-    for (size_t row = 0; row < r->job->n; row++) {
-        if (r->job->held_out[row]) continue;
-        probabilities(r, r->ahead, row, r->p);
-        r->p[r->job->classes[row]] -= 1;
-        double weight = r->class_weight[r->job->classes[row]] / (double)r->job->n_train;
-        for (uint32_t c = 0; c < r->job->n_classes; c++) {
-            double *g = r->gradient + c * r->width, d = r->p[c] * weight;
-            for (size_t i = 0; i < r->width; i++) g[i] += d * row_value(r, row, i);
-        }
-        NLP_TRY(nlp_poll_work(poll, 64 * n_weights, err));
-    }
-    for (size_t i = 0; i < n_weights; i++)
-        if ((i + 1) % r->width) r->gradient[i] += r->l2 * r->ahead[i];
-    return NLP_OK;
-}
-
-/* 1 / L: the softmax's curvature is at most half of the largest squared row. */
-static double step_length(const regression *r) {
-    double largest = 0, heaviest = 0;
-    for (size_t row = 0; row < r->job->n; row++) {
-        double squares = 0;
-        for (size_t i = 0; i < r->width; i++)
-            squares += row_value(r, row, i) * row_value(r, row, i);
-        largest = squares > largest ? squares : largest;
-    }
-    for (uint32_t c = 0; c < r->job->n_classes; c++)
-        heaviest = r->class_weight[c] > heaviest ? r->class_weight[c] : heaviest;
-    return 1 / (0.5 * largest * heaviest + r->l2);
-}
-
-static void weigh_classes(regression *r) {
-    bool balanced = is_text(r->job, "class_weight", "balanced");
-    for (uint32_t c = 0; c < r->job->n_classes; c++) {
-        size_t n = 0;
-        for (size_t row = 0; row < r->job->n; row++)
-            n += !r->job->held_out[row] && r->job->classes[row] == c;
-        r->class_weight[c] =
-            balanced && n ? (double)r->job->n_train / ((double)n * r->job->n_classes) : 1;
-    }
-}
-
-/* A fixed number of steps of a fixed length: no stopping rule that a last bit could tip. */
-static nlp_status train(regression *r, nlp_poll *poll, nlp_error *err) {
-    size_t n_weights = r->job->n_classes * r->width;
-    size_t epochs = (size_t)number(r->job, "epochs", 300);
-    double momentum = 1;
-    for (size_t epoch = 0; epoch < epochs; epoch++) {
-        double next = (1 + sqrt(1 + 4 * momentum * momentum)) / 2, carry = (momentum - 1) / next;
-        NLP_TRY(find_gradient(r, poll, err));
-        for (size_t i = 0; i < n_weights; i++) {
-            double w = r->ahead[i] - r->step * r->gradient[i];
-            r->ahead[i] = w + carry * (w - r->w[i]);
-            r->w[i] = w;
-        }
-        momentum = next;
-    }
-    return NLP_OK;
-}
-
-static nlp_status regress(nlp_fit_job *job, nlp_poll *poll, regression *r, nlp_error *err) {
-    *r = (regression){.job = job, .width = job->dims + 1u, .l2 = number(job, "l2", 1e-4)};
-    size_t n_weights = job->n_classes * r->width;
-    r->w = NLP_PUSH_ZERO(job->scratch, double, n_weights);
-    r->ahead = NLP_PUSH_ZERO(job->scratch, double, n_weights);
-    r->gradient = NLP_PUSH(job->scratch, double, n_weights);
-    r->p = NLP_PUSH(job->scratch, double, job->n_classes);
-    r->class_weight = NLP_PUSH(job->scratch, double, job->n_classes);
-    NLP_TRY(nlp_arena_status(job->scratch, err));
-    weigh_classes(r);
-    r->step = step_length(r);
-    return train(r, poll, err);
 }
 
 /* ---- Metrics of the held-out rows ---- */
@@ -251,20 +131,18 @@ static double ratio(uint32_t part, uint32_t whole) {
 }
 
 /* On the held-out texts only; a ratio of nothing is 0. */
-static nlp_status measure(nlp_fit_job *job, const regression *r, nlp_error *err) {
+static nlp_status measure(nlp_fit_job *job, nlp_regression *r, nlp_poll *poll, nlp_error *err) {
     tally *tallies = NLP_PUSH_ZERO(job->scratch, tally, job->n_classes);
+    uint32_t *predicted = NLP_PUSH(job->scratch, uint32_t, job->n_held_out);
     job->metrics = NLP_PUSH_ZERO(job->arena, nlp_metric, 5 + 2 * (size_t)job->n_classes);
     NLP_TRY(nlp_arena_status(job->scratch, err));
     NLP_TRY(nlp_arena_status(job->arena, err));
-    uint32_t n = 0, right = 0;
+    NLP_TRY(nlp_regression_predict(r, job->held_out, job->n_held_out, predicted, poll, err));
+    uint32_t right = 0;
     double f1 = 0;
-    for (size_t row = 0; row < job->n; row++) {
-        if (!job->held_out[row]) continue;
-        uint32_t best = 0, actual = job->classes[row];
-        probabilities(r, r->w, row, r->p);
-        for (uint32_t c = 1; c < job->n_classes; c++)
-            if (r->p[c] > r->p[best]) best = c;
-        n++, right += best == actual;
+    for (size_t i = 0; i < job->n_held_out; i++) {
+        uint32_t best = predicted[i], actual = job->classes[job->held_out[i]];
+        right += best == actual;
         tallies[best].predicted++, tallies[actual].actual++,
             tallies[actual].right += best == actual;
     }
@@ -274,11 +152,11 @@ static nlp_status measure(nlp_fit_job *job, const regression *r, nlp_error *err)
         add_metric(job, ratio(t->right, t->actual), "recall", job->class_names[c]);
         add_metric(job, ratio(t->right, t->predicted), "precision", job->class_names[c]);
     }
-    add_metric(job, ratio(right, n), "accuracy", (nlp_text){0});
+    add_metric(job, ratio(right, (uint32_t)job->n_held_out), "accuracy", (nlp_text){0});
     add_metric(job, f1, "macro_f1", (nlp_text){0});
     add_metric(job, job->n_classes, "classes", (nlp_text){0});
     add_metric(job, (double)job->n_train, "rows_trained", (nlp_text){0});
-    add_metric(job, n, "rows_held_out", (nlp_text){0});
+    add_metric(job, (double)job->n_held_out, "rows_held_out", (nlp_text){0});
     return nlp_arena_status(job->arena, err);
 }
 
@@ -322,7 +200,7 @@ static void write_card(const nlp_fit_job *job, nlp_pack_writer *writer) {
     const char *tasks = is_text(job, "task", "sentiment") ? "sentiment,classify" : "classify";
     snprintf(numbers, sizeof numbers,
              "logistic head, %zu rows trained, %zu held out, l2 %g, epochs %g", job->n_train,
-             job->n - job->n_train, number(job, "l2", 1e-4), number(job, "epochs", 300));
+             job->n_held_out, number(job, "l2", 1e-4), number(job, "epochs", 300));
     nlp_pack_writer_pair(writer, "meta", "name", job->name);
     nlp_pack_writer_pair(writer, "meta", "base", job->base_name);
     nlp_pack_writer_pair(writer, "meta", "tasks", tasks);
@@ -336,7 +214,7 @@ static void write_card(const nlp_fit_job *job, nlp_pack_writer *writer) {
 }
 
 /* A head is stored as any linear layer of a model is, so the same code runs both. */
-static nlp_status write_pack(nlp_fit_job *job, const regression *r, nlp_pack_writer *writer,
+static nlp_status write_pack(nlp_fit_job *job, const nlp_regression *r, nlp_pack_writer *writer,
                              nlp_error *err) {
     nlp_head_spec head;
     const uint8_t *bytes;
@@ -346,8 +224,8 @@ static nlp_status write_pack(nlp_fit_job *job, const regression *r, nlp_pack_wri
     NLP_TRY(nlp_arena_status(job->scratch, err));
     for (uint32_t c = 0; c < job->n_classes; c++) {
         for (size_t i = 0; i < job->dims; i++)
-            w[c * (size_t)job->dims + i] = (float)r->w[c * r->width + i];
-        bias[c] = (float)r->w[c * r->width + job->dims];
+            w[c * (size_t)job->dims + i] = (float)r->w[c * (r->dims + 1) + i];
+        bias[c] = (float)r->w[c * (r->dims + 1) + job->dims];
         nlp_pack_writer_string(writer, "labels", job->class_names[c].bytes,
                                job->class_names[c].n_bytes);
     }
@@ -381,10 +259,20 @@ nlp_status nlp_fit_prepare(nlp_fit_job *job, nlp_error *err) {
 }
 
 nlp_status nlp_fit_run(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
-    regression r;
     nlp_pack_writer *writer;
-    NLP_TRY(regress(job, poll, &r, err));
-    NLP_TRY(measure(job, &r, err));
+    nlp_regression r = {.vectors = job->vectors,
+                        .n_rows = job->n,
+                        .dims = job->dims,
+                        .classes = job->classes,
+                        .n_classes = job->n_classes,
+                        .train = job->train,
+                        .n_train = job->n_train,
+                        .balanced = is_text(job, "class_weight", "balanced"),
+                        .l2 = number(job, "l2", 1e-4),
+                        .epochs = (size_t)number(job, "epochs", 300),
+                        .scratch = job->scratch};
+    NLP_TRY(nlp_regression_train(&r, poll, err));
+    NLP_TRY(measure(job, &r, poll, err));
     NLP_TRY(nlp_pack_writer_open(job->scratch->mem, NLP_PACK_TASK, NLP_F32, &writer, err));
     nlp_status status = write_pack(job, &r, writer, err);
     nlp_pack_writer_close(writer);

@@ -18,9 +18,9 @@ typedef struct nlp_fit_job {
     /* found */
     const nlp_text *class_names; /* [n_classes] */
     uint32_t n_classes;
-    uint32_t *classes; /* [n] */
-    bool *held_out;    /* [n] */
-    size_t n_train;
+    uint32_t *classes;        /* [n] */
+    size_t *train, *held_out; /* numbers of rows */
+    size_t n_train, n_held_out;
     nlp_metric *metrics;
     size_t n_metrics;
     const void *pack;

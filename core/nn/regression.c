@@ -1,0 +1,201 @@
+/* regression.c: multinomial logistic regression by accelerated full-batch gradient steps of a fixed
+ * length (Nesterov 1983; the step is 1 / L with L from the largest row, so no line search is
+ * needed), in double and in one fixed order: the same rows give the same weights on every machine.
+ * Rows go through the weights four at a time, so that a weight is loaded once for four of them; the
+ * order of the sums is that of one row after the other. */
+#include "nn/regression.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/pair.h"
+
+enum {
+    BLOCK = NLP_REGRESSION_BLOCK,
+    LANES = 4,
+    WORK = 16 /* of a multiply-add in double, in the poll's units */
+};
+
+static size_t width_of(const nlp_regression *r) {
+    return r->dims + 1;
+}
+
+/* Fewer than a whole block: the rest is zeros, which add nothing to any sum. */
+static void load_block(const nlp_regression *r, const size_t *rows, size_t n) {
+    memset(r->x, 0, BLOCK * width_of(r) * sizeof *r->x);
+    for (size_t k = 0; k < n; k++) {
+        const float *from = r->vectors + rows[k] * r->dims;
+        double *to = r->x + k * width_of(r);
+        for (size_t i = 0; i < r->dims; i++) to[i] = (double)from[i];
+        to[r->dims] = 1;
+    }
+}
+
+/* One class for all rows of the block, each in four lanes. */
+static void dot_block(const nlp_regression *r, const double *w, double *dots) {
+    size_t width = width_of(r), i = 0;
+    const double *x0 = r->x, *x1 = x0 + width, *x2 = x1 + width, *x3 = x2 + width;
+    nlp_pair a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0}, b0 = {0}, b1 = {0}, b2 = {0}, b3 = {0};
+    for (; i + LANES <= r->dims; i += LANES) {
+        nlp_pair a = NLP_PAIR_AT(w + i), b = NLP_PAIR_AT(w + i + 2);
+        a0 += a * NLP_PAIR_AT(x0 + i), b0 += b * NLP_PAIR_AT(x0 + i + 2);
+        a1 += a * NLP_PAIR_AT(x1 + i), b1 += b * NLP_PAIR_AT(x1 + i + 2);
+        a2 += a * NLP_PAIR_AT(x2 + i), b2 += b * NLP_PAIR_AT(x2 + i + 2);
+        a3 += a * NLP_PAIR_AT(x3 + i), b3 += b * NLP_PAIR_AT(x3 + i + 2);
+    }
+    double lanes[BLOCK][LANES] = {{a0[0], a0[1], b0[0], b0[1]},
+                                  {a1[0], a1[1], b1[0], b1[1]},
+                                  {a2[0], a2[1], b2[0], b2[1]},
+                                  {a3[0], a3[1], b3[0], b3[1]}};
+    for (size_t l = 0; i < r->dims; i++, l++)
+        for (size_t k = 0; k < BLOCK; k++) lanes[k][l] += w[i] * x0[k * width + i];
+    for (size_t k = 0; k < BLOCK; k++)
+        dots[k] = (lanes[k][0] + lanes[k][1]) + (lanes[k][2] + lanes[k][3]) + w[r->dims];
+}
+
+static nlp_status logits_of_block(const nlp_regression *r, const double *w, nlp_poll *poll,
+                                  nlp_error *err) {
+    double dots[BLOCK];
+    for (uint32_t c = 0; c < r->n_classes; c++) {
+        dot_block(r, w + c * width_of(r), dots);
+        for (size_t k = 0; k < BLOCK; k++) r->p[k * r->n_classes + c] = dots[k];
+        NLP_TRY(nlp_poll_work(poll, WORK * BLOCK * width_of(r), err));
+    }
+    return NLP_OK;
+}
+
+/* e^x for x <= 0, by the series on -ln2/2 .. ln2/2: only + - * and exact scaling, so equal on every
+ * machine. */
+static double exp_down(double x) {
+    if (x < -700) return 0;
+    double n = floor(x * 1.4426950408889634 + 0.5),
+           r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+    double sum = 1;
+    for (int i = 13; i > 0; i--) sum = 1 + sum * r / i;
+    uint64_t bits = (uint64_t)(1023 + (int64_t)n) << 52;
+    double scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return sum * scale;
+}
+
+static void softmax(double *p, uint32_t n) {
+    double top = -INFINITY, total = 0;
+    for (uint32_t c = 0; c < n; c++) top = p[c] > top ? p[c] : top;
+    for (uint32_t c = 0; c < n; c++) total += p[c] = exp_down(p[c] - top);
+    for (uint32_t c = 0; c < n; c++) p[c] /= total;
+}
+
+/* From logits to each row's share of the gradient, (p - y) times the weight of its class. */
+static void errors_of_block(const nlp_regression *r, const size_t *rows, size_t n) {
+    memset(r->p + n * r->n_classes, 0, (BLOCK - n) * r->n_classes * sizeof *r->p);
+    for (size_t k = 0; k < n; k++) {
+        double *p = r->p + k * r->n_classes;
+        uint32_t class = r->classes[rows[k]];
+        double weight = r->class_weight[class] / (double)r->n_train;
+        softmax(p, r->n_classes);
+        p[class] -= 1;
+        for (uint32_t c = 0; c < r->n_classes; c++) p[c] *= weight;
+    }
+}
+
+static nlp_status add_block(nlp_regression *r, nlp_poll *poll, nlp_error *err) {
+    size_t width = width_of(r), n = r->n_classes;
+    const double *x0 = r->x, *x1 = x0 + width, *x2 = x1 + width, *x3 = x2 + width;
+    for (uint32_t c = 0; c < n; c++) {
+        double *restrict g = r->gradient + c * width;
+        double d0 = r->p[c], d1 = r->p[n + c], d2 = r->p[2 * n + c], d3 = r->p[3 * n + c];
+        for (size_t i = 0; i < width; i++)
+            g[i] = (((g[i] + d0 * x0[i]) + d1 * x1[i]) + d2 * x2[i]) + d3 * x3[i];
+        NLP_TRY(nlp_poll_work(poll, WORK * BLOCK * width, err));
+    }
+    return NLP_OK;
+}
+
+/* gradient = mean over the rows of (p - y) x, plus l2 w (the constant's weight is not regularised). */
+static nlp_status find_gradient(nlp_regression *r, nlp_poll *poll, nlp_error *err) {
+    size_t n_weights = r->n_classes * width_of(r);
+    memset(r->gradient, 0, n_weights * sizeof *r->gradient);
+    for (size_t first = 0; first < r->n_train; first += BLOCK) {
+        size_t n = r->n_train - first < BLOCK ? r->n_train - first : BLOCK;
+        load_block(r, r->train + first, n);
+        NLP_TRY(logits_of_block(r, r->ahead, poll, err));
+        errors_of_block(r, r->train + first, n);
+        NLP_TRY(add_block(r, poll, err));
+    }
+    for (size_t i = 0; i < n_weights; i++)
+        if ((i + 1) % width_of(r)) r->gradient[i] += r->l2 * r->ahead[i];
+    return NLP_OK;
+}
+
+/* 1 / L: the softmax's curvature is at most half of the largest squared row. */
+static double step_length(const nlp_regression *r) {
+    double largest = 0, heaviest = 0;
+    for (size_t row = 0; row < r->n_rows; row++) {
+        double squares = 0;
+        for (size_t i = 0; i < r->dims; i++) {
+            double x = (double)r->vectors[row * r->dims + i];
+            squares += x * x;
+        }
+        squares += 1;
+        largest = squares > largest ? squares : largest;
+    }
+    for (uint32_t c = 0; c < r->n_classes; c++)
+        heaviest = r->class_weight[c] > heaviest ? r->class_weight[c] : heaviest;
+    return 1 / (0.5 * largest * heaviest + r->l2);
+}
+
+static void weigh_classes(nlp_regression *r) {
+    for (size_t i = 0; i < r->n_train; i++) r->class_weight[r->classes[r->train[i]]]++;
+    for (uint32_t c = 0; c < r->n_classes; c++) {
+        double n = r->class_weight[c];
+        r->class_weight[c] = r->balanced && n > 0 ? (double)r->n_train / (n * r->n_classes) : 1;
+    }
+}
+
+/* One step; returns the next momentum. */
+static double take_step(nlp_regression *r, double momentum) {
+    size_t n_weights = r->n_classes * width_of(r);
+    double next = (1 + sqrt(1 + 4 * momentum * momentum)) / 2, carry = (momentum - 1) / next;
+    for (size_t i = 0; i < n_weights; i++) {
+        double w = r->ahead[i] - r->step * r->gradient[i];
+        r->ahead[i] = w + carry * (w - r->w[i]);
+        r->w[i] = w;
+    }
+    return next;
+}
+
+nlp_status nlp_regression_train(nlp_regression *r, nlp_poll *poll, nlp_error *err) {
+    size_t n_weights = r->n_classes * width_of(r);
+    double momentum = 1;
+    r->w = NLP_PUSH_ZERO(r->scratch, double, n_weights);
+    r->ahead = NLP_PUSH_ZERO(r->scratch, double, n_weights);
+    r->gradient = NLP_PUSH(r->scratch, double, n_weights);
+    r->class_weight = NLP_PUSH_ZERO(r->scratch, double, r->n_classes);
+    r->x = NLP_PUSH(r->scratch, double, BLOCK *width_of(r));
+    r->p = nlp_arena_push(r->scratch, r->n_classes, BLOCK * sizeof *r->p);
+    NLP_TRY(nlp_arena_status(r->scratch, err));
+    weigh_classes(r);
+    r->step = step_length(r);
+    for (size_t epoch = 0; epoch < r->epochs; epoch++) {
+        NLP_TRY(find_gradient(r, poll, err));
+        momentum = take_step(r, momentum);
+    }
+    return NLP_OK;
+}
+
+nlp_status nlp_regression_predict(nlp_regression *r, const size_t *rows, size_t n_rows,
+                                  uint32_t *predicted, nlp_poll *poll, nlp_error *err) {
+    for (size_t first = 0; first < n_rows; first += BLOCK) {
+        size_t n = n_rows - first < BLOCK ? n_rows - first : BLOCK;
+        load_block(r, rows + first, n);
+        NLP_TRY(logits_of_block(r, r->w, poll, err));
+        for (size_t k = 0; k < n; k++) {
+            const double *p = r->p + k * r->n_classes;
+            uint32_t best = 0;
+            for (uint32_t c = 1; c < r->n_classes; c++)
+                if (p[c] > p[best]) best = c;
+            predicted[first + k] = best;
+        }
+    }
+    return NLP_OK;
+}

@@ -1,0 +1,37 @@
+/* regression.h: multinomial logistic regression on rows that are there already. */
+#ifndef NLP_NN_REGRESSION_H
+#define NLP_NN_REGRESSION_H
+
+#include "base/arena.h"
+#include "base/poll.h"
+
+enum { NLP_REGRESSION_BLOCK = 4 }; /* rows that go through the weights together */
+
+typedef struct nlp_regression {
+    /* given */
+    const float *vectors; /* [n_rows][dims] */
+    size_t n_rows, dims;
+    const uint32_t *classes; /* [n_rows] */
+    uint32_t n_classes;
+    const size_t *train; /* [n_train] numbers of the rows it learns from */
+    size_t n_train;
+    bool balanced; /* rare classes count as much as frequent ones */
+    double l2;
+    size_t epochs;
+    nlp_arena *scratch;
+    /* found */
+    double *w; /* [n_classes][dims + 1], the constant last */
+    /* inner */
+    double *ahead, *gradient, *class_weight, step;
+    double *x; /* [NLP_REGRESSION_BLOCK][dims + 1] rows of a block, each with its constant 1 */
+    double *p; /* [NLP_REGRESSION_BLOCK][n_classes] */
+} nlp_regression;
+
+/* Weights of everything given: the same bits on every machine. Memory of `scratch`. Polls. One
+ * thread. */
+nlp_status nlp_regression_train(nlp_regression *r, nlp_poll *poll, nlp_error *err);
+/* The most probable class of each of n rows, by the weights found. Polls. */
+nlp_status nlp_regression_predict(nlp_regression *r, const size_t *rows, size_t n,
+                                  uint32_t *predicted, nlp_poll *poll, nlp_error *err);
+
+#endif
