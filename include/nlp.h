@@ -375,7 +375,7 @@ NLP_API nlp_status nlp_vector_cosine(const float *a, size_t n_a, const float *b,
  * digest. Same texts, labels, options and base give the same bytes on every machine. Option keys:
  * nlp_fit_options_spec(). */
 typedef struct nlp_metric {
-    const char *name; /* "accuracy", "macro_f1", "recall:negative" ... */
+    const char *name; /* "accuracy", "macro_f1", "recall:negative", "confusion:a -> b" ... */
     double value;
 } nlp_metric;
 

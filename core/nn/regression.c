@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/pair.h"
+#include "base/real.h"
 
 enum {
     BLOCK = NLP_REGRESSION_BLOCK,
@@ -164,23 +165,58 @@ static double take_step(nlp_regression *r, double momentum) {
     return next;
 }
 
+/* Of the held-out rows, their sum. */
+static nlp_status find_loss(const nlp_regression *r, double *loss, nlp_poll *poll, nlp_error *err) {
+    *loss = 0;
+    for (size_t first = 0; first < r->n_held_out; first += BLOCK) {
+        size_t n = r->n_held_out - first < BLOCK ? r->n_held_out - first : BLOCK;
+        load_block(r, r->held_out + first, n);
+        NLP_TRY(logits_of_block(r, r->w, poll, err));
+        for (size_t k = 0; k < n; k++) {
+            double *p = r->p + k * r->n_classes;
+            softmax(p, r->n_classes);
+            *loss -= nlp_log(p[r->classes[r->held_out[first + k]]]);
+        }
+    }
+    return NLP_OK;
+}
+
+/* Until it is time to stop. Every sum has one order, so no last bit tips that on another machine. */
+static nlp_status take_steps(nlp_regression *r, nlp_poll *poll, nlp_error *err) {
+    double momentum = 1, lowest = INFINITY, loss;
+    size_t n_weights = r->n_classes * width_of(r);
+    for (size_t epoch = 1; epoch <= r->epochs; epoch++) {
+        NLP_TRY(find_gradient(r, poll, err));
+        momentum = take_step(r, momentum);
+        if (!r->patience) continue;
+        NLP_TRY(find_loss(r, &loss, poll, err));
+        if (loss < lowest || epoch == 1) {
+            lowest = loss, r->n_epochs = epoch;
+            memcpy(r->best, r->w, n_weights * sizeof *r->w);
+        } else if (epoch - r->n_epochs >= r->patience) {
+            break;
+        }
+    }
+    if (r->patience)
+        r->w = r->best;
+    else
+        r->n_epochs = r->epochs;
+    return NLP_OK;
+}
+
 nlp_status nlp_regression_train(nlp_regression *r, nlp_poll *poll, nlp_error *err) {
     size_t n_weights = r->n_classes * width_of(r);
-    double momentum = 1;
     r->w = NLP_PUSH_ZERO(r->scratch, double, n_weights);
     r->ahead = NLP_PUSH_ZERO(r->scratch, double, n_weights);
     r->gradient = NLP_PUSH(r->scratch, double, n_weights);
+    r->best = NLP_PUSH(r->scratch, double, r->patience ? n_weights : 0);
     r->class_weight = NLP_PUSH_ZERO(r->scratch, double, r->n_classes);
     r->x = NLP_PUSH(r->scratch, double, BLOCK *width_of(r));
     r->p = nlp_arena_push(r->scratch, r->n_classes, BLOCK * sizeof *r->p);
     NLP_TRY(nlp_arena_status(r->scratch, err));
     weigh_classes(r);
     r->step = step_length(r);
-    for (size_t epoch = 0; epoch < r->epochs; epoch++) {
-        NLP_TRY(find_gradient(r, poll, err));
-        momentum = take_step(r, momentum);
-    }
-    return NLP_OK;
+    return take_steps(r, poll, err);
 }
 
 nlp_status nlp_regression_predict(nlp_regression *r, const size_t *rows, size_t n_rows,

@@ -18,11 +18,17 @@ typedef struct nlp_regression {
     bool balanced; /* rare classes count as much as frequent ones */
     double l2;
     size_t epochs;
+    /* 0: all epochs; else so many without a lower loss of the held-out rows end it, and the weights of
+     * the lowest stay */
+    size_t patience;
+    const size_t *held_out; /* [n_held_out] */
+    size_t n_held_out;
     nlp_arena *scratch;
     /* found */
-    double *w; /* [n_classes][dims + 1], the constant last */
+    double *w;       /* [n_classes][dims + 1], the constant last */
+    size_t n_epochs; /* that made them */
     /* inner */
-    double *ahead, *gradient, *class_weight, step;
+    double *ahead, *gradient, *class_weight, step, *best;
     double *x; /* [NLP_REGRESSION_BLOCK][dims + 1] rows of a block, each with its constant 1 */
     double *p; /* [NLP_REGRESSION_BLOCK][n_classes] */
 } nlp_regression;

@@ -19,6 +19,8 @@ static const nlp_option_spec fit_options[] = {
      "part of the texts that is held out to measure on"},
     {"l2", NLP_TYPE_REAL, NULL, 0, 1000, "0.0001", "strength of the regularisation"},
     {"epochs", NLP_TYPE_INTEGER, NULL, 1, 100000, "300", "steps over all texts"},
+    {"patience", NLP_TYPE_INTEGER, NULL, 0, 100000, "0",
+     "stop after so many steps without a lower loss of the held-out texts; 0: never"},
     {"class_weight", NLP_TYPE_TEXT, "none|balanced", 0, 0, "none",
      "balanced: rare labels count as much as frequent ones"},
     {"description", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "a sentence for the pack's card"},
@@ -115,49 +117,25 @@ static nlp_status split_rows(nlp_fit_job *job, nlp_error *err) {
 
 /* ---- Metrics of the held-out rows ---- */
 
-typedef struct tally {
-    uint32_t right, predicted, actual;
-} tally;
-
-static void add_metric(nlp_fit_job *job, double value, const char *name, nlp_text label) {
-    job->metrics[job->n_metrics].name =
-        label.bytes ? nlp_arena_format(job->arena, "%s:%.*s", name, (int)label.n_bytes, label.bytes)
-                    : name;
-    job->metrics[job->n_metrics++].value = value;
-}
-
-static double ratio(uint32_t part, uint32_t whole) {
-    return whole ? (double)part / whole : 0;
-}
-
-/* On the held-out texts only; a ratio of nothing is 0. */
 static nlp_status measure(nlp_fit_job *job, nlp_regression *r, nlp_poll *poll, nlp_error *err) {
-    tally *tallies = NLP_PUSH_ZERO(job->scratch, tally, job->n_classes);
-    uint32_t *predicted = NLP_PUSH(job->scratch, uint32_t, job->n_held_out);
-    job->metrics = NLP_PUSH_ZERO(job->arena, nlp_metric, 5 + 2 * (size_t)job->n_classes);
+    uint32_t *predicted = NLP_PUSH(job->scratch, uint32_t, job->n_held_out),
+             *actual = NLP_PUSH(job->scratch, uint32_t, job->n_held_out);
     NLP_TRY(nlp_arena_status(job->scratch, err));
-    NLP_TRY(nlp_arena_status(job->arena, err));
     NLP_TRY(nlp_regression_predict(r, job->held_out, job->n_held_out, predicted, poll, err));
-    uint32_t right = 0;
-    double f1 = 0;
-    for (size_t i = 0; i < job->n_held_out; i++) {
-        uint32_t best = predicted[i], actual = job->classes[job->held_out[i]];
-        right += best == actual;
-        tallies[best].predicted++, tallies[actual].actual++,
-            tallies[actual].right += best == actual;
-    }
-    for (uint32_t c = 0; c < job->n_classes; c++) {
-        const tally *t = &tallies[c];
-        f1 += ratio(2 * t->right, t->predicted + t->actual) / job->n_classes;
-        add_metric(job, ratio(t->right, t->actual), "recall", job->class_names[c]);
-        add_metric(job, ratio(t->right, t->predicted), "precision", job->class_names[c]);
-    }
-    add_metric(job, ratio(right, (uint32_t)job->n_held_out), "accuracy", (nlp_text){0});
-    add_metric(job, f1, "macro_f1", (nlp_text){0});
-    add_metric(job, job->n_classes, "classes", (nlp_text){0});
-    add_metric(job, (double)job->n_train, "rows_trained", (nlp_text){0});
-    add_metric(job, (double)job->n_held_out, "rows_held_out", (nlp_text){0});
-    return nlp_arena_status(job->arena, err);
+    for (size_t i = 0; i < job->n_held_out; i++) actual[i] = job->classes[job->held_out[i]];
+    nlp_metric more[] = {{"classes", job->n_classes},
+                         {"rows_trained", (double)job->n_train},
+                         {"rows_held_out", (double)job->n_held_out},
+                         {"epochs", (double)r->n_epochs}};
+    nlp_outcomes outcomes = {.labels = job->class_names,
+                             .n_labels = job->n_classes,
+                             .actual = actual,
+                             .predicted = predicted,
+                             .n = job->n_held_out,
+                             .more = more,
+                             .n_more = sizeof more / sizeof *more};
+    return nlp_task_measure(&outcomes, job->arena, job->scratch, &job->metrics, &job->n_metrics,
+                            err);
 }
 
 /* ---- The pack ---- */
@@ -194,13 +172,13 @@ static nlp_status make_head(const nlp_fit_job *job, nlp_head_spec *head, nlp_err
 }
 
 /* What the pack says of itself: `nlp inspect` and nlp_models show it. */
-static void write_card(const nlp_fit_job *job, nlp_pack_writer *writer) {
+static void write_card(const nlp_fit_job *job, const nlp_regression *r, nlp_pack_writer *writer) {
     static const char *const keys[] = {"description", "languages", "licence", "source"};
     char numbers[256];
     const char *tasks = is_text(job, "task", "sentiment") ? "sentiment,classify" : "classify";
     snprintf(numbers, sizeof numbers,
-             "logistic head, %zu rows trained, %zu held out, l2 %g, epochs %g", job->n_train,
-             job->n_held_out, number(job, "l2", 1e-4), number(job, "epochs", 300));
+             "logistic head, %zu rows trained, %zu held out, l2 %g, epochs %zu", job->n_train,
+             job->n_held_out, r->l2, r->n_epochs);
     nlp_pack_writer_pair(writer, "meta", "name", job->name);
     nlp_pack_writer_pair(writer, "meta", "base", job->base_name);
     nlp_pack_writer_pair(writer, "meta", "tasks", tasks);
@@ -231,7 +209,7 @@ static nlp_status write_pack(nlp_fit_job *job, const nlp_regression *r, nlp_pack
     }
     nlp_pack_writer_base(writer, job->base_digest);
     nlp_pack_writer_section(writer, "head", &head, sizeof head);
-    write_card(job, writer);
+    write_card(job, r, writer);
     void *panels = nlp_pack_writer_tensor(writer, "classifier", NLP_F32, NLP_TENSOR_PANELS,
                                           NLP_GRID_SYMMETRIC, job->n_classes, job->dims);
     if (panels) nlp_pack_f32(w, bias, job->dims, job->n_classes, panels);
@@ -255,7 +233,12 @@ nlp_status nlp_fit_prepare(nlp_fit_job *job, nlp_error *err) {
     NLP_TRY(read_classes(job, err));
     nlp_head_spec unused;
     NLP_TRY(make_head(job, &unused, err));
-    return split_rows(job, err);
+    NLP_TRY(split_rows(job, err));
+    if (number(job, "patience", 0) > 0 && !job->n_held_out)
+        return nlp_fail(err, NLP_EINVAL,
+                        "option \"patience\" needs held-out texts, and none of %zu is (holdout %g)",
+                        job->n, number(job, "holdout", 0.1));
+    return NLP_OK;
 }
 
 nlp_status nlp_fit_run(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
@@ -270,6 +253,9 @@ nlp_status nlp_fit_run(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
                         .balanced = is_text(job, "class_weight", "balanced"),
                         .l2 = number(job, "l2", 1e-4),
                         .epochs = (size_t)number(job, "epochs", 300),
+                        .patience = (size_t)number(job, "patience", 0),
+                        .held_out = job->held_out,
+                        .n_held_out = job->n_held_out,
                         .scratch = job->scratch};
     NLP_TRY(nlp_regression_train(&r, poll, err));
     NLP_TRY(measure(job, &r, poll, err));

@@ -339,6 +339,21 @@ nlp_status nlp_task_liken(nlp_task_call *call, nlp_label_choice *choices, size_t
 nlp_status nlp_task_infer(nlp_task_call *call, nlp_label_choice *choices, size_t n,
                           nlp_output *outputs, nlp_error *err);
 
+/* ---- measure.c: how good a classification is ---- */
+typedef struct nlp_outcomes {
+    const nlp_text *labels; /* [n_labels] */
+    uint32_t n_labels;
+    const uint32_t *actual, *predicted; /* [n] numbers of labels */
+    size_t n;
+    const nlp_metric *more; /* [n_more] what the caller knows, behind macro_f1 */
+    size_t n_more;
+} nlp_outcomes;
+/* accuracy, macro_f1, the caller's; recall, precision, f1 and support of every label that occurs; the
+ * NLP_MAX_CONFUSIONS most frequent confusions. In arena; a ratio of nothing is 0. */
+enum { NLP_MAX_CONFUSIONS = 50 };
+nlp_status nlp_task_measure(const nlp_outcomes *o, nlp_arena *arena, nlp_arena *scratch,
+                            nlp_metric **metrics, size_t *n_metrics, nlp_error *err);
+
 /* ---- helpers.c ---- */
 /* The one of the three above that the model is for. */
 typedef nlp_status (*nlp_label_scorer)(nlp_task_call *call, nlp_label_choice *choices, size_t n,
