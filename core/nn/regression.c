@@ -1,6 +1,5 @@
 /* regression.c: multinomial logistic regression by accelerated full-batch gradient steps of a fixed
- * length (Nesterov 1983; the step is 1 / L with L from the largest row, so no line search is
- * needed), in double and in one fixed order: the same rows give the same weights on every machine.
+ * length (Nesterov 1983; the step is 1 / L with L from the rows, so no line search is needed), in double and in one fixed order: the same rows give the same weights on every machine.
  * Rows go through the weights four at a time, so that a weight is loaded once for four of them; the
  * order of the sums is that of one row after the other. */
 #include "nn/regression.h"
@@ -27,8 +26,8 @@ static void load_block(const nlp_regression *r, const size_t *rows, size_t n) {
     for (size_t k = 0; k < n; k++) {
         const float *from = r->vectors + rows[k] * r->dims;
         double *to = r->x + k * width_of(r);
-        for (size_t i = 0; i < r->dims; i++) to[i] = (double)from[i];
-        to[r->dims] = 1;
+        for (size_t i = 0; i < r->dims; i++) to[i] = (double)from[i] - r->mean[i];
+        to[r->dims] = r->constant;
     }
 }
 
@@ -51,7 +50,8 @@ static void dot_block(const nlp_regression *r, const double *w, double *dots) {
     for (size_t l = 0; i < r->dims; i++, l++)
         for (size_t k = 0; k < BLOCK; k++) lanes[k][l] += w[i] * x0[k * width + i];
     for (size_t k = 0; k < BLOCK; k++)
-        dots[k] = (lanes[k][0] + lanes[k][1]) + (lanes[k][2] + lanes[k][3]) + w[r->dims];
+        dots[k] =
+            (lanes[k][0] + lanes[k][1]) + (lanes[k][2] + lanes[k][3]) + w[r->dims] * r->constant;
 }
 
 static nlp_status logits_of_block(const nlp_regression *r, const double *w, nlp_poll *poll,
@@ -128,8 +128,18 @@ static nlp_status find_gradient(nlp_regression *r, nlp_poll *poll, nlp_error *er
     return NLP_OK;
 }
 
-/* 1 / L: the softmax's curvature is at most half of the largest squared row. */
-static double step_length(const nlp_regression *r) {
+static void weigh_classes(nlp_regression *r) {
+    for (size_t i = 0; i < r->n_train; i++) r->class_weight[r->classes[r->train[i]]]++;
+    for (uint32_t c = 0; c < r->n_classes; c++) {
+        double n = r->class_weight[c];
+        r->class_weight[c] = r->balanced && n > 0 ? (double)r->n_train / (n * r->n_classes) : 1;
+    }
+}
+
+/* ---- The length of a step: 1 / L, where the softmax's curvature is at most half of ... ---- */
+
+/* ... the largest squared row, or ... */
+static double step_of_rows(const nlp_regression *r) {
     double largest = 0, heaviest = 0;
     for (size_t row = 0; row < r->n_rows; row++) {
         double squares = 0;
@@ -145,13 +155,71 @@ static double step_length(const nlp_regression *r) {
     return 1 / (0.5 * largest * heaviest + r->l2);
 }
 
-static void weigh_classes(nlp_regression *r) {
-    for (size_t i = 0; i < r->n_train; i++) r->class_weight[r->classes[r->train[i]]]++;
-    for (uint32_t c = 0; c < r->n_classes; c++) {
-        double n = r->class_weight[c];
-        r->class_weight[c] = r->balanced && n > 0 ? (double)r->n_train / (n * r->n_classes) : 1;
+static void find_mean(nlp_regression *r) {
+    for (size_t k = 0; k < r->n_train; k++) {
+        const float *x = r->vectors + r->train[k] * r->dims;
+        double weight = r->class_weight[r->classes[r->train[k]]] / (double)r->n_train;
+        for (size_t i = 0; i < r->dims; i++) r->mean[i] += weight * (double)x[i];
     }
 }
+
+/* next = the rows' covariance times v; both [dims] */
+static nlp_status multiply_covariance(const nlp_regression *r, const double *v, double *next,
+                                      nlp_poll *poll, nlp_error *err) {
+    memset(next, 0, r->dims * sizeof *next);
+    for (size_t k = 0; k < r->n_train; k++) {
+        const float *x = r->vectors + r->train[k] * r->dims;
+        double along = 0;
+        for (size_t i = 0; i < r->dims; i++) along += ((double)x[i] - r->mean[i]) * v[i];
+        along *= r->class_weight[r->classes[r->train[k]]] / (double)r->n_train;
+        for (size_t i = 0; i < r->dims; i++) next[i] += along * ((double)x[i] - r->mean[i]);
+        NLP_TRY(nlp_poll_work(poll, WORK * 2 * r->dims, err));
+    }
+    return NLP_OK;
+}
+
+/* ... the largest variance along any direction, which comes out of a fixed number of power
+ * iterations, from below: hence a fifth more. The constant gets a variance of the same size. */
+static nlp_status step_of_variance(nlp_regression *r, nlp_poll *poll, nlp_error *err) {
+    enum { ITERATIONS = 30 };
+    double *v = r->x, *next = r->x + width_of(r), variance = 0;
+    for (size_t i = 0; i < r->dims; i++) v[i] = 1 / (double)(i + 1);
+    for (int n = 0; n < ITERATIONS; n++) {
+        double squares = 0;
+        NLP_TRY(multiply_covariance(r, v, next, poll, err));
+        for (size_t i = 0; i < r->dims; i++) squares += next[i] * next[i];
+        variance = sqrt(squares);
+        if (!(variance > 1e-12)) break; /* all rows are the same */
+        for (size_t i = 0; i < r->dims; i++) v[i] = next[i] / variance;
+    }
+    if (!(variance > 1e-12)) variance = 1;
+    r->constant = sqrt(variance);
+    r->step = 1 / (0.5 * 1.2 * variance + r->l2);
+    return NLP_OK;
+}
+
+static nlp_status find_step(nlp_regression *r, nlp_poll *poll, nlp_error *err) {
+    r->constant = 1;
+    if (r->center) {
+        find_mean(r);
+        return step_of_variance(r, poll, err);
+    }
+    r->step = step_of_rows(r);
+    return NLP_OK;
+}
+
+/* From weights of centred rows to weights of the rows as they are. */
+static void uncenter(nlp_regression *r) {
+    for (uint32_t c = 0; c < r->n_classes; c++) {
+        double *w = r->w + c * width_of(r), shift = 0;
+        for (size_t i = 0; i < r->dims; i++) shift += w[i] * r->mean[i];
+        w[r->dims] = w[r->dims] * r->constant - shift;
+    }
+    memset(r->mean, 0, r->dims * sizeof *r->mean);
+    r->constant = 1;
+}
+
+/* ---- Training ---- */
 
 /* One step; returns the next momentum. */
 static double take_step(nlp_regression *r, double momentum) {
@@ -211,12 +279,15 @@ nlp_status nlp_regression_train(nlp_regression *r, nlp_poll *poll, nlp_error *er
     r->gradient = NLP_PUSH(r->scratch, double, n_weights);
     r->best = NLP_PUSH(r->scratch, double, r->patience ? n_weights : 0);
     r->class_weight = NLP_PUSH_ZERO(r->scratch, double, r->n_classes);
+    r->mean = NLP_PUSH_ZERO(r->scratch, double, r->dims);
     r->x = NLP_PUSH(r->scratch, double, BLOCK *width_of(r));
     r->p = nlp_arena_push(r->scratch, r->n_classes, BLOCK * sizeof *r->p);
     NLP_TRY(nlp_arena_status(r->scratch, err));
     weigh_classes(r);
-    r->step = step_length(r);
-    return take_steps(r, poll, err);
+    NLP_TRY(find_step(r, poll, err));
+    NLP_TRY(take_steps(r, poll, err));
+    if (r->center) uncenter(r);
+    return NLP_OK;
 }
 
 nlp_status nlp_regression_predict(nlp_regression *r, const size_t *rows, size_t n_rows,

@@ -16,6 +16,9 @@ typedef struct nlp_regression {
     const size_t *train; /* [n_train] numbers of the rows it learns from */
     size_t n_train;
     bool balanced; /* rare classes count as much as frequent ones */
+    /* learn from vectors less their mean: the same optimum in a fraction of the epochs, since a mean
+     * that all vectors share makes every step short */
+    bool center;
     double l2;
     size_t epochs;
     /* 0: all epochs; else so many without a lower loss of the held-out rows end it, and the weights of
@@ -29,7 +32,8 @@ typedef struct nlp_regression {
     size_t n_epochs; /* that made them */
     /* inner */
     double *ahead, *gradient, *class_weight, step, *best;
-    double *x; /* [NLP_REGRESSION_BLOCK][dims + 1] rows of a block, each with its constant 1 */
+    double *mean, constant; /* [dims] what comes off a vector, and what stands behind it */
+    double *x; /* [NLP_REGRESSION_BLOCK][dims + 1] rows of a block, each with its constant */
     double *p; /* [NLP_REGRESSION_BLOCK][n_classes] */
 } nlp_regression;
 

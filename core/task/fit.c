@@ -17,8 +17,10 @@ static const nlp_option_spec fit_options[] = {
      "sentiment: labels must mean positive, negative, neutral"},
     {"holdout", NLP_TYPE_REAL, NULL, 0, 0.9, "0.1",
      "part of the texts that is held out to measure on"},
-    {"l2", NLP_TYPE_REAL, NULL, 0, 1000, "0.0001", "strength of the regularisation"},
+    {"l2", NLP_TYPE_REAL, NULL, 0, 1000, "0.00001", "strength of the regularisation"},
     {"epochs", NLP_TYPE_INTEGER, NULL, 1, 100000, "300", "steps over all texts"},
+    {"center", NLP_TYPE_BOOLEAN, NULL, 0, 0, "true",
+     "learn from vectors less their mean: the same optimum in fewer steps"},
     {"patience", NLP_TYPE_INTEGER, NULL, 0, 100000, "0",
      "stop after so many steps without a lower loss of the held-out texts; 0: never"},
     {"class_weight", NLP_TYPE_TEXT, "none|balanced", 0, 0, "none",
@@ -243,6 +245,7 @@ nlp_status nlp_fit_prepare(nlp_fit_job *job, nlp_error *err) {
 
 nlp_status nlp_fit_run(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
     nlp_pack_writer *writer;
+    const nlp_value *center = option(job, "center");
     nlp_regression r = {.vectors = job->vectors,
                         .n_rows = job->n,
                         .dims = job->dims,
@@ -251,7 +254,8 @@ nlp_status nlp_fit_run(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
                         .train = job->train,
                         .n_train = job->n_train,
                         .balanced = is_text(job, "class_weight", "balanced"),
-                        .l2 = number(job, "l2", 1e-4),
+                        .center = !center || center->as.boolean,
+                        .l2 = number(job, "l2", 1e-5),
                         .epochs = (size_t)number(job, "epochs", 300),
                         .patience = (size_t)number(job, "patience", 0),
                         .held_out = job->held_out,
