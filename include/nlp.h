@@ -392,6 +392,26 @@ NLP_API nlp_status nlp_fit(nlp_session *session, nlp_model *base, const char *na
                            const nlp_option *options, size_t n_options, const nlp_stop *stop,
                            nlp_fit_result *result, nlp_error *err);
 
+/* ---- Evaluating: a model's labels against those that texts have
+ *
+ * Texts come in portions of any size; of each, two numbers are kept. The model stays open as long as
+ * the evaluation, which is used by one thread at a time and has memory of its own, under the engine's
+ * limits. NLP_EUNSUPPORTED where the model has no labels of its own. */
+typedef struct nlp_evaluation nlp_evaluation;
+NLP_API nlp_status nlp_evaluation_open(nlp_engine *engine, nlp_model *model,
+                                       nlp_evaluation **evaluation, nlp_error *err);
+/* Classifies n more texts; nothing of them is kept. NLP_EINVAL for one without text or label, or with
+ * a label that the model does not know: the message names some of those, the hint some of the
+ * model's. After an error, only closing is possible. */
+NLP_API nlp_status nlp_evaluation_add(nlp_evaluation *evaluation, const nlp_text *texts,
+                                      const nlp_text *labels, size_t n, const nlp_stop *stop,
+                                      nlp_error *err);
+/* Metrics of all texts so far, named as nlp_fit's; they live until the next call. NLP_EINVAL where
+ * there are no texts. */
+NLP_API nlp_status nlp_evaluation_finish(nlp_evaluation *evaluation, const nlp_metric **metrics,
+                                         size_t *n_metrics, nlp_error *err);
+NLP_API void nlp_evaluation_close(nlp_evaluation *evaluation); /* NULL is allowed */
+
 /* ---- Weight cache (one segment per pack in shared memory) ---- */
 typedef struct nlp_cache_entry {
     const char *name;   /* of the segment */

@@ -8,6 +8,8 @@
 #include "task/task.h"
 #include "test.h"
 
+#define LABEL "neutral" /* of bert-seqcls */
+
 enum { MANY = 60, TEXT_BYTES = 48 };
 
 typedef struct rows {
@@ -150,6 +152,45 @@ static void test_the_same_rows_give_the_same_pack(void) {
     bench_close(&b);
 }
 
+/* Centred, a few steps go as far as many of the others: the same optimum, so the same labels. */
+static void test_centred_vectors_need_fewer_steps(void) {
+    bench b = bench_open("bert-uncased");
+    rows r = rows_of(MANY, 4);
+    nlp_fit_result result;
+    nlp_option half = {"holdout", {.type = NLP_TYPE_REAL, .as.real = 0.5}};
+    nlp_option plain = {"center", {.type = NLP_TYPE_BOOLEAN, .as.boolean = false}};
+    nlp_option soon[] = {half, bench_whole("epochs", 30)},
+               late[] = {half, bench_whole("epochs", 3000), plain};
+    CHECK_STATUS(fit(&b, &r, soon, 2, &result), NLP_OK, &b.err);
+    double centred = value_of(result.metrics, result.n_metrics, "accuracy");
+    CHECK_STATUS(fit(&b, &r, late, 3, &result), NLP_OK, &b.err);
+    CHECK(centred == value_of(result.metrics, result.n_metrics, "accuracy") && centred > 0.9);
+    free_rows(&r);
+    bench_close(&b);
+}
+
+/* All vectors are the same: there is no direction to learn along. */
+static void test_equal_texts_are_no_fault(void) {
+    bench b = bench_open("bert-uncased");
+    rows r = rows_of(8, 2);
+    nlp_fit_result result;
+    nlp_option free_of_l2[] = {{"l2", {.type = NLP_TYPE_REAL, .as.real = 0}},
+                               {"holdout", {.type = NLP_TYPE_REAL, .as.real = 0}}};
+    for (size_t i = 0; i < r.n; i++) r.texts[i] = nlp_test_text("the same");
+    CHECK_STATUS(fit(&b, &r, free_of_l2, 2, &result), NLP_OK, &b.err);
+    nlp_model *head;
+    CHECK_STATUS(
+        nlp_model_open_bytes(b.engine, "mine", result.pack, result.pack_bytes, NULL, &head, &b.err),
+        NLP_OK, &b.err);
+    CHECK_STATUS(nlp_test_run(b.session, nlp_task_find(b.engine, "confidence"), head, "the same",
+                              NULL, NULL, &b.result, &b.err),
+                 NLP_OK, &b.err);
+    CHECK(b.result->outputs->cells->as.real > 0.499 && b.result->outputs->cells->as.real < 0.501);
+    nlp_model_close(head);
+    free_rows(&r);
+    bench_close(&b);
+}
+
 /* Labels that say nothing of the texts are learnt by heart, which the held-out loss shows. */
 static void test_patience_ends_what_gets_worse(void) {
     bench b = bench_open("bert-uncased");
@@ -166,6 +207,71 @@ static void test_patience_ends_what_gets_worse(void) {
     CHECK_STATUS(fit(&b, &r, NULL, 0, &result), NLP_OK, &b.err);
     CHECK(value_of(result.metrics, result.n_metrics, "epochs") == 300);
     free_rows(&r);
+    bench_close(&b);
+}
+
+/* ---- Evaluating ---- */
+
+/* bert-seqcls has the labels negative, neutral and positive: what classify gives is right. */
+static void test_an_evaluation_agrees_with_classify(void) {
+    enum { N = 600 };
+    bench b = bench_open("bert-seqcls");
+    rows r = rows_of(N, 4);
+    nlp_evaluation *e;
+    const nlp_metric *m;
+    size_t n, right = 0;
+    for (size_t i = 0; i < N; i++) {
+        CHECK_STATUS(bench_run_texts(&b, "classify", &r.texts[i], 1, NULL, 0), NLP_OK, &b.err);
+        const nlp_value *cell = b.result->outputs->cells;
+        bool is_right = i % 3 > 0 || bench_is_text(cell, LABEL);
+        snprintf(r.storage[2 * i + 1], TEXT_BYTES, "%.*s", (int)cell->n, cell->as.text);
+        r.labels[i] = nlp_test_text(i % 3 ? r.storage[2 * i + 1] : LABEL);
+        right += is_right;
+    }
+    CHECK_STATUS(nlp_evaluation_open(b.engine, b.model, &e, &b.err), NLP_OK, &b.err);
+    CHECK_STATUS(nlp_evaluation_finish(e, &m, &n, &b.err), NLP_EINVAL, &b.err);
+    CHECK(strstr(b.err.message, "no rows"));
+    CHECK_STATUS(nlp_evaluation_add(e, r.texts, r.labels, 100, NULL, &b.err), NLP_OK, &b.err);
+    CHECK_STATUS(nlp_evaluation_add(e, r.texts + 100, r.labels + 100, N - 100, NULL, &b.err),
+                 NLP_OK, &b.err);
+    CHECK_STATUS(nlp_evaluation_finish(e, &m, &n, &b.err), NLP_OK, &b.err);
+    CHECK(value_of(m, n, "rows") == N && value_of(m, n, "accuracy") == (double)right / N);
+    nlp_evaluation_close(e);
+    free_rows(&r);
+    bench_close(&b);
+}
+
+static void test_an_evaluation_names_unknown_labels(void) {
+    bench b = bench_open("bert-seqcls");
+    rows r = rows_of(8, 8);
+    nlp_evaluation *e;
+    r.labels[1] = r.labels[0], r.labels[5] = (nlp_text){0};
+    r.labels[2] = nlp_test_text(LABEL);
+    CHECK_STATUS(nlp_evaluation_open(b.engine, b.model, &e, &b.err), NLP_OK, &b.err);
+    CHECK_STATUS(nlp_evaluation_add(e, r.texts, r.labels, 5, NULL, &b.err), NLP_EINVAL, &b.err);
+    CHECK(strstr(b.err.message, ": \"l0\", \"l3\", \"l4\"") && strstr(b.err.hint, LABEL));
+    nlp_evaluation_close(e);
+    CHECK_STATUS(nlp_evaluation_open(b.engine, b.model, &e, &b.err), NLP_OK, &b.err);
+    CHECK_STATUS(nlp_evaluation_add(e, r.texts, r.labels, 8, NULL, &b.err), NLP_EINVAL, &b.err);
+    CHECK(strstr(b.err.message, "row 6"));
+    nlp_evaluation_close(e);
+    free_rows(&r);
+    bench_close(&b);
+}
+
+static void test_an_evaluation_needs_a_classifier_and_stops(void) {
+    bench b = bench_open("bert-uncased"), c = bench_open("bert-seqcls");
+    int n_polls = 0;
+    nlp_stop stop = {stop_at_once, &n_polls};
+    nlp_evaluation *e;
+    nlp_text text = nlp_test_text("good thing"), label = nlp_test_text(LABEL);
+    CHECK_STATUS(nlp_evaluation_open(b.engine, b.model, &e, &b.err), NLP_EUNSUPPORTED, &b.err);
+    CHECK(!e && strstr(b.err.message, "no classifier"));
+    CHECK_STATUS(nlp_evaluation_open(b.engine, c.model, &e, &b.err), NLP_EINVAL, &b.err);
+    CHECK_STATUS(nlp_evaluation_open(c.engine, c.model, &e, &c.err), NLP_OK, &c.err);
+    CHECK_STATUS(nlp_evaluation_add(e, &text, &label, 1, &stop, &c.err), NLP_ECANCELED, &c.err);
+    nlp_evaluation_close(e);
+    bench_close(&c);
     bench_close(&b);
 }
 
@@ -231,7 +337,13 @@ int main(int argc, char **argv) {
         {"labels_have_a_limit", test_labels_have_a_limit},
         {"many_labels_are_learnt", test_many_labels_are_learnt},
         {"the_same_rows_give_the_same_pack", test_the_same_rows_give_the_same_pack},
+        {"centred_vectors_need_fewer_steps", test_centred_vectors_need_fewer_steps},
+        {"equal_texts_are_no_fault", test_equal_texts_are_no_fault},
         {"patience_ends_what_gets_worse", test_patience_ends_what_gets_worse},
+        {"an_evaluation_agrees_with_classify", test_an_evaluation_agrees_with_classify},
+        {"an_evaluation_names_unknown_labels", test_an_evaluation_names_unknown_labels},
+        {"an_evaluation_needs_a_classifier_and_stops",
+         test_an_evaluation_needs_a_classifier_and_stops},
         {"metrics_of_known_answers", test_metrics_of_known_answers},
         {"confusions_are_bounded", test_confusions_are_bounded},
     };
