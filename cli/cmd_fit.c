@@ -1,4 +1,5 @@
-/* cmd_fit.c: `nlp fit`: a task pack from labelled texts, on the frozen vectors of a base model. */
+/* cmd_fit.c: `nlp fit`: a task pack from labelled texts, on the frozen vectors of a base model; `nlp
+ * evaluate`: a model's labels against those of texts. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@ typedef struct corpus {
     nlp_text *texts, *labels;
     char **lines; /* owners of plain lines */
     json_t **objects;
-    size_t n, capacity;
+    size_t n, capacity, n_before; /* n_before: records of batches that are gone */
 } corpus;
 
 static void free_corpus(corpus *c) {
@@ -61,28 +62,35 @@ static bool keep_record(corpus *c, cli_record *record) {
     c->lines[c->n] = line;
     c->objects[c->n++] = object;
     if (label.bytes && text.bytes) return true;
-    fprintf(stderr, "nlp: line %zu has no label, tab, text\n", c->n);
+    fprintf(stderr, "nlp: line %zu has no label, tab, text\n", c->n_before + c->n);
     return false;
 }
 
-static bool read_corpus(cli *app, corpus *c) {
-    enum { BATCH = 1024 };
+/* Reads everything, and hands it to `use` some hundreds of texts at a time where that is given. */
+static int read_corpus(cli *app, corpus *c, int (*use)(void *context, corpus *c), void *context) {
+    enum { BATCH = 256 };
     cli_input *input;
-    bool good = true;
+    int status = CLI_DONE;
     size_t n;
     cli_record *records = calloc(BATCH, sizeof *records);
-    if (!records || cli_input_open(app, &input) != CLI_DONE) return false;
-    while (good && (n = cli_input_next(input, records, BATCH, (size_t)1 << 24)))
-        for (size_t i = 0; i < n && good; i++) good = keep_record(c, &records[i]);
+    if (!records || cli_input_open(app, &input) != CLI_DONE) {
+        free(records);
+        return CLI_ENVIRONMENT;
+    }
+    while (status == CLI_DONE && (n = cli_input_next(input, records, BATCH, (size_t)1 << 24))) {
+        for (size_t i = 0; i < n && status == CLI_DONE; i++)
+            if (!keep_record(c, &records[i])) status = CLI_ENVIRONMENT;
+        if (use && status == CLI_DONE) status = use(context, c);
+    }
     cli_input_close(input);
     free(records);
-    return good;
+    return status;
 }
 
-static void print_metrics(const cli *app, const nlp_fit_result *result) {
+static void print_metrics(const cli *app, const nlp_metric *metrics, size_t n) {
     json_t *line = json_object();
-    for (size_t i = 0; i < result->n_metrics; i++) {
-        const nlp_metric *metric = &result->metrics[i];
+    for (size_t i = 0; i < n; i++) {
+        const nlp_metric *metric = &metrics[i];
         if (app->json)
             json_object_set_new(line, metric->name, json_real(metric->value));
         else
@@ -100,7 +108,7 @@ static int fit(cli *app, nlp_model *base, const corpus *c, const char *name, con
     if (nlp_fit(app->session, base, name, c->texts, c->labels, c->n, app->options, app->n_options,
                 &cli_stop, &result, &err) != NLP_OK)
         return cli_report(&err);
-    print_metrics(app, &result);
+    print_metrics(app, result.metrics, result.n_metrics);
     if (nlp_pack_save(out, result.pack, result.pack_bytes, cli_flag_value(app, "replace"), &err) !=
         NLP_OK)
         return cli_report(&err);
@@ -127,8 +135,52 @@ int cmd_fit(cli *app) {
     base_name(out, name, sizeof name);
     corpus c = {0};
     nlp_model *base = cli_open_model(app, app->model_name, nlp_task_find(app->engine, "embed"));
-    int status = base && read_corpus(app, &c) ? fit(app, base, &c, name, out) : CLI_ENVIRONMENT;
+    int status = base ? read_corpus(app, &c, NULL, NULL) : CLI_ENVIRONMENT;
+    if (status == CLI_DONE) status = fit(app, base, &c, name, out);
     free_corpus(&c);
     nlp_model_close(base);
+    return status;
+}
+
+/* ---- nlp evaluate ---- */
+
+static int evaluate_batch(void *context, corpus *c) {
+    nlp_error err;
+    nlp_status status = nlp_evaluation_add(context, c->texts, c->labels, c->n, &cli_stop, &err);
+    free_corpus(c);
+    *c = (corpus){.n_before = c->n_before + c->n};
+    return status == NLP_OK ? CLI_DONE : cli_report(&err);
+}
+
+static int evaluate(cli *app, nlp_evaluation *e) {
+    corpus c = {0};
+    const nlp_metric *metrics;
+    size_t n;
+    nlp_error err;
+    int status = read_corpus(app, &c, evaluate_batch, e);
+    free_corpus(&c);
+    if (status != CLI_DONE) return status;
+    if (nlp_evaluation_finish(e, &metrics, &n, &err) != NLP_OK) return cli_report(&err);
+    print_metrics(app, metrics, n);
+    return CLI_DONE;
+}
+
+/* The model is the first argument where -m does not name it: `nlp evaluate intents test.tsv`. */
+int cmd_evaluate(cli *app) {
+    nlp_evaluation *e = NULL;
+    nlp_error err;
+    const char *name = app->model_name;
+    if (!name && app->n_arguments) {
+        name = *app->arguments++;
+        app->n_arguments--;
+    }
+    nlp_model *model = cli_open_model(app, name, nlp_task_find(app->engine, "classify"));
+    int status = CLI_ENVIRONMENT;
+    if (model && nlp_evaluation_open(app->engine, model, &e, &err) != NLP_OK)
+        status = cli_report(&err);
+    else if (model)
+        status = evaluate(app, e);
+    nlp_evaluation_close(e);
+    nlp_model_close(model);
     return status;
 }
