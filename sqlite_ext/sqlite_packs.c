@@ -1,6 +1,6 @@
-/* sqlite_packs.c: heads that are made in SQL and live in the database: nlp_fit, nlp_pack,
- * nlp_pack_put, nlp_drop_model. All of them write or read the table nlp_packs and are for direct
- * use only, never from a schema. */
+/* sqlite_packs.c: heads that are made in SQL and live in the database: nlp_fit, nlp_evaluate, nlp_pack,
+ * nlp_pack_put, nlp_drop_model. All of them read or write the table nlp_packs or run a query, and are
+ * for direct use only, never from a schema. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,19 +136,41 @@ static bool add_row(corpus *k, sqlite3_stmt *s) {
     return true;
 }
 
+static nlp_status open_query(nlp_connection *c, const char *query, sqlite3_stmt **s,
+                             nlp_error *err) {
+    if (sqlite3_prepare_v2(c->db, query, -1, s, NULL) != SQLITE_OK)
+        return nlp_sqlite_failed(c, err);
+    if (*s && sqlite3_column_count(*s) == 2 && sqlite3_stmt_readonly(*s)) return NLP_OK;
+    sqlite3_finalize(*s);
+    return nlp_sqlite_fail(err, NLP_EINVAL, "the query must read two columns, text and label");
+}
+
+/* At most `most` rows; fewer are the last ones. */
+static nlp_status read_rows(nlp_connection *c, sqlite3_stmt *s, size_t most, corpus *k,
+                            nlp_error *err) {
+    int rc = SQLITE_ROW;
+    while (k->n < most && (rc = sqlite3_step(s)) == SQLITE_ROW)
+        if (!add_row(k, s)) return nlp_sqlite_out_of_memory(err);
+    return rc == SQLITE_DONE || rc == SQLITE_ROW ? NLP_OK : nlp_sqlite_failed(c, err);
+}
+
 static nlp_status read_corpus(nlp_connection *c, const char *query, corpus *k, nlp_error *err) {
     sqlite3_stmt *s;
-    int rc = sqlite3_prepare_v2(c->db, query, -1, &s, NULL);
-    if (rc != SQLITE_OK) return nlp_sqlite_failed(c, err);
-    nlp_status status = NLP_OK;
-    if (!s || sqlite3_column_count(s) != 2 || !sqlite3_stmt_readonly(s))
-        status = nlp_sqlite_fail(err, NLP_EINVAL,
-                                 "nlp_fit's query must read two columns, text and label");
-    while (status == NLP_OK && (rc = sqlite3_step(s)) == SQLITE_ROW)
-        if (!add_row(k, s)) status = nlp_sqlite_out_of_memory(err);
-    if (status == NLP_OK && rc != SQLITE_DONE) status = nlp_sqlite_failed(c, err);
+    nlp_status status = open_query(c, query, &s, err);
+    if (status != NLP_OK) return status;
+    status = read_rows(c, s, SIZE_MAX, k, err);
     sqlite3_finalize(s);
     return status;
+}
+
+static nlp_status add_metrics(const nlp_metric *metrics, size_t n, nlp_rows *rows, nlp_error *err) {
+    for (size_t i = 0; i < n; i++) {
+        nlp_value *row = nlp_rows_add(rows);
+        if (!row) return nlp_sqlite_out_of_memory(err);
+        row[0] = nlp_value_of_text(metrics[i].name);
+        row[1] = (nlp_value){.type = NLP_TYPE_REAL, .as.real = metrics[i].value};
+    }
+    return NLP_OK;
 }
 
 /* The head is stored before the metrics are shown: rows that were seen are in the database. */
@@ -165,15 +187,7 @@ static nlp_status fit(nlp_connection *c, const char *name, const corpus *k, int 
     status = nlp_fit(c->session, a.model, name, k->texts, k->labels, k->n, a.options, n_options,
                      &stop, &result, err);
     if (status == NLP_OK) status = put_pack(c, name, result.pack, result.pack_bytes, err);
-    for (size_t i = 0; status == NLP_OK && i < result.n_metrics; i++) {
-        nlp_value *row = nlp_rows_add(rows);
-        if (!row) {
-            status = nlp_sqlite_out_of_memory(err);
-            break;
-        }
-        row[0] = nlp_value_of_text(result.metrics[i].name);
-        row[1] = (nlp_value){.type = NLP_TYPE_REAL, .as.real = result.metrics[i].value};
-    }
+    if (status == NLP_OK) status = add_metrics(result.metrics, result.n_metrics, rows, err);
     nlp_model_close(a.model);
     return status;
 }
@@ -191,6 +205,59 @@ static nlp_status fill_fit(nlp_connection *c, const nlp_table_kind *kind, int ar
     nlp_status status = read_corpus(c, query, &k, err);
     if (status == NLP_OK) status = fit(c, name, &k, argc - 2, argv + 2, rows, err);
     free_corpus(&k);
+    return status;
+}
+
+/* ---- nlp_evaluate ---- */
+
+/* Some hundreds of texts are held at a time. */
+static nlp_status evaluate_rows(nlp_connection *c, sqlite3_stmt *s, nlp_evaluation *e,
+                                nlp_error *err) {
+    enum { BATCH = 256 };
+    nlp_stop stop = nlp_sqlite_stop(c);
+    for (;;) {
+        corpus k = {0};
+        nlp_status status = read_rows(c, s, BATCH, &k, err);
+        size_t n = k.n;
+        if (status == NLP_OK) status = nlp_evaluation_add(e, k.texts, k.labels, n, &stop, err);
+        free_corpus(&k);
+        if (status != NLP_OK || n < BATCH) return status;
+    }
+}
+
+static nlp_status evaluate(nlp_connection *c, nlp_model *model, const char *query, nlp_rows *rows,
+                           nlp_error *err) {
+    nlp_evaluation *e = NULL;
+    sqlite3_stmt *s = NULL;
+    const nlp_metric *metrics;
+    size_t n;
+    nlp_status status = nlp_evaluation_open(c->engine, model, &e, err);
+    if (status == NLP_OK) status = open_query(c, query, &s, err);
+    if (status == NLP_OK) {
+        status = evaluate_rows(c, s, e, err);
+        sqlite3_finalize(s);
+    }
+    if (status == NLP_OK) status = nlp_evaluation_finish(e, &metrics, &n, err);
+    if (status == NLP_OK) status = add_metrics(metrics, n, rows, err);
+    nlp_evaluation_close(e);
+    return status;
+}
+
+static nlp_status fill_evaluate(nlp_connection *c, const nlp_table_kind *kind, int argc,
+                                sqlite3_value **argv, void **state, nlp_rows *rows,
+                                nlp_error *err) {
+    nlp_model *model;
+    const char *name = (const char *)sqlite3_value_text(argv[0]),
+               *query = (const char *)sqlite3_value_text(argv[1]);
+    (void)kind, (void)argc;
+    if (*state) return NLP_OK;
+    if (!(*state = sqlite3_malloc(1))) return nlp_sqlite_out_of_memory(err);
+    if (!name || !query)
+        return nlp_sqlite_fail(err, NLP_EINVAL, "nlp_evaluate takes a model and a query");
+    nlp_status status = nlp_sqlite_model(c, name, &model, err);
+    if (status != NLP_OK) return status;
+    status = evaluate(c, model, query, rows, err);
+    nlp_model_close(model);
     return status;
 }
 
@@ -250,7 +317,16 @@ int nlp_sqlite_packs(nlp_connection *c) {
         .n_required = 2,
         .direct_only = true,
         .fill = fill_fit};
+    static const nlp_table_kind evaluate_table = {.name = "nlp_evaluate",
+                                                  .columns =
+                                                      "metric, value, model HIDDEN, query HIDDEN",
+                                                  .n_columns = 2,
+                                                  .n_arguments = 2,
+                                                  .n_required = 2,
+                                                  .direct_only = true,
+                                                  .fill = fill_evaluate};
     int rc = nlp_sqlite_table(c, &fit_table);
+    if (rc == SQLITE_OK) rc = nlp_sqlite_table(c, &evaluate_table);
     if (rc == SQLITE_OK) rc = nlp_sqlite_add(c, "nlp_pack", 1, SQLITE_DIRECTONLY, pack);
     if (rc == SQLITE_OK) rc = nlp_sqlite_add(c, "nlp_pack_put", 2, SQLITE_DIRECTONLY, pack_put);
     return rc == SQLITE_OK ? nlp_sqlite_add(c, "nlp_drop_model", 1, SQLITE_DIRECTONLY, drop_model)

@@ -208,6 +208,29 @@ def check_settings():
     one("SELECT nlp_config('threads', '1')")
 
 
+def check_evaluate(db):
+    """The head intents, which tells money from access, over the rows of t."""
+    found = db.execute("SELECT * FROM nlp_evaluate('intents', 'SELECT body, label FROM t')").fetchall()
+    check("nlp_evaluate of a head in the database", found[0] == ("accuracy", 1.0) and dict(found)["rows"] == 60 and dict(found)["support:money"] == 30, found)
+    many = "WITH RECURSIVE i(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM i WHERE i < 600) SELECT body, CASE WHEN t.rowid % 10 THEN label ELSE 'money' END FROM i JOIN t ON t.rowid = 1 + i % 60"
+    found = dict(db.execute("SELECT * FROM nlp_evaluate('intents', ?)", (many,)).fetchall())
+    wrong = sum(1 + i % 60 in range(10, 61, 10) and (1 + i % 60) % 2 for i in range(1, 601))
+    check("in batches", found["rows"] == 600 and found["accuracy"] == (600 - wrong) / 600, found)
+    swapped = dict(db.execute("SELECT * FROM nlp_evaluate('intents', 'SELECT body, ''money'' FROM t')").fetchall())
+    check("its confusions", swapped["accuracy"] == 0.5 and swapped["confusion:money -> access"] == 30 and swapped["precision:access"] == 0, swapped)
+    check("a model of the path", dict(db.execute("SELECT * FROM nlp_evaluate('sentiment', 'SELECT ''wonderful'', ''positive''')").fetchall())["accuracy"] == 1)
+    unknown = error("SELECT * FROM nlp_evaluate('intents', 'SELECT body, label || rowid FROM t')", db=db)
+    check("unknown labels and the model's", "money" in unknown and '"access"' in unknown and "does not know" in unknown, unknown)
+    check("evaluate: no rows", "no rows" in error("SELECT * FROM nlp_evaluate('intents', 'SELECT body, label FROM t WHERE 0')", db=db))
+    check("evaluate: NULL labels", "row 3 " in error("SELECT * FROM nlp_evaluate('intents', 'SELECT body, CASE WHEN rowid <> 3 THEN label END FROM t')", db=db))
+    check("evaluate: a query that writes", "two columns" in error("SELECT * FROM nlp_evaluate('intents', 'DELETE FROM t')", db=db))
+    check("evaluate: bad SQL", "syntax" in error("SELECT * FROM nlp_evaluate('intents', 'SELEC')", db=db))
+    check("evaluate: no such model", "nosuch" in error("SELECT * FROM nlp_evaluate('nosuch', 'SELECT body, label FROM t')", db=db))
+    check("evaluate: no classifier", "no classifier" in error("SELECT * FROM nlp_evaluate('minilm', 'SELECT body, label FROM t')", db=db))
+    db.execute("CREATE VIEW trap AS SELECT * FROM nlp_evaluate('intents', 'SELECT body, label FROM t')")
+    check("evaluate: not from a schema", "unsafe use" in error("SELECT * FROM trap", db=db))
+
+
 def check_fit():
     db = connect()
     db.execute("CREATE TABLE t(body, label)")
@@ -229,6 +252,8 @@ def check_fit():
     check("no such base", "nosuch" in error("SELECT * FROM nlp_fit('x', 'SELECT body, label FROM t', 'nosuch')", db=db))
     check("NULL texts", "no text" in error("SELECT * FROM nlp_fit('x', 'SELECT NULL, label FROM t')", db=db))
     check("a query that writes", "two columns" in error("SELECT * FROM nlp_fit('x', 'DELETE FROM t')", db=db))
+    check("no query", "two columns" in error("SELECT * FROM nlp_fit('x', '')", db=db))
+    check_evaluate(db)
     pack = one("SELECT nlp_pack('intents')", db=db)
     other = connect()
     check("packs move between databases", one("SELECT nlp_pack_put('moved', ?)", pack, db=other) == "moved" and one("SELECT nlp_classify('forgot my password', 'moved')", db=other) == "access")
