@@ -271,6 +271,8 @@ CREATE FUNCTION nlp_fit(name text, query text, base_model text, options jsonb DE
 CREATE FUNCTION nlp_fit(name text, query text, OUT metric text, OUT value double precision) RETURNS SETOF record
     LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE ROWS 20
     AS $$ SELECT * FROM @extschema@.nlp_fit(name, query, coalesce(nullif(pg_catalog.current_setting('nlp.embed_model', true), ''), 'minilm')) $$;
+CREATE FUNCTION nlp_evaluate(model text, query text, OUT metric text, OUT value double precision)
+    RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_evaluate' LANGUAGE C STABLE STRICT PARALLEL UNSAFE COST 1000000 ROWS 20;
 CREATE FUNCTION nlp_pack(name text) RETURNS bytea LANGUAGE sql STABLE STRICT AS 'SELECT _nlp.read_pack(name)';
 CREATE FUNCTION nlp_pack_put(name text, pack bytea) RETURNS void
     AS 'MODULE_PATHNAME', 'nlp_pg_pack_put' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;

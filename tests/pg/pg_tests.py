@@ -153,6 +153,24 @@ def check_bad_input():
     check("no row text in messages of the server", "word word" not in re.sub(r"STATEMENT:.*", "", log))
 
 
+def check_evaluate():
+    """The head intents, which tells money from access, over the rows of t."""
+    check("nlp_evaluate of a head in the database", value("SELECT value FROM nlp_evaluate('intents', 'SELECT body, label FROM t') WHERE metric IN ('accuracy', 'rows', 'support:money') ORDER BY metric") == "1\n60\n30")
+    check("in batches, with confusions", value("SELECT metric, value FROM nlp_evaluate('intents', 'SELECT body, ''money''::text FROM t, generate_series(1, 10)') WHERE metric LIKE 'confusion%' OR metric = 'accuracy'") == "accuracy|0.5\nconfusion:money -> access|300")
+    check("a model of the path, for everybody", value("SELECT value FROM nlp_evaluate('sentiment', 'SELECT ''wonderful''::text, ''positive''::text') WHERE metric = 'accuracy'", user="plain") == "1")
+    fails("the caller's rights", "SELECT * FROM nlp_evaluate('intents', 'SELECT body, label FROM t')", "42501", user="plain")
+    fails("unknown labels and the model's", "SELECT * FROM nlp_evaluate('intents', 'SELECT body, label || ''s'' FROM t')", "22023", '"moneys"', '"money"', "does not know")
+    fails("evaluate: no rows", "SELECT * FROM nlp_evaluate('intents', 'SELECT body, label FROM t WHERE false')", "22023", "no rows")
+    fails("evaluate: NULL labels", "SELECT * FROM nlp_evaluate('intents', 'SELECT body, NULL::text FROM t')", "22023", "row 1 ")
+    fails("evaluate: a query that writes", "SELECT * FROM nlp_evaluate('intents', 'DELETE FROM t')", "22023", "two text columns")
+    fails("evaluate: three columns", "SELECT * FROM nlp_evaluate('intents', 'SELECT body, label, 1 FROM t')", "22023", "two text columns")
+    fails("evaluate: no query", "SELECT * FROM nlp_evaluate('intents', '')", "22023", "two text columns")
+    fails("evaluate: bad SQL", "SELECT * FROM nlp_evaluate('intents', 'SELEC')", "42601")
+    fails("evaluate: no such model", "SELECT * FROM nlp_evaluate('nosuch', 'SELECT body, label FROM t')", "42704", "nosuch")
+    fails("evaluate: no classifier", "SELECT * FROM nlp_evaluate('minilm', 'SELECT body, label FROM t')", "0A000", "no classifier")
+    fails("evaluate: a limit of time", "SET statement_timeout = '300ms'; SELECT * FROM nlp_evaluate('sentiment', 'SELECT repeat(''good '', 200) || i, ''positive''::text FROM generate_series(1, 100000) i')", "57014")
+
+
 def check_fit():
     psql("CREATE TABLE t AS SELECT CASE i % 2 WHEN 0 THEN 'refund my order ' ELSE 'reset my password ' END || i AS body, CASE i % 2 WHEN 0 THEN 'money' ELSE 'access' END AS label FROM generate_series(1, 60) i")
     check("nlp_fit", value("SELECT value FROM nlp_fit('intents', 'SELECT body, label FROM t', 'minilm') WHERE metric = 'accuracy'") == "1")
@@ -169,6 +187,7 @@ def check_fit():
     check("one row a label", value("BEGIN; SELECT value FROM nlp_fit('x', 'SELECT body, body FROM t', 'minilm', '{\"epochs\": 2}') WHERE metric = 'rows_held_out'; ROLLBACK").split()[-1] == "0")
     check("metrics of labels, confusions", value("BEGIN; SELECT bool_or(metric LIKE 'confusion:% -> %'), bool_or(metric = 'f1:other'), max(value) FILTER (WHERE metric = 'epochs') < 300 FROM nlp_fit('x', 'SELECT body, CASE WHEN length(body) % 2 = 0 THEN label ELSE ''other'' END FROM t', 'minilm', '{\"holdout\": 0.5, \"patience\": 2}'); ROLLBACK").split()[-1] == "t|t|t")
     fails("unknown option", "SELECT * FROM nlp_fit('x', 'SELECT body, label FROM t', 'minilm', '{\"bogus\": 1}')", "22023", "bogus")
+    check_evaluate()
     fails("a damaged pack", "SELECT nlp_pack_put('bad', 'abc')", "XX001")
     dump = subprocess.run([os.path.join(BIN, "pg_dump"), "-h", SOCKET, "-U", "postgres", "test"], capture_output=True, text=True)
     psql("CREATE DATABASE restored", "postgres")
