@@ -339,6 +339,16 @@ nlp_status nlp_task_liken(nlp_task_call *call, nlp_label_choice *choices, size_t
 nlp_status nlp_task_infer(nlp_task_call *call, nlp_label_choice *choices, size_t n,
                           nlp_output *outputs, nlp_error *err);
 
+/* ---- nearest.c: the sentence of a context nearest to a question ---- */
+typedef struct nlp_nearest {
+    size_t start, end; /* bytes of the context; end 0: it has no sentence */
+    double score;      /* 0 to 1, as nlp_task_liken's for itself */
+} nlp_nearest;
+/* Of texts [n][question, context] the sentence nearest to the question; found [n] is zeroed by the caller,
+ * outputs [n] get status, n_tokens and truncated. NLP_EUNSUPPORTED unless the model is one of vectors. */
+nlp_status nlp_task_nearest(nlp_task_call *call, const nlp_text *texts, size_t n,
+                            nlp_nearest *found, nlp_output *outputs, nlp_error *err);
+
 /* ---- measure.c: how good a classification is ---- */
 typedef struct nlp_outcomes {
     const nlp_text *labels; /* [n_labels] */
@@ -359,16 +369,6 @@ nlp_status nlp_task_measure(const nlp_outcomes *o, nlp_arena *arena, nlp_arena *
 typedef nlp_status (*nlp_label_scorer)(nlp_task_call *call, nlp_label_choice *choices, size_t n,
                                        nlp_output *outputs, nlp_error *err);
 nlp_label_scorer nlp_task_label_scorer(const nlp_task_model *model);
-/* ---- nearest.c ---- */
-typedef struct nlp_nearest {
-    size_t start, end; /* bytes of the context; end 0: it has no sentence */
-    double score;      /* 0 to 1, as nlp_task_liken's for itself */
-} nlp_nearest;
-/* Of texts [n][question, context] the sentence nearest to the question; found [n] is zeroed by the caller,
- * outputs [n] get status, n_tokens and truncated. NLP_EUNSUPPORTED unless the model is one of vectors. */
-nlp_status nlp_task_nearest(nlp_task_call *call, const nlp_text *texts, size_t n,
-                            nlp_nearest *found, nlp_output *outputs, nlp_error *err);
-
 /* One input's part of a task, which may fail: its status goes to outputs[i].status, and ends the
  * call unless on_error is 'null'. Cancel and memory end it always. */
 typedef nlp_status (*nlp_each_fn)(nlp_task_call *call, void *job, size_t i, nlp_output *output,
