@@ -145,6 +145,10 @@ bool bench_rounds(const cli *app, double *seconds, long *n_rounds) {
                *rounds_text = cli_flag_value(app, "rounds");
     *seconds = seconds_text ? strtod(seconds_text, NULL) : 1;
     *n_rounds = 5;
+    if (!(*seconds > 0)) {
+        fprintf(stderr, "nlp: --seconds takes a number above 0, not %s\n", seconds_text);
+        return false;
+    }
     return !rounds_text || cli_whole_number("rounds", rounds_text, 1, BENCH_MAX_ROUNDS, n_rounds);
 }
 

@@ -24,6 +24,7 @@ typedef struct adapting {
     nlp_pack base;
     nlp_stack *stack; /* of the base */
     json_t *config;
+    size_t rank; /* of each adapter */
     float scale;
 } adapting;
 
@@ -66,23 +67,39 @@ static nlp_status refuse(nlp_error *err, const char *key) {
                     config_name, key);
 }
 
+/* What the first weights were made of: some ways also change the base that the adapter stands on. */
+static nlp_status check_origin(const json_t *config, nlp_error *err) {
+    static const char *const key = "init_lora_weights", *const harmless[] = {"gaussian", "eva",
+                                                                             "orthogonal"};
+    const json_t *way = json_object_get(config, key);
+    bool good = !way || json_is_boolean(way) || json_is_null(way);
+    for (size_t i = 0; json_is_string(way) && i < sizeof harmless / sizeof *harmless; i++)
+        good = good || !strcmp(json_string_value(way), harmless[i]);
+    return good ? NLP_OK : refuse(err, key);
+}
+
 /* Other kinds of adapters, and of this one what changes its formula. */
 static nlp_status check_kind(const json_t *config, nlp_error *err) {
     static const char *const must_be_false[] = {"use_dora", "fan_in_fan_out", "lora_bias",
                                                 "use_qalora"},
-                             *const must_be_empty[] = {"rank_pattern", "alpha_pattern"};
+                             *const must_be_empty[] = {"rank_pattern", "alpha_pattern",
+                                                       "layer_replication",
+                                                       "alora_invocation_tokens"};
+    bool set;
     const char *type, *bias;
     NLP_TRY(nlp_json_text(config, config_name, "peft_type", "", &type, err));
     NLP_TRY(nlp_json_text(config, config_name, "bias", "none", &bias, err));
     if (strcmp(type, "LORA") != 0) return refuse(err, "peft_type");
     if (strcmp(bias, "none") != 0) return refuse(err, "bias");
-    for (size_t i = 0; i < sizeof must_be_false / sizeof *must_be_false; i++)
-        if (json_is_true(json_object_get(config, must_be_false[i])))
-            return refuse(err, must_be_false[i]);
-    for (size_t i = 0; i < sizeof must_be_empty / sizeof *must_be_empty; i++)
-        if (json_object_size(json_object_get(config, must_be_empty[i])))
-            return refuse(err, must_be_empty[i]);
-    return NLP_OK;
+    for (size_t i = 0; i < sizeof must_be_false / sizeof *must_be_false; i++) {
+        NLP_TRY(nlp_json_boolean(config, config_name, must_be_false[i], false, &set, err));
+        if (set) return refuse(err, must_be_false[i]);
+    }
+    for (size_t i = 0; i < sizeof must_be_empty / sizeof *must_be_empty; i++) {
+        const json_t *value = json_object_get(config, must_be_empty[i]);
+        if (json_object_size(value) || json_array_size(value)) return refuse(err, must_be_empty[i]);
+    }
+    return check_origin(config, err);
 }
 
 static nlp_status read_scale(adapting *x, nlp_error *err) {
@@ -92,9 +109,9 @@ static nlp_status read_scale(adapting *x, nlp_error *err) {
     NLP_TRY(nlp_json_integer(x->config, config_name, "r", 0, 1, NLP_MAX_ADAPTER_RANK, &rank, err));
     NLP_TRY(nlp_json_number(x->config, config_name, "lora_alpha", 8, &alpha, err));
     NLP_TRY(nlp_json_boolean(x->config, config_name, "use_rslora", false, &by_root, err));
-    if (!isfinite(alpha)) return refuse(err, "lora_alpha");
+    x->rank = (size_t)rank;
     x->scale = (float)(alpha / (by_root ? sqrt((double)rank) : (double)rank));
-    return NLP_OK;
+    return isfinite(x->scale) ? NLP_OK : refuse(err, "lora_alpha");
 }
 
 /* The head's description: config.json, where it was saved beside; else what the kind of task says. */
@@ -131,9 +148,15 @@ typedef struct lora_part {
     size_t rank, n; /* n: outputs */
 } lora_part;
 
+/* DeBERTa's keys and queries of positions were made of the base's own projections. */
+static bool is_bound_to_base(const assembly *a, const nlp_role *role, size_t part) {
+    return a->config->spec.bias == NLP_BIAS_DISENTANGLED && role->rows == NLP_SIZE_QKV && part < 2;
+}
+
 /* The parts of a role that have an adapter; *rank: of all together. */
-static nlp_status find_parts(const assembly *a, const nlp_role *role, const nlp_role_source *s,
+static nlp_status find_parts(const adapting *x, const nlp_role *role, const nlp_role_source *s,
                              uint32_t layer, lora_part *parts, size_t *n_parts, size_t *rank) {
+    const assembly *a = &x->a;
     *rank = 0;
     for (*n_parts = 0; *n_parts < 3 && s->parts[*n_parts]; ++*n_parts) continue;
     for (size_t i = 0; i < *n_parts; i++) {
@@ -142,10 +165,14 @@ static nlp_status find_parts(const assembly *a, const nlp_role *role, const nlp_
         p->up = assembly_find(a, s->parts[i], layer, true, ".lora_B.weight");
         p->n = assembly_part_rows(a, role, *n_parts, i);
         if (!p->down && !p->up) continue;
-        if (!p->down || !p->up || p->down->n_dims != 2 || p->down->shape[0] > NLP_MAX_ADAPTER_RANK)
-            return nlp_fail(a->err, NLP_EINVAL, "the adapter of %s in layer %u is not whole",
-                            s->parts[i], layer);
-        p->rank = (size_t)p->down->shape[0];
+        if (!p->down || !p->up || p->down->n_dims != 2 || p->down->shape[0] != x->rank)
+            return nlp_fail(a->err, NLP_EINVAL,
+                            "the adapter of %s in layer %u is not whole, or has not rank %zu",
+                            s->parts[i], layer, x->rank);
+        if (is_bound_to_base(a, role, i))
+            return nlp_fail(a->err, NLP_EUNSUPPORTED,
+                            "adapters of %s are not supported in this family", s->parts[i]);
+        p->rank = x->rank;
         *rank += p->rank;
     }
     if (*rank && (s->form & (NLP_FORM_TRANSPOSED | NLP_FORM_SWAPPED | NLP_FORM_NEIGHBOURS)))
@@ -220,6 +247,12 @@ static void fit_to_base(const adapting *x, uint32_t which, uint32_t index, matri
     if (which == NLP_ADAPTED_QKV) put_factors_on_values(x->stack, layer, up);
 }
 
+static bool is_finite(const float *numbers, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(numbers[i])) return false;
+    return true;
+}
+
 static nlp_status write_adapter(const adapting *x, uint32_t which, uint32_t layer) {
     const assembly *a = &x->a;
     const nlp_role *role = nlp_role_find(nlp_adapted_roles[which]);
@@ -231,13 +264,19 @@ static nlp_status write_adapter(const adapting *x, uint32_t which, uint32_t laye
     char name[64];
     matrix down = {0}, up = {0};
     if (!s) return NLP_OK;
-    NLP_TRY(find_parts(a, role, s, layer, parts, &n_parts, &rank));
+    NLP_TRY(find_parts(x, role, s, layer, parts, &n_parts, &rank));
     if (!rank) return NLP_OK;
     nlp_status status = matrix_alloc(a, &down, rank, k);
     if (status == NLP_OK) status = matrix_alloc(a, &up, n, rank);
     if (status == NLP_OK) status = read_parts(x, parts, n_parts, &down, &up);
+    if (status == NLP_OK) fit_to_base(x, which, layer, &down, &up);
+    if (status == NLP_OK &&
+        !(is_finite(down.w, rank * k) && is_finite(down.bias, rank) && is_finite(up.w, n * rank)))
+        status = nlp_fail(a->err, NLP_EINVAL,
+                          "the adapter of layer %u's %s, scaled by %g, has numbers that are not "
+                          "finite",
+                          layer, role->name, (double)x->scale);
     if (status == NLP_OK) {
-        fit_to_base(x, which, layer, &down, &up);
         snprintf(name, sizeof name, "layer.%u.%s.down", layer, role->name);
         assembly_write_f32(a, name, &down);
         snprintf(name, sizeof name, "layer.%u.%s.up", layer, role->name);

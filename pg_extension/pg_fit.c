@@ -115,7 +115,8 @@ Datum nlp_pg_fit(PG_FUNCTION_ARGS) {
                          &stop, &result, &err),
                  &err);
     for (size_t i = 0; i < result.n_metrics; i++) {
-        Datum values[2] = {CStringGetTextDatum(result.metrics[i].name),
+        const char *name_of = result.metrics[i].name;
+        Datum values[2] = {nlp_pg_text_datum(name_of, strlen(name_of)),
                            Float8GetDatum(result.metrics[i].value)};
         bool nulls[2] = {false, false};
         tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);

@@ -111,6 +111,21 @@ static nlp_status open_tokenizer(nlp_model *m, const char *section, uint32_t voc
                     info.vocabulary, vocabulary);
 }
 
+/* A head on a seq2seq's text reads its decoder's states, at the places of the encoder's. */
+static nlp_status check_read_decoder(const nlp_model *m, nlp_error *err) {
+    const nlp_writer *w = &m->task.writer;
+    if (!w->encoder || m->head.spec.head != NLP_HEAD_SEQUENCE) return NLP_OK;
+    const nlp_arch_spec *encoder = &w->encoder->spec, *decoder = &w->decoder->spec;
+    if (decoder->hidden_size == encoder->hidden_size &&
+        decoder->n_positions - decoder->position_offset >= encoder->max_tokens)
+        return NLP_OK;
+    return nlp_fail(err, NLP_ECORRUPT,
+                    "a head on a decoder of %u numbers and %u positions, where the encoder has %u "
+                    "and %u",
+                    decoder->hidden_size, decoder->n_positions, encoder->hidden_size,
+                    encoder->max_tokens);
+}
+
 /* Everything that a full pack says is checked against everything else here; running looks at
  * none of it again. */
 static nlp_status bind_full(nlp_model *m, nlp_error *err) {
@@ -121,6 +136,7 @@ static nlp_status bind_full(nlp_model *m, nlp_error *err) {
     m->task = (nlp_task_model){
         .tokenizer = m->tokenizer, .stack = m->stack, .pooler = &m->pooler, .pack = &m->pack};
     NLP_TRY(bind_writer(m, err));
+    NLP_TRY(check_read_decoder(m, err));
     if (m->decoder && nlp_pack_section_find(&m->pack, "decoder.tokenizer").n_bytes)
         NLP_TRY(open_tokenizer(m, "decoder.tokenizer", m->decoder->spec.vocabulary,
                                &m->decoder_tokenizer, err));
@@ -143,6 +159,9 @@ static nlp_status bind_task(nlp_model *m, nlp_error *err) {
     NLP_TRY(nlp_head_bind(&m->pack, width, &m->head, err));
     NLP_TRY(nlp_adapters_bind(&m->pack, base->stack, &m->arena, &m->task.stack, err));
     bool adapts = m->task.stack != base->stack;
+    if (base->writer.encoder == base->stack) m->task.writer.encoder = m->task.stack;
+    if (base->writer.decoder == base->stack) m->task.writer.decoder = m->task.stack;
+    NLP_TRY(check_read_decoder(m, err));
     if (m->head.spec.struct_size ? m->head.spec.head != NLP_HEAD_WORDS : adapts) return NLP_OK;
     return nlp_fail(err, NLP_ECORRUPT,
                     "a task pack needs adapters, or a head of classes, tags or spans");
@@ -175,6 +194,9 @@ static nlp_status no_base(const nlp_pack *pack, const char *name, const char *ba
     return NLP_ENOMODEL;
 }
 
+static nlp_status open_file(nlp_engine *engine, const char *path, bool as_base,
+                            const nlp_stop *stop, nlp_model **model, nlp_error *err);
+
 /* The base of a task pack, with one reference, or NULL for a full pack. A base that is open
  * already serves all its heads, whatever file it came from: the digest is its identity. */
 static nlp_status open_base(nlp_engine *engine, const void *bytes, size_t n_bytes, const char *name,
@@ -191,7 +213,7 @@ static nlp_status open_base(nlp_engine *engine, const void *bytes, size_t n_byte
     bool found = *base || nlp_model_path_find_digest(engine, hex, path);
     nlp_mutex_unlock(&engine->lock);
     if (!found) return no_base(&pack, name, hex, err);
-    if (!*base) NLP_TRY(nlp_model_open_file(engine, path, stop, base, err));
+    if (!*base) NLP_TRY(open_file(engine, path, true, stop, base, err));
     if (!(*base)->base) return NLP_OK;
     nlp_model_close(*base);
     *base = NULL;
@@ -262,10 +284,18 @@ static void name_of_path(const char *path, char name[128]) {
     if (ending) *ending = 0;
 }
 
+/* Before its own base is looked for: packs that name each other end here. */
+static nlp_status check_is_full(const void *bytes, size_t n_bytes, nlp_error *err) {
+    nlp_pack pack;
+    NLP_TRY(nlp_pack_open(bytes, n_bytes, &pack, err));
+    if (pack.header->kind != NLP_PACK_TASK) return NLP_OK;
+    return nlp_fail(err, NLP_ECORRUPT, "a task pack stands on it, and it is itself a task pack");
+}
+
 /* The lock is not held while the store maps the file: another process may be building the
  * segment for seconds. */
-nlp_status nlp_model_open_file(nlp_engine *engine, const char *path, const nlp_stop *stop,
-                               nlp_model **model, nlp_error *err) {
+static nlp_status open_file(nlp_engine *engine, const char *path, bool as_base,
+                            const nlp_stop *stop, nlp_model **model, nlp_error *err) {
     nlp_file_identity identity;
     nlp_mapping mapping;
     nlp_model *base;
@@ -281,13 +311,20 @@ nlp_status nlp_model_open_file(nlp_engine *engine, const char *path, const nlp_s
     name_of_path(path, name);
     nlp_status status = nlp_store_map(&store, path, stop, &mapping, err);
     if (status == NLP_OK) {
-        status = open_base(engine, mapping.bytes, mapping.n_bytes, name, stop, &base, err);
+        if (as_base) status = check_is_full(mapping.bytes, mapping.n_bytes, err);
+        if (status == NLP_OK)
+            status = open_base(engine, mapping.bytes, mapping.n_bytes, name, stop, &base, err);
         if (status == NLP_OK)
             return make_model(engine, name, path, &mapping, base, &identity, model, err);
         nlp_store_unmap(&mapping);
     }
     if (status != NLP_ENOMODEL && status != NLP_ECANCELED) nlp_error_prefix(err, "model %s", name);
     return status;
+}
+
+nlp_status nlp_model_open_file(nlp_engine *engine, const char *path, const nlp_stop *stop,
+                               nlp_model **model, nlp_error *err) {
+    return open_file(engine, path, false, stop, model, err);
 }
 
 nlp_status nlp_model_open(nlp_engine *engine, const char *name, const nlp_stop *stop,

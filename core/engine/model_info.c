@@ -67,6 +67,7 @@ void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
     full.name = m->name;
     full.path = m->path ? m->path : "";
     full.labels = m->label_texts;
+    if (!full.labels) full.n_labels = 0; /* labels of no head */
     full.backing = nlp_backing_name(m->mapping.backing);
     full.processes = nlp_store_processes(*m->mapping.segment ? m->mapping.segment : full.path);
     full.problem = m->mapping.note;

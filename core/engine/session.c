@@ -219,7 +219,7 @@ nlp_status nlp_session_run(nlp_session *s, const nlp_request *request, const nlp
 /* ---- Fitting ---- */
 
 static nlp_status run_fit(nlp_session *s, nlp_task_call *call, nlp_fit_job *job, nlp_error *err) {
-    NLP_TRY(nlp_fit_prepare(job, err));
+    NLP_TRY(nlp_fit_prepare(job, call->poll, err));
     float *vectors;
     nlp_output *outputs = NLP_PUSH_ZERO(&s->scratch, nlp_output, job->n);
     NLP_TRY(nlp_arena_status(&s->scratch, err));

@@ -139,7 +139,7 @@ static void weigh_classes(nlp_regression *r) {
 /* ---- The length of a step: 1 / L, where the softmax's curvature is at most half of ... ---- */
 
 /* ... the largest squared row, or ... */
-static double step_of_rows(const nlp_regression *r) {
+static nlp_status step_of_rows(nlp_regression *r, nlp_poll *poll, nlp_error *err) {
     double largest = 0, heaviest = 0;
     for (size_t row = 0; row < r->n_rows; row++) {
         double squares = 0;
@@ -149,18 +149,22 @@ static double step_of_rows(const nlp_regression *r) {
         }
         squares += 1;
         largest = squares > largest ? squares : largest;
+        NLP_TRY(nlp_poll_work(poll, WORK * r->dims, err));
     }
     for (uint32_t c = 0; c < r->n_classes; c++)
         heaviest = r->class_weight[c] > heaviest ? r->class_weight[c] : heaviest;
-    return 1 / (0.5 * largest * heaviest + r->l2);
+    r->step = 1 / (0.5 * largest * heaviest + r->l2);
+    return NLP_OK;
 }
 
-static void find_mean(nlp_regression *r) {
+static nlp_status find_mean(nlp_regression *r, nlp_poll *poll, nlp_error *err) {
     for (size_t k = 0; k < r->n_train; k++) {
         const float *x = r->vectors + r->train[k] * r->dims;
         double weight = r->class_weight[r->classes[r->train[k]]] / (double)r->n_train;
         for (size_t i = 0; i < r->dims; i++) r->mean[i] += weight * (double)x[i];
+        NLP_TRY(nlp_poll_work(poll, WORK * r->dims, err));
     }
+    return NLP_OK;
 }
 
 /* next = the rows' covariance times v; both [dims] */
@@ -201,11 +205,10 @@ static nlp_status step_of_variance(nlp_regression *r, nlp_poll *poll, nlp_error 
 static nlp_status find_step(nlp_regression *r, nlp_poll *poll, nlp_error *err) {
     r->constant = 1;
     if (r->center) {
-        find_mean(r);
+        NLP_TRY(find_mean(r, poll, err));
         return step_of_variance(r, poll, err);
     }
-    r->step = step_of_rows(r);
-    return NLP_OK;
+    return step_of_rows(r, poll, err);
 }
 
 /* From weights of centred rows to weights of the rows as they are. */

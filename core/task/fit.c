@@ -94,7 +94,7 @@ static nlp_status read_classes(nlp_fit_job *job, nlp_error *err) {
 }
 
 /* A text is held out by its own hash, so the split does not depend on the order of the rows. */
-static nlp_status split_rows(nlp_fit_job *job, nlp_error *err) {
+static nlp_status split_rows(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
     double part = number(job, "holdout", 0.1);
     job->train = NLP_PUSH(job->scratch, size_t, job->n);
     job->held_out = NLP_PUSH(job->scratch, size_t, job->n);
@@ -113,6 +113,7 @@ static nlp_status split_rows(nlp_fit_job *job, nlp_error *err) {
             job->held_out[job->n_held_out++] = i;
         else
             job->train[job->n_train++] = i;
+        NLP_TRY(nlp_poll_work(poll, 1024 + 16 * job->texts[i].n_bytes, err));
     }
     return NLP_OK;
 }
@@ -225,7 +226,7 @@ static nlp_status write_pack(nlp_fit_job *job, const nlp_regression *r, nlp_pack
 
 /* ---- The job ---- */
 
-nlp_status nlp_fit_prepare(nlp_fit_job *job, nlp_error *err) {
+nlp_status nlp_fit_prepare(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
     for (size_t i = 0; i < job->n_options; i++) {
         const nlp_option_spec *spec;
         NLP_TRY(nlp_option_check("nlp_fit", fit_options, sizeof fit_options / sizeof *fit_options,
@@ -235,7 +236,7 @@ nlp_status nlp_fit_prepare(nlp_fit_job *job, nlp_error *err) {
     NLP_TRY(read_classes(job, err));
     nlp_head_spec unused;
     NLP_TRY(make_head(job, &unused, err));
-    NLP_TRY(split_rows(job, err));
+    NLP_TRY(split_rows(job, poll, err));
     if (number(job, "patience", 0) > 0 && !job->n_held_out)
         return nlp_fail(err, NLP_EINVAL,
                         "option \"patience\" needs held-out texts, and none of %zu is (holdout %g)",

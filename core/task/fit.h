@@ -29,7 +29,7 @@ typedef struct nlp_fit_job {
 
 /* Checks options, texts and labels, and splits off what is held out: before the vectors are
  * computed. */
-nlp_status nlp_fit_prepare(nlp_fit_job *job, nlp_error *err);
+nlp_status nlp_fit_prepare(nlp_fit_job *job, nlp_poll *poll, nlp_error *err);
 /* Trains, measures, and writes the pack. Polls. */
 nlp_status nlp_fit_run(nlp_fit_job *job, nlp_poll *poll, nlp_error *err);
 
