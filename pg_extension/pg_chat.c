@@ -56,7 +56,8 @@ static char *find_table(void) {
              errmsg("%s belongs to user \"%s\", not to user \"%s\"",
                     quote_qualified_identifier(schema_name, name), GetUserNameFromId(owner, false),
                     name),
-             errhint("a superuser can give it back by ALTER TABLE ... OWNER TO, or rename it")));
+             errhint(
+                 "a superuser can rename it, or give a table back by ALTER TABLE ... OWNER TO")));
     return quote_qualified_identifier(schema_name, name);
 }
 
@@ -152,6 +153,7 @@ Datum nlp_pg_chat_create(PG_FUNCTION_ARGS) {
     if (rc != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
         elog(ERROR, "a chat session was not stored");
     Datum session = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    if (is_null) elog(ERROR, "a chat session was not stored"); /* a trigger of the owner's */
     session = SPI_datumTransfer(session, false, UUID_LEN);
     SPI_finish();
     return session;

@@ -263,10 +263,18 @@ static void put_rows(ReturnSetInfo *set, const nlp_task_spec *task, const nlp_ou
     }
 }
 
+/* Of a function that is not strict: NULL for what is no option. */
+static bool lacks_argument(FunctionCallInfo fcinfo, const nlp_pg_site *site) {
+    for (int i = 0; i < site->n_arguments; i++)
+        if (PG_ARGISNULL(i) && !site->option_keys[i]) return true;
+    return false;
+}
+
 static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
     nlp_pg_site *site = nlp_pg_site_of(fcinfo, task);
     nlp_option options[NLP_PG_SITE_OPTIONS];
     InitMaterializedSRF(fcinfo, 0);
+    if (lacks_argument(fcinfo, site)) return (Datum)0;
     size_t n_options = nlp_pg_site_options(fcinfo, site, options);
     operands o = read_operands(fcinfo, site->task);
     nlp_model *model = nlp_pg_site_model(fcinfo, site, o.texts, options, n_options);

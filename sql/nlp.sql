@@ -246,10 +246,11 @@ CREATE FUNCTION nlp_would_truncate(text text, options jsonb DEFAULT '{}') RETURN
 CREATE FUNCTION nlp_would_truncate(text text, model text, options jsonb DEFAULT '{}') RETURNS boolean
     AS 'MODULE_PATHNAME', 'nlp_pg_would_truncate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
 /* its options go by name: behind the text stand three of them as arguments of their own */
-CREATE FUNCTION nlp_chunk(text text, max_tokens int DEFAULT 256, overlap int DEFAULT 32, by text DEFAULT 'sentence', options jsonb DEFAULT '{}', OUT ord int, OUT chunk text, OUT tokens int, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
-    AS 'MODULE_PATHNAME', 'nlp_pg_chunk' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 ROWS 20;
-CREATE FUNCTION nlp_chunk(text text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256, overlap int DEFAULT 32, by text DEFAULT 'sentence', OUT ord int, OUT chunk text, OUT tokens int, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
-    AS 'MODULE_PATHNAME', 'nlp_pg_chunk' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 ROWS 20;
+/* Not STRICT: an overlap that is not given follows from max_tokens. Other NULLs give no rows. */
+CREATE FUNCTION nlp_chunk(text text, max_tokens int DEFAULT 256, overlap int DEFAULT NULL, by text DEFAULT 'sentence', options jsonb DEFAULT '{}', OUT ord int, OUT chunk text, OUT tokens int, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_chunk' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 20;
+CREATE FUNCTION nlp_chunk(text text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256, overlap int DEFAULT NULL, by text DEFAULT 'sentence', OUT ord int, OUT chunk text, OUT tokens int, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_chunk' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000 ROWS 20;
 
 /* ---- Heads made in SQL: rows of a table, in the caller's transaction; dumped and restored before user tables ---- */
 CREATE TABLE _nlp.packs (

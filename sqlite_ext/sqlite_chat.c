@@ -146,10 +146,11 @@ static nlp_status store_turn(nlp_connection *c, nlp_text session, nlp_text said,
     sqlite3_bind_value(s, 2, turn[LAST_SEQ]);
     sqlite3_bind_text64(s, 3, said.bytes, said.n_bytes, SQLITE_STATIC, SQLITE_UTF8);
     sqlite3_bind_value(s, 4, turn[SAID_AT]);
-    sqlite3_bind_text64(s, 5, answer->as.text, answer->n, SQLITE_STATIC, SQLITE_UTF8);
-    int rc = sqlite3_step(s);
+    /* a copy: a trigger of the table may run tasks on our session, whose memory the answer is */
+    sqlite3_bind_text64(s, 5, answer->as.text, answer->n, SQLITE_TRANSIENT, SQLITE_UTF8);
+    int rc = sqlite3_step(s), extended = sqlite3_extended_errcode(c->db);
     sqlite3_finalize(s);
-    if (rc == SQLITE_CONSTRAINT)
+    if (rc == SQLITE_CONSTRAINT && extended == SQLITE_CONSTRAINT_PRIMARYKEY)
         return nlp_sqlite_fail(err, NLP_EINVAL,
                                "another connection went on with this chat session meanwhile");
     return rc == SQLITE_DONE ? NLP_OK : nlp_sqlite_failed(c, err);
@@ -169,10 +170,9 @@ static nlp_status answer_turn(sqlite3_context *context, int argc, sqlite3_value 
     nlp_status status = nlp_sqlite_arguments(c, task, argc - 1, arguments, NULL, a, err);
     if (status == NLP_OK) status = nlp_sqlite_run(c, task, &messages, NULL, 1, a, &result, err);
     if (status != NLP_OK || result->outputs->cells->type == NLP_TYPE_NULL) return status;
-    status = store_turn(c, nlp_sqlite_text(argv[0]), nlp_sqlite_text(argv[1]), turn,
-                        result->outputs->cells, err);
-    if (status == NLP_OK) nlp_sqlite_result(context, result->outputs->cells);
-    return status;
+    nlp_sqlite_result(context, result->outputs->cells); /* an error takes its place */
+    return store_turn(c, nlp_sqlite_text(argv[0]), nlp_sqlite_text(argv[1]), turn,
+                      result->outputs->cells, err);
 }
 
 /* The answer first, storing last: an error leaves the conversation as it was. */

@@ -166,6 +166,8 @@ static nlp_status begin_input(nlp_task_call *call, void *job, size_t i, nlp_outp
     nlp_question *q = &x->questions[x->n];
     const nlp_arch_spec *spec = &call->model->writer.decoder->spec;
     size_t limit = spec->n_positions - spec->position_offset, longest;
+    /* behind it all that was read would have to be read anew */
+    if (spec->rope_switch && spec->rope_switch < limit) limit = spec->rope_switch;
     if (output->status != NLP_OK) return output->status;
     if (nlp_task_token_limit(call) < limit) limit = nlp_task_token_limit(call);
     NLP_TRY(encode_labels(call, c, q, &longest, err));

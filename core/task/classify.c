@@ -206,28 +206,19 @@ static nlp_status run_confidence(nlp_task_call *call, const nlp_request *request
 
 /* ---- classify_scores: a row a label, best first ---- */
 
-/* Insertion sort, stable: equal ones keep the order of the labels. */
-static void sort_labels(const float *scores, uint32_t n, uint32_t *order) {
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t j = i;
-        for (; j > 0 && is_better(scores, n, i, order[j - 1]); j--) order[j] = order[j - 1];
-        order[j] = i;
-    }
-}
-
 static nlp_status run_scores(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                              nlp_error *err) {
     scoring s = {0};
     NLP_TRY(find_scores(call, request, &s, outputs, err));
     uint32_t n = s.n;
-    uint32_t *order = NLP_PUSH(call->scratch, uint32_t, n);
+    uint32_t *order = nlp_arena_push(call->scratch, n, 2 * sizeof *order);
     NLP_TRY(nlp_arena_status(call->scratch, err));
     for (size_t i = 0; i < request->n_inputs; i++) {
         const float *row = s.rows + 2 * i * n;
         if (outputs[i].status != NLP_OK) continue;
         nlp_value *cells = nlp_task_row(call, &outputs[i], n, 2);
         NLP_TRY(nlp_arena_status(call->arena, err));
-        sort_labels(row, n, order);
+        nlp_task_sort(row, row + n, n, order);
         for (uint32_t k = 0; k < n; k++) {
             uint32_t label = call->options->raw ? k : order[k];
             cells[2 * k] = nlp_value_text(s.labels[label]);

@@ -251,7 +251,14 @@ static nlp_status judge(nlp_task_call *call, judging *j, nlp_error *err) {
     if (!m->head->spec.struct_size && m->stack->spec.kind == NLP_KIND_DECODER &&
         m->stack->spec.n_outputs)
         return ask_decoder(call, j, err);
-    if (nlp_task_likens(m)) return liken_pairs(call, j, err);
+    if (nlp_task_likens(m)) {
+        if (call->options->sigmoid || call->options->raw)
+            return nlp_fail(err, NLP_EINVAL,
+                            "scores of model %s are cosines: \"sigmoid\" and \"raw\" are for "
+                            "other rerankers",
+                            m->name);
+        return liken_pairs(call, j, err);
+    }
     nlp_fail(err, NLP_EUNSUPPORTED,
              "model %s is no reranker: that has one score for a pair of texts", m->name);
     nlp_hint(

@@ -87,6 +87,8 @@ def check_heads():
     rows = value(f"SELECT start_pos - 1, end_pos, tokens, chunk FROM nlp_chunk('{text}', 50, 9)").splitlines()
     check("nlp_chunk of a long text = command line", len(cli) > 5 and rows == [f"{c['start']}|{c['end']}|{c['tokens']}|{c['text']}" for c in cli], rows[:3])
     is_true("a chunk is what its places cut out of the text", f"bool_and(substr(t, start_pos, end_pos - start_pos + 1) = chunk AND tokens = nlp_token_count(chunk, options => '{{\"special_tokens\": false}}')) FROM (SELECT '{text}' t) s, nlp_chunk(t, 50, 9)")
+    is_true("the overlap follows from max_tokens", "(SELECT count(*) FROM nlp_chunk(repeat('one two three. ', 40), 32)) = (SELECT count(*) FROM nlp_chunk(repeat('one two three. ', 40), 32, 4))")
+    is_true("NULL has no chunks", "NOT EXISTS (SELECT FROM nlp_chunk(NULL)) AND NOT EXISTS (SELECT FROM nlp_chunk('x', NULL::text)) AND NOT EXISTS (SELECT FROM nlp_chunk('x', options => NULL))")
     fails("an overlap as large as the chunk", "SELECT * FROM nlp_chunk('x', 32, options => '{\"overlap\": 32}')", "22023", "overlap is 32", "max_tokens, which is 32")
     fails("chunks by something else", "SELECT * FROM nlp_chunk('x', by => 'page')", "22023", "sentence|paragraph|token")
     fails("a task without a starter model", "SELECT nlp_answer('Who?', 'He.')", "42704", "nlp_answer", "nlp import", "answer_model")
@@ -303,6 +305,7 @@ def check_chats():
     check("several sends in one statement, each sees the one before", value(f"SELECT count(nlp_chat_send('{named}', t, max_tokens => 2)) FROM unnest(ARRAY['a', 'b']) t", user="anna") == "2" and [r[0] for r in history(named, "anna")] == [1, 2, 3, 4, 5, 6])
     check_chat_errors(session)
     check_chat_users(session)
+    check_chat_triggers()
     check_chats_at_once()
     check_chat_dumps(session)
 
@@ -328,6 +331,17 @@ def check_chat_errors(session):
     psql("ALTER TABLE nlp_chats.anna ALTER content TYPE int USING length(content), ALTER seq TYPE bigint, ALTER at TYPE text, ADD more int", user="anna")
     check("a table that its owner altered", value(f"SELECT seq, content FROM nlp_chat_history('{session}') LIMIT 1", user="anna") == "0|9")
     fails("and one that takes no texts", f"SELECT nlp_chat_send('{session}', 'x', max_tokens => 2)", "42804", user="anna")
+
+
+def check_chat_triggers():
+    """The table is its owner's to alter: a trigger that takes the session away is an error, no crash."""
+    psql("CREATE ROLE odd LOGIN; CREATE SCHEMA odd AUTHORIZATION odd")
+    value("SELECT nlp_chat_create('x', 'talker')", user="odd")
+    psql("SET SESSION AUTHORIZATION odd; CREATE FUNCTION odd.lose() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.session := NULL; RETURN NEW; END'; "
+         "ALTER TABLE nlp_chats.odd DROP CONSTRAINT odd_pkey; ALTER TABLE nlp_chats.odd ALTER session DROP NOT NULL; "
+         "CREATE TRIGGER lose BEFORE INSERT ON nlp_chats.odd FOR EACH ROW EXECUTE FUNCTION odd.lose()")
+    fails("a trigger that takes the session away", "SET SESSION AUTHORIZATION odd; SELECT nlp_chat_create('x', 'talker')", "XX000", "not stored")
+    psql("DROP OWNED BY odd; DROP ROLE odd")
 
 
 def check_chat_users(session):

@@ -225,7 +225,7 @@ SELECT nlp_version() ~ '^[0-9]+\.[0-9]+', nlp_build_info() LIKE '%isa%';
 -- Every task has both forms; without a model STABLE, with one IMMUTABLE
 SELECT count(*) FROM _nlp.task_names() t WHERE NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'nlp_' || t AND provolatile = 's' AND NOT 'model' = ANY (proargnames))
     OR NOT EXISTS (SELECT FROM pg_proc WHERE proname = 'nlp_' || t AND provolatile = 'i' AND 'model' = ANY (proargnames));
-SELECT count(*) FROM _nlp.task_names() t JOIN pg_proc ON proname = 'nlp_' || t WHERE NOT proisstrict OR proparallel <> 's';
+SELECT count(*) FROM _nlp.task_names() t JOIN pg_proc ON proname = 'nlp_' || t WHERE NOT (proisstrict OR t = 'chunk') OR proparallel <> 's';
 -- A window form is like its scalar form but for being one, and never strict
 SELECT count(*) > 20, bool_and(w.prokind = 'w' AND NOT w.proisstrict AND (w.provolatile, w.procost, w.prorettype, w.proparallel, w.proargnames, w.pronargdefaults) = (f.provolatile, f.procost, f.prorettype, f.proparallel, f.proargnames, f.pronargdefaults) AND w.prosrc = f.prosrc || '_w')
     FROM pg_proc w LEFT JOIN pg_proc f ON f.proname || '_w' = w.proname AND f.proargtypes = w.proargtypes WHERE w.proname LIKE 'nlp\_%\_w';
