@@ -2,6 +2,7 @@
 #include "pg_nlp.h"
 
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -145,4 +146,19 @@ size_t nlp_pg_options(Jsonb *jsonb, nlp_option *options, size_t capacity) {
         options[n++] = (nlp_option){.key = key, .value = value_of(&v)};
     }
     return n;
+}
+
+nlp_text nlp_pg_column(HeapTuple row, TupleDesc desc, int column) {
+    bool is_null;
+    Datum datum = SPI_getbinval(row, desc, column, &is_null);
+    return is_null ? (nlp_text){0} : nlp_pg_text(datum);
+}
+
+void nlp_pg_put_metrics(ReturnSetInfo *set, const nlp_metric *metrics, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        Datum values[2] = {nlp_pg_text_datum(metrics[i].name, strlen(metrics[i].name)),
+                           Float8GetDatum(metrics[i].value)};
+        bool nulls[2] = {false, false};
+        tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+    }
 }

@@ -36,13 +36,6 @@ static Portal open_cursor(const char *query) {
     return portal;
 }
 
-/* A NULL has no bytes, and the core says which row that was. */
-static nlp_text column_of(HeapTuple row, int column) {
-    bool is_null;
-    Datum datum = SPI_getbinval(row, SPI_tuptable->tupdesc, column, &is_null);
-    return is_null ? (nlp_text){0} : nlp_pg_text(datum);
-}
-
 /* The rows that the cursor just read. */
 static void add_rows(nlp_evaluation *e) {
     nlp_text texts[BATCH], labels[BATCH];
@@ -50,8 +43,8 @@ static void add_rows(nlp_evaluation *e) {
     nlp_stop stop = nlp_pg_stop();
     size_t n = SPI_processed;
     for (size_t i = 0; i < n; i++) {
-        texts[i] = column_of(SPI_tuptable->vals[i], 1);
-        labels[i] = column_of(SPI_tuptable->vals[i], 2);
+        texts[i] = nlp_pg_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+        labels[i] = nlp_pg_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
     }
     nlp_pg_check(nlp_evaluation_add(e, texts, labels, n, &stop, &err), &err);
 }
@@ -88,11 +81,6 @@ Datum nlp_pg_evaluate(PG_FUNCTION_ARGS) {
     nlp_evaluation *e = open_evaluation(nlp_pg_model(name, CurrentMemoryContext));
     read_query(e, query);
     nlp_pg_check(nlp_evaluation_finish(e, &metrics, &n, &err), &err);
-    for (size_t i = 0; i < n; i++) {
-        Datum values[2] = {nlp_pg_text_datum(metrics[i].name, strlen(metrics[i].name)),
-                           Float8GetDatum(metrics[i].value)};
-        bool nulls[2] = {false, false};
-        tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
-    }
+    nlp_pg_put_metrics(set, metrics, n);
     return (Datum)0;
 }

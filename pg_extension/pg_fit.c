@@ -14,13 +14,6 @@ typedef struct corpus {
     size_t n;
 } corpus;
 
-/* Of one column; a NULL has no bytes, and the core says which row that was. */
-static nlp_text copied(HeapTuple row, TupleDesc desc, int column) {
-    bool is_null;
-    Datum datum = SPI_getbinval(row, desc, column, &is_null);
-    return is_null ? (nlp_text){0} : nlp_pg_text(datum);
-}
-
 /* Rows of the query, texts in the caller's context. */
 static corpus read_corpus(const char *query) {
     corpus c = {0};
@@ -38,7 +31,7 @@ static corpus read_corpus(const char *query) {
     for (size_t i = 0; i < c.n; i++) {
         nlp_text *at[2] = {&c.texts[i], &c.labels[i]};
         for (int column = 0; column < 2; column++) {
-            nlp_text t = copied(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column + 1);
+            nlp_text t = nlp_pg_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column + 1);
             char *copy = t.bytes ? palloc(t.n_bytes + 1) : NULL;
             if (copy) memcpy(copy, t.bytes, t.n_bytes);
             *at[column] = (nlp_text){copy, t.n_bytes};
@@ -114,13 +107,7 @@ Datum nlp_pg_fit(PG_FUNCTION_ARGS) {
     nlp_pg_check(nlp_fit(nlp_pg_session(), model, name, c.texts, c.labels, c.n, options, n_options,
                          &stop, &result, &err),
                  &err);
-    for (size_t i = 0; i < result.n_metrics; i++) {
-        const char *name_of = result.metrics[i].name;
-        Datum values[2] = {nlp_pg_text_datum(name_of, strlen(name_of)),
-                           Float8GetDatum(result.metrics[i].value)};
-        bool nulls[2] = {false, false};
-        tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
-    }
+    nlp_pg_put_metrics(set, result.metrics, result.n_metrics);
     store(name, result.pack, result.pack_bytes);
     return (Datum)0;
 }

@@ -9,7 +9,9 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
 #include "fmgr.h"
+#include "nodes/execnodes.h"
 #include "utils/jsonb.h"
 
 #include "nlp.h"
@@ -44,6 +46,10 @@ Datum nlp_pg_text_datum(const char *bytes, size_t n);
 size_t nlp_pg_options(Jsonb *jsonb, nlp_option *options,
                       size_t capacity); /* texts lie in the current context */
 Datum nlp_pg_real_array(const float *values, size_t n);
+/* A text column of a row that SPI read, from 1; a NULL has no bytes, and the core says which row that was. */
+nlp_text nlp_pg_column(HeapTuple row, TupleDesc desc, int column);
+/* Rows (metric, value). */
+void nlp_pg_put_metrics(ReturnSetInfo *set, const nlp_metric *metrics, size_t n);
 
 /* ---- pg_models.c: models by name, from files and from _nlp.packs ---- */
 /* The handle is closed when the memory context goes. Throws; counts against nlp.allowed_models. */

@@ -171,7 +171,7 @@ static nlp_status check_keys(reader *r, const nlp_json *object) {
     NLP_TRY(nlp_arena_status(r->arena, r->err));
     for (uint32_t i = 1; sorted && i < object->n; i++) {
         nlp_text a = sorted[i - 1]->key, b = sorted[i]->key;
-        if (a.n_bytes == b.n_bytes && !memcmp(a.bytes, b.bytes, a.n_bytes))
+        if (nlp_text_equal(a, b))
             return nlp_fail(r->err, NLP_EINVAL,
                             "the %s has the key of the value at byte %zu twice in an object",
                             r->name,

@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+
+#include "nlp.h"
 
 #define NLP_UTF8_MAX_BYTES 4
 #define NLP_REPLACEMENT    0xFFFDu
@@ -19,6 +22,10 @@ static inline size_t nlp_utf8_encode(uint32_t code_point, char out[NLP_UTF8_MAX_
 /* true if valid; otherwise *bad_at (may be NULL) is the offset of the first bad byte. */
 bool nlp_utf8_valid(const char *text, size_t n_bytes, size_t *bad_at);
 bool nlp_utf8_is_ascii(const char *text, size_t n_bytes);
+/* Byte for byte. */
+static inline bool nlp_text_equal(nlp_text a, nlp_text b) {
+    return a.n_bytes == b.n_bytes && (!a.n_bytes || !memcmp(a.bytes, b.bytes, a.n_bytes));
+}
 /* Code points in a text; each ill-formed part counts as one. */
 size_t nlp_utf8_length(const char *text, size_t n_bytes);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "engine/engine.h"
 
 enum { BATCH = 256, NAMED = 4, NAME_BYTES = 40 };
@@ -116,9 +117,7 @@ static void add_name(name_list *list, nlp_text label) {
 
 static bool is_first(const nlp_text *labels, size_t i) {
     for (size_t k = 0; k < i; k++)
-        if (labels[k].n_bytes == labels[i].n_bytes &&
-            !memcmp(labels[k].bytes, labels[i].bytes, labels[i].n_bytes))
-            return false;
+        if (nlp_text_equal(labels[k], labels[i])) return false;
     return true;
 }
 

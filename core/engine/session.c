@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "engine/engine.h"
 #include "task/fit.h"
 
@@ -44,8 +45,7 @@ typedef struct distinct {
 
 static bool same_texts(const nlp_text *a, const nlp_text *b, uint32_t n) {
     for (uint32_t i = 0; i < n; i++)
-        if (a[i].n_bytes != b[i].n_bytes || memcmp(a[i].bytes, b[i].bytes, a[i].n_bytes))
-            return false;
+        if (!nlp_text_equal(a[i], b[i])) return false;
     return true;
 }
 

@@ -71,8 +71,7 @@ static nlp_status find_rule(parser *p, nlp_text name, grammar_rule **rule) {
     for (; p->slots[slot]; slot = (slot + 1) % N_SLOTS) {
         nlp_text known = p->slots[slot]->name;
         *rule = p->slots[slot];
-        if (known.n_bytes == name.n_bytes && !memcmp(known.bytes, name.bytes, name.n_bytes))
-            return NLP_OK;
+        if (nlp_text_equal(known, name)) return NLP_OK;
     }
     NLP_TRY(grammar_rule_new(p->g, name, p->line, rule));
     p->slots[slot] = *rule;

@@ -1,7 +1,6 @@
 /* likelihood.c: the passes of likelihood.h. Short prompts go through the decoder together, then the answers
  * to all of them. A prompt's last token is left to its answers: the scores behind it are those of an
- * answer's first token. A table of positions that changes with the length of a text is chosen by the part of
- * it that has been read. */
+ * answer's first token. */
 #include "generate/likelihood.h"
 
 #include <math.h>
@@ -36,9 +35,14 @@ typedef struct weighing {
 
 /* ---- Memory ---- */
 
+size_t nlp_likelihood_positions(const nlp_stack *decoder) {
+    const nlp_arch_spec *s = &decoder->spec;
+    size_t positions = s->n_positions - s->position_offset;
+    return s->rope_switch && s->rope_switch < positions ? s->rope_switch : positions;
+}
+
 static nlp_status measure(weighing *w, const nlp_question *questions, size_t n, nlp_error *err) {
-    const nlp_arch_spec *spec = &w->s.decoder->spec;
-    size_t positions = spec->n_positions - spec->position_offset;
+    size_t positions = nlp_likelihood_positions(w->s.decoder);
     for (size_t i = 0; i < n; i++) {
         const nlp_question *q = &questions[i];
         for (size_t k = 0; k < q->n_answers; k++) {

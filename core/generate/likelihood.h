@@ -28,6 +28,9 @@ typedef struct nlp_likelihood_setup {
     nlp_poll *poll;
 } nlp_likelihood_setup;
 
+/* Most tokens of a prompt with an answer. Behind the place where positions change their table all would
+ * have to be read anew. */
+size_t nlp_likelihood_positions(const nlp_stack *decoder);
 /* Fills the answers of all questions; *n_passes: over the weights. One thread. NLP_ENOMEM where the longest
  * prompt has no room in the arena's budget, NLP_ELIMIT where a prompt with an answer is over the model's
  * positions, NLP_ECORRUPT where the model computes what is no number. */

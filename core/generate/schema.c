@@ -322,8 +322,7 @@ static nlp_status find_property(const schema *s, const nlp_json *name, member *a
     for (size_t i = 0; i < n; i++) {
         nlp_text key = all[i].schema->key;
         *found = &all[i];
-        if (key.n_bytes == name->text.n_bytes && !memcmp(key.bytes, name->text.bytes, key.n_bytes))
-            return NLP_OK;
+        if (nlp_text_equal(key, name->text)) return NLP_OK;
     }
     return refuse_word(s, name->at, name->text, "is required, but not among the properties");
 }

@@ -164,10 +164,7 @@ static nlp_status begin_input(nlp_task_call *call, void *job, size_t i, nlp_outp
     choosing *x = job;
     const nlp_label_choice *c = &x->choices[i];
     nlp_question *q = &x->questions[x->n];
-    const nlp_arch_spec *spec = &call->model->writer.decoder->spec;
-    size_t limit = spec->n_positions - spec->position_offset, longest;
-    /* behind it all that was read would have to be read anew */
-    if (spec->rope_switch && spec->rope_switch < limit) limit = spec->rope_switch;
+    size_t limit = nlp_likelihood_positions(call->model->writer.decoder), longest;
     if (output->status != NLP_OK) return output->status;
     if (nlp_task_token_limit(call) < limit) limit = nlp_task_token_limit(call);
     NLP_TRY(encode_labels(call, c, q, &longest, err));

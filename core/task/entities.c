@@ -233,18 +233,14 @@ static nlp_status read_words(const nlp_task_call *call, const nlp_text *text, co
 
 /* ---- Entities ---- */
 
-static bool same_name(nlp_text a, nlp_text b) {
-    return a.n_bytes == b.n_bytes && !memcmp(a.bytes, b.bytes, a.n_bytes);
-}
-
 /* Joins neighbours in place. */
 static size_t join_words(const tag *tags, entity *words, size_t n) {
     size_t n_groups = 0;
     uint32_t last = 0; /* label of the last word */
     for (size_t i = 0; i < n; i++) {
         const tag *a = &tags[last], *b = &tags[words[i].label];
-        bool joins =
-            n_groups && same_name(a->name, b->name) && !(b->kind & BEGINS) && !(a->kind & ENDS);
+        bool joins = n_groups && nlp_text_equal(a->name, b->name) && !(b->kind & BEGINS) &&
+                     !(a->kind & ENDS);
         last = words[i].label;
         if (!joins) {
             words[n_groups++] = words[i];

@@ -2,6 +2,7 @@
  * would like to write. */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "task/task.h"
 
 static const nlp_column text_and_schema[] = {{"text", NLP_TYPE_TEXT}, {"schema", NLP_TYPE_JSON}};
@@ -26,8 +27,7 @@ typedef struct extracting {
 static nlp_status find_bound(nlp_task_call *call, extracting *x, nlp_text schema,
                              const nlp_bound **out, nlp_error *err) {
     for (size_t i = 0; i < x->n_bounds; i++)
-        if (x->bounds[i].text.n_bytes == schema.n_bytes &&
-            !memcmp(x->bounds[i].text.bytes, schema.bytes, schema.n_bytes)) {
+        if (nlp_text_equal(x->bounds[i].text, schema)) {
             *out = &x->bounds[i];
             return NLP_OK;
         }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "task/task.h"
 
 /* Measured with all-MiniLM-L6-v2 on the 77 intents of banking77: with this scale the softmax over the
@@ -29,14 +30,10 @@ typedef struct likening {
 
 /* ---- Distinct labels ---- */
 
-static bool same_text(nlp_text a, nlp_text b) {
-    return a.n_bytes == b.n_bytes && !memcmp(a.bytes, b.bytes, a.n_bytes);
-}
-
 /* Slots hold number + 1. */
 static uint32_t number_of(likening *l, nlp_text label, uint32_t *slots, size_t n_slots) {
     size_t slot = nlp_hash_bytes(label.bytes, label.n_bytes) & (n_slots - 1);
-    while (slots[slot] && !same_text(l->labels[slots[slot] - 1], label))
+    while (slots[slot] && !nlp_text_equal(l->labels[slots[slot] - 1], label))
         slot = (slot + 1) & (n_slots - 1);
     if (!slots[slot]) {
         l->labels[l->n_labels++] = label;

@@ -4,6 +4,7 @@
  * default here), or a model of vectors, whose score is a cosine. */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "task/task.h"
 
 static const nlp_column query_and_document[] = {{"query", NLP_TYPE_TEXT},
@@ -196,10 +197,6 @@ static nlp_status ask_decoder(nlp_task_call *call, judging *j, nlp_error *err) {
 
 /* ---- Models of vectors ---- */
 
-static bool same_text(nlp_text a, nlp_text b) {
-    return a.n_bytes == b.n_bytes && !memcmp(a.bytes, b.bytes, a.n_bytes);
-}
-
 /* Neighbours have the same query, which is embedded once: as a query, with the model's prompt for those. */
 static nlp_status embed_queries(nlp_task_call *call, const judging *j, size_t *query_of,
                                 float **rows, uint32_t *dims, nlp_output **outputs,
@@ -211,7 +208,7 @@ static nlp_status embed_queries(nlp_task_call *call, const judging *j, size_t *q
     NLP_TRY(nlp_arena_status(call->scratch, err));
     size_t n = 0;
     for (size_t i = 0; i < j->n; i++) {
-        if (!n || !same_text(queries[n - 1], j->queries[i])) queries[n++] = j->queries[i];
+        if (!n || !nlp_text_equal(queries[n - 1], j->queries[i])) queries[n++] = j->queries[i];
         query_of[i] = n - 1;
     }
     options.is_query = true;

@@ -2,6 +2,7 @@
  * those of all texts of a call are written together. What stands between sentences stays. */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "task/task.h"
 #include "text/sentences.h"
 
@@ -99,10 +100,6 @@ static pair languages_of_pair(const nlp_task_call *call) {
     return p;
 }
 
-static bool same_code(nlp_text a, nlp_text b) {
-    return a.n_bytes == b.n_bytes && !memcmp(a.bytes, b.bytes, a.n_bytes);
-}
-
 static nlp_status other_target(const nlp_task_call *call, nlp_text target, const char *has,
                                nlp_error *err) {
     nlp_fail(err, NLP_EINVAL, "model %s does not translate to \"%.*s\"; it has: %s",
@@ -116,12 +113,12 @@ static nlp_status other_target(const nlp_task_call *call, nlp_text target, const
 static nlp_status route_by_pair(const nlp_task_call *call, nlp_text target, nlp_error *err) {
     pair p = languages_of_pair(call);
     nlp_text source = call->options->source;
-    bool any_source = !source.bytes || same_code(source, (nlp_text){"auto", 4});
+    bool any_source = !source.bytes || nlp_text_equal(source, (nlp_text){"auto", 4});
     if (!p.target.bytes) return NLP_OK; /* the model does not say its languages */
-    if (!same_code(target, p.target))
+    if (!nlp_text_equal(target, p.target))
         return other_target(call, target,
                             nlp_arena_text(call->scratch, p.target.bytes, p.target.n_bytes), err);
-    if (any_source || same_code(source, p.source)) return NLP_OK;
+    if (any_source || nlp_text_equal(source, p.source)) return NLP_OK;
     return nlp_fail(err, NLP_EINVAL, "model %s translates from %.*s, not from \"%.*s\"",
                     call->model->name, (int)p.source.n_bytes, p.source.bytes,
                     (int)(source.n_bytes < 40 ? source.n_bytes : 40), source.bytes);
@@ -138,7 +135,7 @@ static nlp_text prompt_of(const nlp_task_call *call, nlp_text source, nlp_text t
 
 static nlp_status source_token(const nlp_task_call *call, route *r, nlp_error *err) {
     nlp_text source = call->options->source;
-    if (!source.bytes || same_code(source, (nlp_text){"auto", 4})) return NLP_OK;
+    if (!source.bytes || nlp_text_equal(source, (nlp_text){"auto", 4})) return NLP_OK;
     r->source = language_token(call, call->model->tokenizer, source);
     if (r->source >= 0) return NLP_OK;
     return nlp_fail(err, NLP_EINVAL, "model %s has no language \"%.*s\"; it has: %s",
@@ -151,7 +148,7 @@ static nlp_status find_route(const nlp_task_call *call, nlp_text target, route *
     nlp_text from = call->options->source;
     nlp_text english = {"en", 2};
     *r = (route){.source = -1};
-    if (!from.bytes || same_code(from, (nlp_text){"auto", 4})) from = english;
+    if (!from.bytes || nlp_text_equal(from, (nlp_text){"auto", 4})) from = english;
     r->prompt = prompt_of(call, from, target);
     if (r->prompt.bytes) return NLP_OK;
     int32_t token = target.n_bytes ? language_token(call, call->model->tokenizer, target) : -1;
