@@ -6,12 +6,6 @@
 #include "generate/likelihood.h"
 #include "task/task.h"
 
-/* Of some wordings the one that told labels apart best with a small model. */
-static const char before_text[] = "Text: ",
-                  before_labels[] = "\nWhich of these describes the text: ", before_answer[] = "?",
-                  before_condition[] = "\nIs it true that ",
-                  behind_condition[] = "? Answer yes or no.";
-
 bool nlp_task_chooses(const nlp_task_model *model) {
     const nlp_writer *w = &model->writer;
     return !model->head->spec.struct_size && !w->encoder && w->decoder &&
@@ -69,47 +63,46 @@ static nlp_status encode_labels(nlp_task_call *call, const nlp_label_choice *c, 
 
 /* ---- Prompts ---- */
 
-static void append(char *bytes, size_t *n, const char *more, size_t n_more) {
-    if (bytes && n_more) memcpy(bytes + *n, more, n_more);
-    *n += n_more;
+static nlp_text literal(const char *text) {
+    return (nlp_text){text, strlen(text)};
 }
 
-static void append_labels(const nlp_label_choice *c, char *bytes, size_t *n) {
-    append(bytes, n, before_labels, sizeof before_labels - 1);
-    for (size_t i = 0; i < c->n; i++) {
-        if (i) append(bytes, n, ", ", 2);
-        append(bytes, n, c->labels[i].bytes, c->labels[i].n_bytes);
-    }
-    append(bytes, n, before_answer, sizeof before_answer - 1);
-}
-
-static void append_condition(const nlp_label_choice *c, char *bytes, size_t *n) {
-    append(bytes, n, before_condition, sizeof before_condition - 1);
-    append(bytes, n, c->condition.bytes, c->condition.n_bytes);
-    append(bytes, n, behind_condition, sizeof behind_condition - 1);
-}
-
-/* Once with bytes NULL for the size, once to write. A model without chats goes on in a new line. */
-static size_t render(const nlp_task_call *call, const nlp_label_choice *c, nlp_text text,
-                     char *bytes) {
+static size_t put_labels(const nlp_label_choice *c, nlp_text *parts) {
     size_t n = 0;
-    append(bytes, &n, before_text, sizeof before_text - 1);
-    append(bytes, &n, text.bytes, text.n_bytes);
-    if (c->condition.bytes)
-        append_condition(c, bytes, &n);
-    else
-        append_labels(c, bytes, &n);
-    if (!call->model->chat) append(bytes, &n, "\n", 1);
+    parts[n++] = literal("\nWhich of these describes the text: ");
+    for (size_t i = 0; i < c->n; i++) {
+        if (i) parts[n++] = literal(", ");
+        parts[n++] = c->labels[i];
+    }
+    parts[n++] = literal("?");
     return n;
+}
+
+static size_t put_condition(const nlp_label_choice *c, nlp_text *parts) {
+    parts[0] = literal("\nIs it true that ");
+    parts[1] = c->condition;
+    parts[2] = literal("? Answer yes or no.");
+    return 3;
+}
+
+/* Of some wordings the one that told labels apart best with a small model. A model without chats goes on
+ * in a new line. */
+static nlp_status render(nlp_task_call *call, const nlp_label_choice *c, nlp_text text,
+                         nlp_text *out, nlp_error *err) {
+    nlp_text *parts = NLP_PUSH(call->scratch, nlp_text, 2 * c->n + 6);
+    size_t n = 0;
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    parts[n++] = literal("Text: ");
+    parts[n++] = text;
+    n += c->condition.bytes ? put_condition(c, parts + n) : put_labels(c, parts + n);
+    if (!call->model->chat) parts[n++] = literal("\n");
+    return nlp_task_join(call, parts, n, out, err);
 }
 
 static nlp_status encode_prompt(nlp_task_call *call, const nlp_label_choice *c, nlp_text text,
                                 nlp_question *q, nlp_error *err) {
-    nlp_text ask = {NULL, render(call, c, text, NULL)};
-    char *bytes = nlp_arena_push(call->scratch, ask.n_bytes, 1);
-    NLP_TRY(nlp_arena_status(call->scratch, err));
-    render(call, c, text, bytes);
-    ask.bytes = bytes;
+    nlp_text ask;
+    NLP_TRY(render(call, c, text, &ask, err));
     if (call->model->chat) {
         nlp_chat_prompt prompt;
         nlp_chat_message message = {NLP_CHAT_USER, ask};

@@ -43,14 +43,7 @@ static nlp_status request_of(nlp_task_call *call, nlp_text text, nlp_text schema
                               {before_schema, sizeof before_schema - 1},
                               schema,
                               {before_answer, sizeof before_answer - 1}};
-    size_t n = 0, used = 0;
-    for (size_t i = 0; i < 5; i++) n += parts[i].n_bytes;
-    char *bytes = nlp_arena_push(call->scratch, n + 1, 1);
-    NLP_TRY(nlp_arena_status(call->scratch, err));
-    for (size_t i = 0; i < 5; used += parts[i++].n_bytes)
-        memcpy(bytes + used, parts[i].bytes, parts[i].n_bytes);
-    *out = (nlp_text){bytes, n};
-    return NLP_OK;
+    return nlp_task_join(call, parts, 5, out, err);
 }
 
 /* A model of chats is asked, another one goes on from the request. */

@@ -139,6 +139,19 @@ nlp_status nlp_task_fill_blanks(nlp_task_call *call, nlp_text pattern, nlp_blank
     return NLP_OK;
 }
 
+nlp_status nlp_task_join(nlp_task_call *call, const nlp_text *parts, size_t n, nlp_text *out,
+                         nlp_error *err) {
+    size_t n_bytes = 1, used = 0;
+    for (size_t i = 0; i < n; i++)
+        if (nlp_add_overflows(n_bytes, parts[i].n_bytes, &n_bytes)) n_bytes = SIZE_MAX;
+    char *bytes = nlp_arena_push(call->scratch, n_bytes, 1);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    for (size_t i = 0; i < n; used += parts[i++].n_bytes)
+        if (parts[i].n_bytes) memcpy(bytes + used, parts[i].bytes, parts[i].n_bytes);
+    *out = (nlp_text){bytes, used};
+    return NLP_OK;
+}
+
 nlp_status nlp_task_hypothesis(nlp_task_call *call, nlp_text pattern, nlp_text label, nlp_text *out,
                                nlp_error *err) {
     nlp_blank blank = {.name = "", .value = label};

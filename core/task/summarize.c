@@ -39,23 +39,14 @@ static nlp_text prompt_of(const nlp_task_call *call) {
     return (nlp_text){(const char *)found.bytes, found.n_bytes};
 }
 
-static nlp_status join(nlp_task_call *call, nlp_text a, nlp_text b, nlp_text *out, nlp_error *err) {
-    char *bytes = nlp_arena_push(call->scratch, a.n_bytes + b.n_bytes + 1, 1);
-    NLP_TRY(nlp_arena_status(call->scratch, err));
-    if (a.n_bytes) memcpy(bytes, a.bytes, a.n_bytes);
-    if (b.n_bytes) memcpy(bytes + a.n_bytes, b.bytes, b.n_bytes);
-    *out = (nlp_text){bytes, a.n_bytes + b.n_bytes};
-    return NLP_OK;
-}
-
 static nlp_status make_draft(nlp_task_call *call, const summing *s, nlp_text part, nlp_draft *draft,
                              nlp_output *output, nlp_error *err) {
-    nlp_text ask = {request_text, sizeof request_text - 1}, whole;
-    if (call->model->writer.encoder) {
-        NLP_TRY(join(call, prompt_of(call), part, &whole, err));
+    const nlp_text ask = {request_text, sizeof request_text - 1};
+    const nlp_text parts[] = {call->model->writer.encoder ? prompt_of(call) : ask, part};
+    nlp_text whole;
+    NLP_TRY(nlp_task_join(call, parts, 2, &whole, err));
+    if (call->model->writer.encoder)
         return nlp_task_begin_draft(call, &s->manner, &whole, draft, output, err);
-    }
-    NLP_TRY(join(call, ask, part, &whole, err));
     nlp_chat_message message = {NLP_CHAT_USER, whole};
     nlp_chat_request chat = {.messages = &message, .n_messages = 1, .no_thinking = true};
     return nlp_task_begin_chat(call, &s->manner, &chat, &whole, draft, output, err);

@@ -405,6 +405,9 @@ typedef struct nlp_blank {
 } nlp_blank;
 nlp_status nlp_task_fill_blanks(nlp_task_call *call, nlp_text pattern, nlp_blank *blanks, size_t n,
                                 nlp_text *out, nlp_error *err);
+/* Texts behind each other, in the call's scratch. */
+nlp_status nlp_task_join(nlp_task_call *call, const nlp_text *parts, size_t n, nlp_text *out,
+                         nlp_error *err);
 /* The pattern with a label in place of {}; NLP_EINVAL unless it has that once. */
 nlp_status nlp_task_hypothesis(nlp_task_call *call, nlp_text pattern, nlp_text label, nlp_text *out,
                                nlp_error *err);

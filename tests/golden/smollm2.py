@@ -9,12 +9,11 @@ import array
 import json
 import math
 import os
-import struct
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from harness import SHARED, check, finish, json_lines, run  # noqa: E402
+from harness import SHARED, check, finish, json_lines, read_safetensors, run  # noqa: E402
 
 NLP, GGUF = sys.argv[1:3]
 LOGIT_LIMIT, LIKELIHOOD_LIMIT, GAP_LIMIT, GROWTH_LIMIT, PERPLEXITY_LIMIT = 2e-2, 1e-3, 1e-4, 5e-3, 1e-2
@@ -23,15 +22,13 @@ LM_TEXTS, N_WINDOWS, WINDOW = ["tinyshakespeare.txt", "tinystories-197k.txt", "w
 
 def tensors_of(path):
     """Rows of the F32 tensors of a safetensors file, by name."""
-    with open(path, "rb") as file:
-        data = file.read()
-    n = struct.unpack_from("<Q", data)[0]
+    header, body = read_safetensors(path)
     out = {}
-    for name, entry in json.loads(data[8:8 + n]).items():
+    for name, entry in header.items():
         if name == "__metadata__":
             continue
         first, last = entry["data_offsets"]
-        values, width = array.array("f", data[8 + n + first:8 + n + last]), entry["shape"][-1]
+        values, width = array.array("f", body[first:last]), entry["shape"][-1]
         out[name] = [values[i:i + width] for i in range(0, len(values), width)]
     return out
 

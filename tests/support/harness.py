@@ -45,13 +45,25 @@ def edit_config(folder, **changes):
         json.dump(config, file)
 
 
+def read_safetensors(path):
+    """The header of a file, and the bytes behind it."""
+    with open(path, "rb") as file:
+        data = file.read()
+    n = struct.unpack_from("<Q", data)[0]
+    return json.loads(data[8:8 + n]), data[8 + n:]
+
+
+def write_safetensors(path, header, body, n=None):
+    """n: what the file says of its header's size, where that is a lie."""
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text) if n is None else n) + text + body)
+
+
 def keep_one_label(folder):
     """The classifier of a model folder cut to its first label."""
     path = os.path.join(folder, "model.safetensors")
-    with open(path, "rb") as file:
-        data = file.read()
-    n = struct.unpack("<Q", data[:8])[0]
-    header, body, out = json.loads(data[8:8 + n]), data[8 + n:], b""
+    (header, body), out = read_safetensors(path), b""
     for name, entry in header.items():
         if name == "__metadata__":
             continue
@@ -61,9 +73,7 @@ def keep_one_label(folder):
             entry["shape"][0] = 1
         entry["data_offsets"] = [len(out), len(out) + last - first]
         out += body[first:last]
-    text = json.dumps(header).encode()
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + out)
+    write_safetensors(path, header, out)
     edit_config(folder, id2label={"0": "LABEL_0"}, label2id={"LABEL_0": 0})
 
 
