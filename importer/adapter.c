@@ -13,6 +13,7 @@
 #include "base/mapfile.h"
 #include "json.h"
 #include "model/binding.h"
+#include "model/readout.h"
 #include "safetensors.h"
 
 static const char config_name[] = "adapter_config.json";
@@ -114,6 +115,32 @@ static nlp_status read_scale(adapting *x, nlp_error *err) {
     return isfinite(x->scale) ? NLP_OK : refuse(err, "lora_alpha");
 }
 
+/* A linear layer on the base's pooled vector, as the recipes of models/ train it: embedders have no
+ * first token that means the text. "nlp_window": tokens of the parts in which longer texts are read. */
+static const nlp_head_source vector_head = {.architecture = "ForVectorClassification",
+                                            .head = NLP_HEAD_VECTOR_LINEAR,
+                                            .classifier = "classifier"};
+
+static nlp_status read_vector_head(adapting *x, nlp_error *err) {
+    nlp_model_folder *f = x->a.folder;
+    nlp_pooler pooler;
+    int64_t window;
+    NLP_TRY(nlp_pooler_bind(&x->base, x->stack->spec.hidden_size, &pooler, err));
+    if (nlp_pool_dims(&pooler, x->stack->spec.hidden_size, NULL) != x->stack->spec.hidden_size)
+        return nlp_fail(err, NLP_EUNSUPPORTED,
+                        "a head on vectors needs a base whose vectors have the %u numbers of its "
+                        "hidden states",
+                        x->stack->spec.hidden_size);
+    NLP_TRY(nlp_head_take(f, &vector_head, f->config, err));
+    NLP_TRY(nlp_json_integer(f->config, "config.json", "nlp_window", 0, 0,
+                             x->stack->spec.max_tokens, &window, err));
+    if (window && window < NLP_MIN_WINDOW)
+        return nlp_fail(err, NLP_EINVAL, "config.json: \"nlp_window\" is %d, the least is %d",
+                        (int)window, NLP_MIN_WINDOW);
+    f->head.window = (uint32_t)window;
+    return NLP_OK;
+}
+
 /* The head's description: config.json, where it was saved beside; else what the kind of task says. */
 static nlp_status read_head(adapting *x, nlp_error *err) {
     static const char *const heads[][2] = {{"SEQ_CLS", "ForSequenceClassification"},
@@ -126,7 +153,10 @@ static nlp_status read_head(adapting *x, nlp_error *err) {
     for (size_t i = 0; i < 3 && !f->config; i++)
         if (!strcmp(task, heads[i][0]))
             f->config = json_pack("{s:[s]}", "architectures", heads[i][1]);
-    return f->config ? nlp_head_read(f, f->config, err) : NLP_OK;
+    if (!f->config) return NLP_OK;
+    return strcmp(nlp_architecture_of(f->config), vector_head.architecture) != 0
+               ? nlp_head_read(f, f->config, err)
+               : read_vector_head(x, err);
 }
 
 /* ---- Weights ---- */

@@ -93,7 +93,7 @@ static bool ends_with(const char *text, const char *ending) {
     return n >= n_ending && !strcmp(text + n - n_ending, ending);
 }
 
-static const char *architecture_of(const json_t *config) {
+const char *nlp_architecture_of(const json_t *config) {
     const char *name =
         json_string_value(json_array_get(json_object_get(config, "architectures"), 0));
     return name ? name : "";
@@ -156,10 +156,13 @@ static uint32_t head_position(const nlp_head_source *s, const json_t *config) {
 }
 
 nlp_status nlp_head_read(nlp_model_folder *f, const json_t *config, nlp_error *err) {
-    const nlp_head_source *s = find_head(f, architecture_of(config));
-    nlp_source_tensor *classifier = s ? weight_of(f, s->classifier) : NULL,
-                      *hidden = s ? weight_of(f, s->hidden) : NULL;
-    if (!s) return NLP_OK;
+    const nlp_head_source *s = find_head(f, nlp_architecture_of(config));
+    return s ? nlp_head_take(f, s, config, err) : NLP_OK;
+}
+
+nlp_status nlp_head_take(nlp_model_folder *f, const nlp_head_source *s, const json_t *config,
+                         nlp_error *err) {
+    nlp_source_tensor *classifier = weight_of(f, s->classifier), *hidden = weight_of(f, s->hidden);
     if (!classifier && s->head != NLP_HEAD_WORDS)
         return nlp_fail(err, NLP_EINVAL, "the model has no tensor %s.weight", s->classifier);
     if ((classifier && (classifier->n_dims != 2 || classifier->shape[0] > 1 << 20)) ||
@@ -222,7 +225,7 @@ static nlp_status read_config(nlp_model_folder *f, const json_t *config, nlp_err
 static bool writes(const nlp_model_folder *f) {
     static const char *const endings[] = {"ForCausalLM", "LMHeadModel", "ForConditionalGeneration",
                                           "MTModel", "OpenNMTModel"};
-    const char *name = architecture_of(f->config);
+    const char *name = nlp_architecture_of(f->config);
     uint32_t kind = f->stack.spec.kind;
     if (!*name) return kind == NLP_KIND_DECODER || kind == NLP_KIND_SEQ2SEQ;
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)

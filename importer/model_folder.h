@@ -61,6 +61,11 @@ nlp_status nlp_sentence_transformers_read(nlp_model_folder *folder, const char *
 /* The head that the config names, or whose tensors are there, with its labels; the family and the stack's
  * spec are known. */
 nlp_status nlp_head_read(nlp_model_folder *folder, const json_t *config, nlp_error *err);
+/* A head of whatever source. */
+nlp_status nlp_head_take(nlp_model_folder *folder, const nlp_head_source *source,
+                         const json_t *config, nlp_error *err);
+/* The first of config's "architectures"; "" where there is none. */
+const char *nlp_architecture_of(const json_t *config);
 /* generation.c: generation_config.json and its keys in config.json, for a model that writes. */
 nlp_status nlp_generation_read(nlp_model_folder *folder, nlp_error *err);
 

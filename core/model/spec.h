@@ -116,8 +116,11 @@ typedef struct nlp_head_spec { /* section "head" */
     uint32_t at;                           /* NLP_HEAD_AT_*: which token a SEQUENCE head reads */
     uint32_t norm; /* 1: a norm of the model's kind behind the hidden layer */
     float norm_eps;
-    uint32_t reserved[29];
+    uint32_t window; /* tokens, special ones included, of the parts in which a classifier reads a
+                      * longer text; 0: the text is cut at the model's limit */
+    uint32_t reserved[28];
 } nlp_head_spec;
+enum { NLP_MIN_WINDOW = 16 };
 
 typedef struct nlp_generation_spec { /* section "generation": of decoders and seq2seqs */
     uint32_t struct_size;

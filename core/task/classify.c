@@ -10,10 +10,10 @@ static const nlp_column one_text[] = {{"text", NLP_TYPE_TEXT}};
 static const nlp_column label_column[] = {{"label", NLP_TYPE_TEXT}},
                         score_column[] = {{"score", NLP_TYPE_REAL}};
 static const nlp_column score_columns[] = {{"label", NLP_TYPE_TEXT}, {"score", NLP_TYPE_REAL}};
-static const nlp_option_spec sentiment_options[] = {NLP_OPTION_THRESHOLD, NLP_OPTION_ON_OVERFLOW,
+static const nlp_option_spec sentiment_options[] = {NLP_OPTION_THRESHOLD, NLP_OPTION_OWN_OVERFLOW,
                                                     NLP_OPTION_ON_ERROR, NLP_OPTION_MAX_TOKENS};
 #define CLASSIFY_OPTIONS                                                                           \
-    NLP_OPTION_ON_OVERFLOW, NLP_OPTION_ON_ERROR, NLP_OPTION_MAX_TOKENS, NLP_OPTION_PAIR, {         \
+    NLP_OPTION_OWN_OVERFLOW, NLP_OPTION_ON_ERROR, NLP_OPTION_MAX_TOKENS, NLP_OPTION_PAIR, {        \
         "choices", NLP_TYPE_TEXTS, NULL, 0, 0, NULL,                                               \
             "the labels that a model which writes chooses from"                                    \
     }
@@ -150,6 +150,14 @@ static nlp_status choose(nlp_task_call *call, const nlp_request *request, scorin
     return NLP_OK;
 }
 
+/* Parts of the length that the head was trained on, unless the caller wants something else. */
+static void read_parts(const nlp_head *head, nlp_task_options *options) {
+    uint32_t window = options->pair.bytes ? 0 : head->spec.window;
+    if (!options->has_overflow && window) options->on_overflow = NLP_OVERFLOW_CHUNK;
+    if (options->on_overflow != NLP_OVERFLOW_CHUNK || !window) return;
+    if (!options->max_tokens || options->max_tokens > window) options->max_tokens = window;
+}
+
 static nlp_status find_scores(nlp_task_call *call, const nlp_request *request, scoring *s,
                               nlp_output *outputs, nlp_error *err) {
     const nlp_task_model *m = call->model;
@@ -158,7 +166,11 @@ static nlp_status find_scores(nlp_task_call *call, const nlp_request *request, s
         return nlp_fail(err, NLP_EINVAL, "option \"choices\" is for models that write, %s does not",
                         m->name);
     *s = (scoring){.labels = m->labels, .n = m->head->spec.n_labels};
-    return nlp_task_scores(call, request->texts, request->n_inputs, &s->rows, outputs, err);
+    nlp_task_options options = *call->options;
+    nlp_task_call own = *call;
+    read_parts(m->head, &options);
+    own.options = &options;
+    return nlp_task_scores(&own, request->texts, request->n_inputs, &s->rows, outputs, err);
 }
 
 /* ---- The best label, its score ---- */

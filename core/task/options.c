@@ -209,7 +209,7 @@ static void set_option(nlp_task_options *o, const char *key, const nlp_value *va
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (!strcmp(key, fields[i].key)) set_field((char *)o + fields[i].at, fields[i].kind, value);
     if (!strcmp(key, "on_overflow"))
-        o->on_overflow = overflow_named(value);
+        o->has_overflow = true, o->on_overflow = overflow_named(value);
     else if (!strcmp(key, "on_error"))
         o->on_error_null = text_is(value, "null");
     else if (!strcmp(key, "pooling"))

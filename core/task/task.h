@@ -47,6 +47,7 @@ typedef enum nlp_cut { /* where a text is cut into chunks */
 
 typedef struct nlp_task_options { /* of one call; zero is the default but where said */
     nlp_overflow on_overflow;     /* default: what the task's table says */
+    bool has_overflow;            /* it was given */
     bool on_error_null;
     bool normalize; /* default true */
     uint32_t pooling, dimensions, max_tokens;
@@ -99,6 +100,13 @@ struct nlp_task_call {
     {                                                                                              \
         "on_overflow", NLP_TYPE_TEXT, "truncate|error|chunk", 0, 0, "truncate",                    \
             "what a text over the token limit gets"                                                \
+    }
+/* For classifiers: a task pack may say how it reads long texts (nlp_head_spec.window). */
+#define NLP_OPTION_OWN_OVERFLOW                                                                    \
+    {                                                                                              \
+        "on_overflow", NLP_TYPE_TEXT, "truncate|error|chunk", 0, 0, NULL,                          \
+            "what a text over the token limit gets; not given: truncate, or chunk where the "      \
+            "model was trained on parts of texts"                                                  \
     }
 #define NLP_OPTION_ON_ERROR                                                                        \
     { "on_error", NLP_TYPE_TEXT, "raise|null", 0, 0, "raise", "null: a failing text gives NULL" }
