@@ -87,6 +87,8 @@ nlp_status nlp_model_path_find(nlp_engine *engine, const char *name, char path[N
 /* The pack with a digest, anywhere in the model path. */
 bool nlp_model_path_find_digest(nlp_engine *engine, const char *digest_hex,
                                 char path[NLP_PATH_BYTES]);
+/* The digest of the pack that a name finds; "" where there is none. */
+void nlp_model_path_digest(nlp_engine *engine, const char *name, char hex[NLP_SHA256_HEX_BYTES]);
 /* Visits "folder/NAME.nlp" of every folder, in order; stops when visit returns false. */
 void nlp_model_path_each(nlp_engine *engine,
                          bool (*visit)(void *context, const char *path, const char *name),

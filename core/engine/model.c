@@ -180,17 +180,29 @@ static nlp_status bind_model(nlp_model *m, nlp_error *err) {
 
 /* ---- The base of a task pack ---- */
 
-static nlp_status no_base(const nlp_pack *pack, const char *name, const char *base,
-                          nlp_error *err) {
+/* The name that the task pack knows its base by; "minilm" where it says none. */
+static void name_of_base(const nlp_pack *pack, char name[64]) {
     nlp_span known = nlp_pack_pair(pack, "meta", "base");
-    nlp_fail(err, NLP_ENOMODEL,
-             "model %s stands on a base with digest %.16s, which is not in the model path", name,
+    bool given = known.bytes && known.n_bytes && known.n_bytes < 64;
+    snprintf(name, 64, "%.*s", given ? (int)known.n_bytes : 6,
+             given ? (const char *)known.bytes : "minilm");
+}
+
+/* present: digest of the pack that has the base's name now, or "". */
+static nlp_status no_base(const char *name, const char *base, const char *wanted,
+                          const char *present, nlp_error *err) {
+    if (*present)
+        nlp_fail(err, NLP_ENOMODEL,
+                 "model %s stands on %s with digest %.16s, the %s in the model path has %.16s",
+                 name, base, wanted, base, present);
+    else
+        nlp_fail(err, NLP_ENOMODEL,
+                 "model %s stands on %s with digest %.16s, which is not in the model path", name,
+                 base, wanted);
+    nlp_hint(err,
+             "nlp pull %s; a base of another precision or version has another digest: fit or "
+             "import the task pack again then",
              base);
-    nlp_hint(
-        err,
-        "nlp pull %.*s; a base of another precision or version has another digest: fit the task pack again then",
-        (int)(known.n_bytes ? known.n_bytes : 6),
-        known.n_bytes ? (const char *)known.bytes : "minilm");
     return NLP_ENOMODEL;
 }
 
@@ -201,7 +213,8 @@ static nlp_status open_file(nlp_engine *engine, const char *path, bool as_base,
  * already serves all its heads, whatever file it came from: the digest is its identity. */
 static nlp_status open_base(nlp_engine *engine, const void *bytes, size_t n_bytes, const char *name,
                             const nlp_stop *stop, nlp_model **base, nlp_error *err) {
-    char path[NLP_PATH_BYTES], hex[NLP_SHA256_HEX_BYTES];
+    char path[NLP_PATH_BYTES], hex[NLP_SHA256_HEX_BYTES], present[NLP_SHA256_HEX_BYTES] = "",
+                                                          base_name[64];
     nlp_pack pack;
     *base = NULL;
     NLP_TRY(nlp_pack_open(bytes, n_bytes, &pack, err));
@@ -211,8 +224,10 @@ static nlp_status open_base(nlp_engine *engine, const void *bytes, size_t n_byte
     for (nlp_model *m = engine->models; m && !*base; m = m->next)
         if (!strcmp(m->digest, hex)) (*base = m)->n_references++;
     bool found = *base || nlp_model_path_find_digest(engine, hex, path);
+    name_of_base(&pack, base_name);
+    if (!found) nlp_model_path_digest(engine, base_name, present);
     nlp_mutex_unlock(&engine->lock);
-    if (!found) return no_base(&pack, name, hex, err);
+    if (!found) return no_base(name, base_name, hex, present, err);
     if (!*base) NLP_TRY(open_file(engine, path, true, stop, base, err));
     if (!(*base)->base) return NLP_OK;
     nlp_model_close(*base);

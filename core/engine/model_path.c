@@ -130,6 +130,12 @@ static bool try_digest(void *context, const char *path, const char *name) {
     return false;
 }
 
+void nlp_model_path_digest(nlp_engine *engine, const char *name, char hex[NLP_SHA256_HEX_BYTES]) {
+    char path[NLP_PATH_BYTES];
+    bool found = nlp_model_path_find(engine, name, path, NULL) == NLP_OK;
+    if (!found || !digest_of_file(path, hex)) *hex = 0;
+}
+
 bool nlp_model_path_find_digest(nlp_engine *engine, const char *digest_hex,
                                 char path[NLP_PATH_BYTES]) {
     search s = {.name = "", .pin = digest_hex, .path = path};
