@@ -173,6 +173,7 @@ int cmd_summarize(cli *app);
 int cmd_extract(cli *app);
 int cmd_trace(cli *app);
 int cmd_fit(cli *app);
+int cmd_distill(cli *app);
 int cmd_evaluate(cli *app);
 int cmd_import(cli *app);
 int cmd_pull(cli *app);

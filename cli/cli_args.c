@@ -26,9 +26,11 @@ void cli_print_commands(FILE *out) {
           out);
 }
 
-/* Options of the command beside its flags: of its task (or the other one), or of fitting. */
+/* Options of the command beside its flags: of its task (or the other one), or of fitting and
+ * distilling. */
 static const nlp_option_spec *option_specs(const cli *app, bool other, size_t *n) {
     if (app->command->run == cmd_fit && !other) return nlp_fit_options_spec(n);
+    if (app->command->run == cmd_distill && !other) return nlp_distill_options_spec(n);
     const char *name = other ? app->command->other_task : app->command->task;
     const nlp_task_spec *task = name ? nlp_task_find(app->engine, name) : NULL;
     *n = task ? task->n_options : 0;

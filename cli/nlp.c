@@ -46,6 +46,12 @@ static const cli_flag fit_flags[] = {
     {"replace", NULL, "replace a pack of that name"},
     {0},
 };
+static const cli_flag distill_flags[] = {
+    {"labels", "LIST", "the labels, commas between them"},
+    {"out", "NAME", "name of the task pack, or its path"},
+    {"replace", NULL, "replace a pack of that name"},
+    {0},
+};
 static const cli_flag import_flags[] = {
     {"out", "FILE", "the pack to write: a path, or a name in the model path"},
     {"precision", "P", "f32, i16, i8, q4 or q4m (default: the fastest whose accuracy passes)"},
@@ -132,6 +138,9 @@ const cli_command cli_commands[] = {
     {"inspect", "NAME|FILE", "what a pack holds", NULL, cmd_inspect, NULL, NULL},
     {"fit", "FILE...", "train a task pack: lines of label, tab, text; JSON keys label and text",
      NULL, cmd_fit, fit_flags, NULL},
+    {"distill", "FILE...",
+     "train a task pack on texts, one a line, that a slow model labels; JSON key text", NULL,
+     cmd_distill, distill_flags, NULL},
     {"evaluate", "MODEL FILE...",
      "how good a model's labels are: lines of label, tab, text; JSON keys label and text", NULL,
      cmd_evaluate, NULL, NULL},

@@ -392,6 +392,44 @@ NLP_API nlp_status nlp_fit(nlp_session *session, nlp_model *base, const char *na
                            const nlp_option *options, size_t n_options, const nlp_stop *stop,
                            nlp_fit_result *result, nlp_error *err);
 
+/* ---- Distilling: a head that answers as a slow model does
+ *
+ * A sample of texts is labelled by a teacher, as the task zero_shot does it, and a head is fitted on `base`
+ * from that, as by nlp_fit. Texts come in portions of any size; those with the smallest SHA-256 are the
+ * sample, equal ones counted once, so it does not depend on their order, and no other text is kept. Option
+ * keys: nlp_distill_options_spec(), which has those of fitting, and of the teacher. The models stay open as
+ * long as the distillation, which is used by one thread at a time and has memory of its own, under the
+ * engine's limits. */
+typedef struct nlp_distillation nlp_distillation;
+typedef struct nlp_distill_request {
+    uint32_t struct_size;
+    const char *name; /* of the pack */
+    nlp_model *teacher, *base;
+    nlp_text labels;           /* as an operand of type NLP_TYPE_TEXTS: each ended by a byte 0 */
+    const nlp_option *options; /* teacher and base among them only name what is given above */
+    size_t n_options;
+} nlp_distill_request;
+
+NLP_API const nlp_option_spec *nlp_distill_options_spec(size_t *n_options);
+/* What the option "teacher" or "base" says, for those who open the models; "" where it is not given. */
+NLP_API nlp_status nlp_distill_model_name(const nlp_option *options, size_t n_options,
+                                          const char *key, char *name, size_t name_bytes,
+                                          nlp_error *err);
+/* Copies what it needs of the request. NLP_EINVAL for a wrong option, for fewer than 2 labels, empty and
+ * equal ones, for a base that is a task pack; NLP_ENOMODEL for a name that a pack can't have. */
+NLP_API nlp_status nlp_distill_open(nlp_engine *engine, const nlp_distill_request *request,
+                                    nlp_distillation **distillation, nlp_error *err);
+/* NLP_EINVAL for a text that is NULL. After an error, only closing is possible. */
+NLP_API nlp_status nlp_distill_add(nlp_distillation *distillation, const nlp_text *texts, size_t n,
+                                   const nlp_stop *stop, nlp_error *err);
+/* Labels, fits and judges. Metrics: agreement (of head and teacher over the held-out texts), rows_seen,
+ * rows_sampled, then nlp_fit's. NLP_EINVAL, and no pack, where the agreement is lower than the option
+ * min_agreement, where there are too few held-out texts to judge by, or all texts got one label. The result
+ * lives until the distillation is closed, which alone is possible afterwards. */
+NLP_API nlp_status nlp_distill_finish(nlp_distillation *distillation, const nlp_stop *stop,
+                                      nlp_fit_result *result, nlp_error *err);
+NLP_API void nlp_distill_close(nlp_distillation *distillation); /* NULL is allowed */
+
 /* ---- Evaluating: a model's labels against those that texts have
  *
  * Texts come in portions of any size; of each, two numbers are kept. The model stays open as long as

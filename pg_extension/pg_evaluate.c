@@ -2,14 +2,10 @@
  * cursor, with the rights of the caller. */
 #include "pg_nlp.h"
 
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-
-enum { BATCH = 256 };
 
 static void close_evaluation(void *evaluation) {
     nlp_evaluation_close(evaluation);
@@ -25,20 +21,8 @@ static nlp_evaluation *open_evaluation(nlp_model *model) {
     return e;
 }
 
-static Portal open_cursor(const char *query) {
-    SPIPlanPtr plan = SPI_prepare(query, 0, NULL);
-    Portal portal =
-        plan && SPI_is_cursor_plan(plan) ? SPI_cursor_open(NULL, plan, NULL, NULL, true) : NULL;
-    if (!portal || portal->tupDesc->natts != 2 || SPI_gettypeid(portal->tupDesc, 1) != TEXTOID ||
-        SPI_gettypeid(portal->tupDesc, 2) != TEXTOID)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("the query must be a SELECT of two text columns, text and label")));
-    return portal;
-}
-
-/* The rows that the cursor just read. */
-static void add_rows(nlp_evaluation *e) {
-    nlp_text texts[BATCH], labels[BATCH];
+static void add_rows(void *evaluation) {
+    nlp_text texts[NLP_PG_BATCH], labels[NLP_PG_BATCH];
     nlp_error err;
     nlp_stop stop = nlp_pg_stop();
     size_t n = SPI_processed;
@@ -46,27 +30,7 @@ static void add_rows(nlp_evaluation *e) {
         texts[i] = nlp_pg_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
         labels[i] = nlp_pg_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
     }
-    nlp_pg_check(nlp_evaluation_add(e, texts, labels, n, &stop, &err), &err);
-}
-
-/* Copies of texts are gone with each batch. */
-static void read_query(nlp_evaluation *e, const char *query) {
-    SPI_connect();
-    Portal portal = open_cursor(query);
-    MemoryContext batch =
-        AllocSetContextCreate(CurrentMemoryContext, "nlp_evaluate", ALLOCSET_DEFAULT_SIZES);
-    for (;;) {
-        CHECK_FOR_INTERRUPTS();
-        SPI_cursor_fetch(portal, true, BATCH);
-        if (!SPI_processed) break;
-        MemoryContext old = MemoryContextSwitchTo(batch);
-        add_rows(e);
-        MemoryContextSwitchTo(old);
-        MemoryContextReset(batch);
-        SPI_freetuptable(SPI_tuptable);
-    }
-    SPI_cursor_close(portal);
-    SPI_finish();
+    nlp_pg_check(nlp_evaluation_add(evaluation, texts, labels, n, &stop, &err), &err);
 }
 
 PG_FUNCTION_INFO_V1(nlp_pg_evaluate);
@@ -79,7 +43,7 @@ Datum nlp_pg_evaluate(PG_FUNCTION_ARGS) {
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0)),
          *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
     nlp_evaluation *e = open_evaluation(nlp_pg_model(name, CurrentMemoryContext));
-    read_query(e, query);
+    nlp_pg_read_query(query, 2, "two text columns, text and label", add_rows, e);
     nlp_pg_check(nlp_evaluation_finish(e, &metrics, &n, &err), &err);
     nlp_pg_put_metrics(set, metrics, n);
     return (Datum)0;

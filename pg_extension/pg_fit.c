@@ -42,8 +42,7 @@ static corpus read_corpus(const char *query) {
     return c;
 }
 
-/* A name made in SQL shadows no file of the model path. */
-static void check_name(const char *name) {
+void nlp_pg_check_name(const char *name) {
     nlp_model *model;
     nlp_error err;
     nlp_stop stop = nlp_pg_stop();
@@ -55,7 +54,7 @@ static void check_name(const char *name) {
 }
 
 /* Opened once before it is stored: a row of _nlp.packs always is a pack that opens. */
-static void store(const char *name, const void *pack, size_t n) {
+void nlp_pg_store_pack(const char *name, const void *pack, size_t n) {
     nlp_model_info info = {.struct_size = sizeof info};
     nlp_model *model;
     nlp_error err;
@@ -100,7 +99,7 @@ Datum nlp_pg_fit(PG_FUNCTION_ARGS) {
          *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
     char *base = text_to_cstring(PG_GETARG_TEXT_PP(2));
     size_t n_options = fit_options(fcinfo, 3, options);
-    check_name(name);
+    nlp_pg_check_name(name);
     corpus c = read_corpus(query);
     nlp_model *model = nlp_pg_model(base, CurrentMemoryContext);
     nlp_stop stop = nlp_pg_stop();
@@ -108,7 +107,7 @@ Datum nlp_pg_fit(PG_FUNCTION_ARGS) {
                          &stop, &result, &err),
                  &err);
     nlp_pg_put_metrics(set, result.metrics, result.n_metrics);
-    store(name, result.pack, result.pack_bytes);
+    nlp_pg_store_pack(name, result.pack, result.pack_bytes);
     return (Datum)0;
 }
 
@@ -116,7 +115,7 @@ PG_FUNCTION_INFO_V1(nlp_pg_pack_put);
 Datum nlp_pg_pack_put(PG_FUNCTION_ARGS) {
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     bytea *bytes = PG_GETARG_BYTEA_PP(1);
-    check_name(name);
-    store(name, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+    nlp_pg_check_name(name);
+    nlp_pg_store_pack(name, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
     PG_RETURN_VOID();
 }

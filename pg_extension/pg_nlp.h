@@ -51,6 +51,19 @@ nlp_text nlp_pg_column(HeapTuple row, TupleDesc desc, int column);
 /* Rows (metric, value). */
 void nlp_pg_put_metrics(ReturnSetInfo *set, const nlp_metric *metrics, size_t n);
 
+/* ---- pg_query.c ---- */
+enum { NLP_PG_BATCH = 256 };
+/* Runs a SELECT of so many text columns, read-only, and calls `use` for each NLP_PG_BATCH rows at most, which
+ * lie in SPI_tuptable. columns: how messages call them. */
+void nlp_pg_read_query(const char *query, int n_columns, const char *columns,
+                       void (*use)(void *context), void *context);
+
+/* ---- pg_fit.c: heads made in SQL ---- */
+/* Throws where the model path has a model of that name: what is made in SQL shadows no file. */
+void nlp_pg_check_name(const char *name);
+/* Into _nlp.packs, with the rights of the caller, under a name that was checked. */
+void nlp_pg_store_pack(const char *name, const void *pack, size_t n);
+
 /* ---- pg_models.c: models by name, from files and from _nlp.packs ---- */
 /* The handle is closed when the memory context goes. Throws; counts against nlp.allowed_models. */
 nlp_model *nlp_pg_model(const char *name, MemoryContext context);

@@ -272,6 +272,8 @@ CREATE FUNCTION nlp_fit(name text, query text, base_model text, options jsonb DE
 CREATE FUNCTION nlp_fit(name text, query text, OUT metric text, OUT value double precision) RETURNS SETOF record
     LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE ROWS 20
     AS $$ SELECT * FROM @extschema@.nlp_fit(name, query, coalesce(nullif(pg_catalog.current_setting('nlp.embed_model', true), ''), 'minilm')) $$;
+CREATE FUNCTION nlp_distill(name text, query text, labels text[], options jsonb DEFAULT '{}', OUT metric text, OUT value double precision)
+    RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_distill' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000000 ROWS 20;
 CREATE FUNCTION nlp_evaluate(model text, query text, OUT metric text, OUT value double precision)
     RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_evaluate' LANGUAGE C STABLE STRICT PARALLEL UNSAFE COST 1000000 ROWS 20;
 CREATE FUNCTION nlp_pack(name text) RETURNS bytea LANGUAGE sql STABLE STRICT AS 'SELECT _nlp.read_pack(name)';
@@ -279,7 +281,7 @@ CREATE FUNCTION nlp_pack_put(name text, pack bytea) RETURNS void
     AS 'MODULE_PATHNAME', 'nlp_pg_pack_put' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 CREATE FUNCTION nlp_drop_model(model text) RETURNS boolean LANGUAGE sql VOLATILE STRICT
     AS $$ WITH gone AS (DELETE FROM _nlp.packs WHERE name OPERATOR(pg_catalog.=) model RETURNING 1) SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 FROM gone $$;
-REVOKE ALL ON FUNCTION nlp_fit(text, text, text, jsonb), nlp_fit(text, text), nlp_pack(text), nlp_pack_put(text, bytea), nlp_drop_model(text), _nlp.centroid_step(float8[], real[]), _nlp.centroid_final(float8[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION nlp_fit(text, text, text, jsonb), nlp_fit(text, text), nlp_distill(text, text, text[], jsonb), nlp_pack(text), nlp_pack_put(text, bytea), nlp_drop_model(text), _nlp.centroid_step(float8[], real[]), _nlp.centroid_final(float8[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION _nlp.centroid_step(float8[], real[]), _nlp.centroid_final(float8[]) TO PUBLIC;
 
 /* ---- What is there and what was done ---- */

@@ -73,9 +73,9 @@ nlp_text nlp_sqlite_text(sqlite3_value *value) {
     return (nlp_text){bytes ? bytes : "", (size_t)sqlite3_value_bytes(value)};
 }
 
-static nlp_status no_array(const nlp_task_spec *task, const char *operand, nlp_error *err) {
-    snprintf(err->message, sizeof err->message, "nlp_%s takes %s as a JSON array of texts",
-             task->name, operand);
+static nlp_status no_array(const char *verb, const char *operand, nlp_error *err) {
+    snprintf(err->message, sizeof err->message, "nlp_%s takes %s as a JSON array of texts", verb,
+             operand);
     err->hint[0] = 0;
     return err->code = NLP_EINVAL;
 }
@@ -97,26 +97,25 @@ static int join_array(sqlite3_stmt *row, char *list, size_t *n_bytes) {
 }
 
 /* No text is longer than its JSON with the quotes, so the array's length is room enough. */
-static nlp_status read_list(nlp_connection *c, const nlp_task_spec *task, uint32_t operand,
-                            sqlite3_value *value, nlp_texts *texts, nlp_error *err) {
-    const char *json = (const char *)sqlite3_value_text(value),
-               *name = task->operands[operand].name;
+nlp_status nlp_sqlite_list(nlp_connection *c, const char *verb, const char *operand,
+                           sqlite3_value *value, char **list, size_t *n_bytes, nlp_error *err) {
+    const char *json = (const char *)sqlite3_value_text(value);
     sqlite3_stmt *row;
+    *list = NULL;
     if (!json) return nlp_sqlite_out_of_memory(err);
-    if (json[strspn(json, " \t\r\n")] != '[') return no_array(task, name, err);
-    texts->list = sqlite3_malloc64(strlen(json) + 1);
-    if (!texts->list) return nlp_sqlite_out_of_memory(err);
+    if (json[strspn(json, " \t\r\n")] != '[') return no_array(verb, operand, err);
+    *list = sqlite3_malloc64(strlen(json) + 1);
+    if (!*list) return nlp_sqlite_out_of_memory(err);
     if (sqlite3_prepare_v2(c->db, "SELECT type, atom FROM json_each(?1)", -1, &row, NULL) !=
         SQLITE_OK)
         return nlp_sqlite_fail(err, NLP_EUNSUPPORTED,
                                "this SQLite was built without JSON functions, which lists need");
     sqlite3_bind_value(row, 1, value);
-    int rc = join_array(row, texts->list, &texts->texts[operand].n_bytes);
+    int rc = join_array(row, *list, n_bytes);
     sqlite3_finalize(row);
-    texts->texts[operand].bytes = texts->list;
     if (rc == SQLITE_DONE) return NLP_OK;
     if (rc == SQLITE_INTERRUPT) return nlp_sqlite_fail(err, NLP_ECANCELED, "interrupted");
-    return no_array(task, name, err);
+    return no_array(verb, operand, err);
 }
 
 nlp_status nlp_sqlite_texts(nlp_connection *c, const nlp_task_spec *task, sqlite3_value **argv,
@@ -127,7 +126,9 @@ nlp_status nlp_sqlite_texts(nlp_connection *c, const nlp_task_spec *task, sqlite
     for (uint32_t i = 0; i < task->n_operands && !texts->is_null; i++) {
         texts->texts[i] = nlp_sqlite_text(argv[i]);
         if (task->operands[i].type != NLP_TYPE_TEXTS) continue;
-        nlp_status status = read_list(c, task, i, argv[i], texts, err);
+        nlp_status status = nlp_sqlite_list(c, task->name, task->operands[i].name, argv[i],
+                                            &texts->list, &texts->texts[i].n_bytes, err);
+        texts->texts[i].bytes = texts->list;
         if (status != NLP_OK) return status;
     }
     return NLP_OK;

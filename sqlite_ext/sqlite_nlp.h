@@ -58,6 +58,10 @@ typedef struct nlp_arguments {
 nlp_status nlp_sqlite_model(nlp_connection *c, const char *name, nlp_model **model, nlp_error *err);
 nlp_text nlp_sqlite_text(sqlite3_value *value); /* bytes NULL for NULL */
 
+/* Texts of a JSON array as an operand of type NLP_TYPE_TEXTS; messages name the function by verb and operand.
+ * sqlite3_free *list, also after an error. */
+nlp_status nlp_sqlite_list(nlp_connection *c, const char *verb, const char *operand,
+                           sqlite3_value *value, char **list, size_t *n_bytes, nlp_error *err);
 /* Operands that are texts or lists of them (JSON arrays). */
 typedef struct nlp_texts {
     nlp_text texts[2];

@@ -1,4 +1,4 @@
-/* sqlite_packs.c: heads that are made in SQL and live in the database: nlp_fit, nlp_evaluate, nlp_pack,
+/* sqlite_packs.c: heads that are made in SQL and live in the database: nlp_fit, nlp_distill, nlp_evaluate, nlp_pack,
  * nlp_pack_put, nlp_drop_model. All of them read or write the table nlp_packs or run a query, and are
  * for direct use only, never from a schema. */
 #include <stdio.h>
@@ -33,17 +33,23 @@ static nlp_status insert_pack(nlp_connection *c, const char *name, const nlp_mod
 }
 
 /* A name made in SQL shadows no file. */
+static nlp_status check_name(nlp_connection *c, const char *name, nlp_error *err) {
+    nlp_model *model;
+    nlp_stop stop = nlp_sqlite_stop(c);
+    if (nlp_model_open(c->engine, name, &stop, &model, NULL) != NLP_OK) return NLP_OK;
+    nlp_model_close(model);
+    return nlp_sqlite_fail(err, NLP_EINVAL,
+                           "a model of that name lies in the model path; choose another name");
+}
+
 static nlp_status put_pack(nlp_connection *c, const char *name, const void *bytes, size_t n,
                            nlp_error *err) {
     nlp_model *model;
     nlp_model_info info = {.struct_size = sizeof info};
     nlp_stop stop = nlp_sqlite_stop(c);
-    if (nlp_model_open(c->engine, name, &stop, &model, err) == NLP_OK) {
-        nlp_model_close(model);
-        return nlp_sqlite_fail(err, NLP_EINVAL,
-                               "a model of that name lies in the model path; choose another name");
-    }
-    nlp_status status = nlp_model_open_bytes(c->engine, name, bytes, n, &stop, &model, err);
+    nlp_status status = check_name(c, name, err);
+    if (status == NLP_OK)
+        status = nlp_model_open_bytes(c->engine, name, bytes, n, &stop, &model, err);
     if (status != NLP_OK) return status;
     nlp_model_get_info(model, &info);
     status = *info.base_digest
@@ -136,13 +142,15 @@ static bool add_row(corpus *k, sqlite3_stmt *s) {
     return true;
 }
 
-static nlp_status open_query(nlp_connection *c, const char *query, sqlite3_stmt **s,
+static nlp_status open_query(nlp_connection *c, const char *query, int n_columns, sqlite3_stmt **s,
                              nlp_error *err) {
     if (sqlite3_prepare_v2(c->db, query, -1, s, NULL) != SQLITE_OK)
         return nlp_sqlite_failed(c, err);
-    if (*s && sqlite3_column_count(*s) == 2 && sqlite3_stmt_readonly(*s)) return NLP_OK;
+    if (*s && sqlite3_column_count(*s) == n_columns && sqlite3_stmt_readonly(*s)) return NLP_OK;
     sqlite3_finalize(*s);
-    return nlp_sqlite_fail(err, NLP_EINVAL, "the query must read two columns, text and label");
+    return nlp_sqlite_fail(err, NLP_EINVAL,
+                           n_columns == 2 ? "the query must read two columns, text and label"
+                                          : "the query must read one column, the text");
 }
 
 /* At most `most` rows; fewer are the last ones. */
@@ -156,7 +164,7 @@ static nlp_status read_rows(nlp_connection *c, sqlite3_stmt *s, size_t most, cor
 
 static nlp_status read_corpus(nlp_connection *c, const char *query, corpus *k, nlp_error *err) {
     sqlite3_stmt *s;
-    nlp_status status = open_query(c, query, &s, err);
+    nlp_status status = open_query(c, query, 2, &s, err);
     if (status != NLP_OK) return status;
     status = read_rows(c, s, SIZE_MAX, k, err);
     sqlite3_finalize(s);
@@ -208,6 +216,87 @@ static nlp_status fill_fit(nlp_connection *c, const nlp_table_kind *kind, int ar
     return status;
 }
 
+/* ---- nlp_distill ---- */
+
+/* The model that an option names, else the default one of the task. */
+static nlp_status model_of(nlp_connection *c, const nlp_distill_request *r, const char *key,
+                           const char *task_name, nlp_model **model, nlp_error *err) {
+    char name[NLP_MODEL_NAME_BYTES];
+    const nlp_arguments none = {0};
+    const nlp_task_spec *task = nlp_task_find(c->engine, task_name);
+    nlp_status status =
+        nlp_distill_model_name(r->options, r->n_options, key, name, sizeof name, err);
+    if (status == NLP_OK && !*name) status = nlp_sqlite_default_name(task, NULL, &none, name, err);
+    return status == NLP_OK ? nlp_sqlite_model(c, name, model, err) : status;
+}
+
+/* A row's text is SQLite's own until the next step, and what stays of it is the core's. */
+static nlp_status distill_rows(nlp_connection *c, sqlite3_stmt *s, nlp_distillation *d,
+                               nlp_error *err) {
+    nlp_stop stop = nlp_sqlite_stop(c);
+    int rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        const char *bytes = (const char *)sqlite3_column_text(s, 0);
+        nlp_text text = {bytes, (size_t)sqlite3_column_bytes(s, 0)};
+        nlp_status status = nlp_distill_add(d, &text, 1, &stop, err);
+        if (status != NLP_OK) return status;
+    }
+    return rc == SQLITE_DONE ? NLP_OK : nlp_sqlite_failed(c, err);
+}
+
+static nlp_status distill(nlp_connection *c, const nlp_distill_request *r, const char *query,
+                          nlp_rows *rows, nlp_error *err) {
+    nlp_distillation *d = NULL;
+    sqlite3_stmt *s = NULL;
+    nlp_fit_result result;
+    nlp_stop stop = nlp_sqlite_stop(c);
+    nlp_status status = nlp_distill_open(c->engine, r, &d, err);
+    if (status == NLP_OK) status = open_query(c, query, 1, &s, err);
+    if (status == NLP_OK) {
+        status = distill_rows(c, s, d, err);
+        sqlite3_finalize(s);
+    }
+    if (status == NLP_OK) status = nlp_distill_finish(d, &stop, &result, err);
+    if (status == NLP_OK) status = put_pack(c, r->name, result.pack, result.pack_bytes, err);
+    if (status == NLP_OK) status = add_metrics(result.metrics, result.n_metrics, rows, err);
+    nlp_distill_close(d);
+    return status;
+}
+
+/* Options and models of a request whose name and labels are there. */
+static nlp_status distill_request(nlp_connection *c, nlp_distill_request *r, const char *options,
+                                  const char *query, nlp_rows *rows, nlp_error *err) {
+    nlp_status status = check_name(c, r->name, err);
+    if (status == NLP_OK && options)
+        status = nlp_sqlite_options(c, options, &r->options, &r->n_options, err);
+    if (status == NLP_OK) status = model_of(c, r, "teacher", "zero_shot", &r->teacher, err);
+    if (status == NLP_OK) status = model_of(c, r, "base", "embed", &r->base, err);
+    if (status == NLP_OK) status = distill(c, r, query, rows, err);
+    nlp_model_close(r->base);
+    nlp_model_close(r->teacher);
+    return status;
+}
+
+static nlp_status fill_distill(nlp_connection *c, const nlp_table_kind *kind, int argc,
+                               sqlite3_value **argv, void **state, nlp_rows *rows, nlp_error *err) {
+    nlp_distill_request r = {.struct_size = sizeof r,
+                             .name = (const char *)sqlite3_value_text(argv[0])};
+    const char *query = (const char *)sqlite3_value_text(argv[1]),
+               *options = argc > 3 ? (const char *)sqlite3_value_text(argv[3]) : NULL;
+    char *list;
+    (void)kind;
+    if (*state) return NLP_OK;
+    if (!(*state = sqlite3_malloc(1))) return nlp_sqlite_out_of_memory(err);
+    if (!r.name || !query || sqlite3_value_type(argv[2]) == SQLITE_NULL)
+        return nlp_sqlite_fail(err, NLP_EINVAL, "nlp_distill takes a name, a query and labels");
+    nlp_status status =
+        nlp_sqlite_list(c, "distill", "labels", argv[2], &list, &r.labels.n_bytes, err);
+    r.labels.bytes = list;
+    if (status == NLP_OK) status = distill_request(c, &r, options, query, rows, err);
+    sqlite3_free(list);
+    return status;
+}
+
 /* ---- nlp_evaluate ---- */
 
 /* Some hundreds of texts are held at a time. */
@@ -232,7 +321,7 @@ static nlp_status evaluate(nlp_connection *c, nlp_model *model, const char *quer
     const nlp_metric *metrics;
     size_t n;
     nlp_status status = nlp_evaluation_open(c->engine, model, &e, err);
-    if (status == NLP_OK) status = open_query(c, query, &s, err);
+    if (status == NLP_OK) status = open_query(c, query, 2, &s, err);
     if (status == NLP_OK) {
         status = evaluate_rows(c, s, e, err);
         sqlite3_finalize(s);
@@ -317,6 +406,14 @@ int nlp_sqlite_packs(nlp_connection *c) {
         .n_required = 2,
         .direct_only = true,
         .fill = fill_fit};
+    static const nlp_table_kind distill_table = {
+        .name = "nlp_distill",
+        .columns = "metric, value, name HIDDEN, query HIDDEN, labels HIDDEN, options HIDDEN",
+        .n_columns = 2,
+        .n_arguments = 4,
+        .n_required = 3,
+        .direct_only = true,
+        .fill = fill_distill};
     static const nlp_table_kind evaluate_table = {.name = "nlp_evaluate",
                                                   .columns =
                                                       "metric, value, model HIDDEN, query HIDDEN",
@@ -326,6 +423,7 @@ int nlp_sqlite_packs(nlp_connection *c) {
                                                   .direct_only = true,
                                                   .fill = fill_evaluate};
     int rc = nlp_sqlite_table(c, &fit_table);
+    if (rc == SQLITE_OK) rc = nlp_sqlite_table(c, &distill_table);
     if (rc == SQLITE_OK) rc = nlp_sqlite_table(c, &evaluate_table);
     if (rc == SQLITE_OK) rc = nlp_sqlite_add(c, "nlp_pack", 1, SQLITE_DIRECTONLY, pack);
     if (rc == SQLITE_OK) rc = nlp_sqlite_add(c, "nlp_pack_put", 2, SQLITE_DIRECTONLY, pack_put);

@@ -39,6 +39,20 @@ static size_t decode(const uint8_t *at, size_t n_bytes, uint32_t *code_point, bo
     return n;
 }
 
+int nlp_text_by_bytes(const void *a, const void *b) {
+    const nlp_text *x = a, *y = b;
+    size_t n = x->n_bytes < y->n_bytes ? x->n_bytes : y->n_bytes;
+    int order = n ? memcmp(x->bytes, y->bytes, n) : 0;
+    return order ? order : (x->n_bytes > y->n_bytes) - (x->n_bytes < y->n_bytes);
+}
+
+size_t nlp_utf8_fit(nlp_text text, size_t most) {
+    size_t n = most;
+    if (text.n_bytes <= most) return text.n_bytes;
+    while (n && ((uint8_t)text.bytes[n] & 0xC0) == 0x80) n--;
+    return n;
+}
+
 size_t nlp_utf8_decode_any(const char *text, size_t n_bytes, uint32_t *code_point) {
     bool valid;
     size_t n = decode((const uint8_t *)text, n_bytes, code_point, &valid);

@@ -26,6 +26,11 @@ bool nlp_utf8_is_ascii(const char *text, size_t n_bytes);
 static inline bool nlp_text_equal(nlp_text a, nlp_text b) {
     return a.n_bytes == b.n_bytes && (!a.n_bytes || !memcmp(a.bytes, b.bytes, a.n_bytes));
 }
+/* For qsort and bsearch over nlp_text, or over structs that begin with one: by bytes, a text before those
+ * that it begins. */
+int nlp_text_by_bytes(const void *a, const void *b);
+/* How many of a text's first bytes are whole characters and at most `most`. */
+size_t nlp_utf8_fit(nlp_text text, size_t most);
 /* Code points in a text; each ill-formed part counts as one. */
 size_t nlp_utf8_length(const char *text, size_t n_bytes);
 

@@ -5,7 +5,7 @@
 #include "base/mapfile.h"
 #include "base/thread.h"
 #include "engine/store.h"
-#include "task/task.h"
+#include "task/fit.h"
 
 enum { NLP_MAX_TASKS = 64, NLP_PATH_BYTES = 4096 };
 
@@ -70,6 +70,12 @@ typedef struct nlp_call_parts {
 /* session.c: the same beginning for all that a session runs: its arenas emptied, the poll ready. */
 nlp_poll nlp_session_begin(nlp_session *session, const nlp_stop *stop);
 nlp_task_call nlp_session_call(nlp_session *session, const nlp_stop *stop, nlp_call_parts *parts);
+/* A head on a base, by a job whose name, rows and options are given; what it finds belongs to the session,
+ * as a result does. */
+nlp_status nlp_session_fit(nlp_session *session, nlp_model *base, nlp_fit_job *job,
+                           const nlp_stop *stop, nlp_error *err);
+/* NLP_EINVAL for a task pack. */
+nlp_status nlp_fit_check_base(const nlp_model *base, nlp_error *err);
 /* Into the engine's counters. */
 void nlp_session_count(nlp_engine *engine, const nlp_counters *own, size_t n_inputs,
                        nlp_status status);
@@ -84,6 +90,8 @@ const nlp_task_vtable *nlp_registry_find(const nlp_engine *engine, const nlp_tas
 /* model_path.c: names to paths. Folders of the model path, then the built-in one. */
 nlp_status nlp_model_path_find(nlp_engine *engine, const char *name, char path[NLP_PATH_BYTES],
                                nlp_error *err);
+/* Whether a pack may be made under this name, which has no pin. */
+nlp_status nlp_model_name_check(const char *name, nlp_error *err);
 /* The pack with a digest, anywhere in the model path. */
 bool nlp_model_path_find_digest(nlp_engine *engine, const char *digest_hex,
                                 char path[NLP_PATH_BYTES]);

@@ -30,17 +30,9 @@ struct nlp_evaluation {
     size_t n; /* texts */
 };
 
-static int by_text(const void *a, const void *b) {
-    const known_label *x = a, *y = b;
-    size_t n = x->text.n_bytes < y->text.n_bytes ? x->text.n_bytes : y->text.n_bytes;
-    int order = memcmp(x->text.bytes, y->text.bytes, n);
-    return order ? order
-                 : (x->text.n_bytes > y->text.n_bytes) - (x->text.n_bytes < y->text.n_bytes);
-}
-
 static const known_label *find_label(const nlp_evaluation *e, nlp_text text) {
     known_label wanted = {.text = text};
-    return bsearch(&wanted, e->known, e->n_labels, sizeof wanted, by_text);
+    return bsearch(&wanted, e->known, e->n_labels, sizeof wanted, nlp_text_by_bytes);
 }
 
 /* ---- Opening ---- */
@@ -61,7 +53,7 @@ static nlp_status read_labels(nlp_evaluation *e, nlp_error *err) {
     e->known = nlp_mem_zalloc(&e->session->mem, e->n_labels * sizeof *e->known);
     if (!e->known) return nlp_mem_fail(&e->session->mem, e->n_labels * sizeof *e->known, err);
     for (uint32_t i = 0; i < e->n_labels; i++) e->known[i] = (known_label){e->labels[i], i};
-    qsort(e->known, e->n_labels, sizeof *e->known, by_text);
+    qsort(e->known, e->n_labels, sizeof *e->known, nlp_text_by_bytes);
     return NLP_OK;
 }
 
@@ -107,9 +99,7 @@ typedef struct name_list {
 } name_list;
 
 static void add_name(name_list *list, nlp_text label) {
-    size_t n = label.n_bytes;
-    if (n > NAME_BYTES)
-        for (n = NAME_BYTES; n && ((unsigned char)label.bytes[n] & 0xC0) == 0x80;) n--;
+    size_t n = nlp_utf8_fit(label, NAME_BYTES);
     list->n_bytes += (size_t)snprintf(list->text + list->n_bytes, sizeof list->text - list->n_bytes,
                                       "%s\"%.*s\"", list->n ? ", " : "", (int)n, label.bytes);
     list->n++;

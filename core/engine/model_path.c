@@ -37,6 +37,11 @@ static nlp_status bad_name(const char *name, nlp_error *err) {
     return NLP_ENOMODEL;
 }
 
+nlp_status nlp_model_name_check(const char *name, nlp_error *err) {
+    size_t at;
+    return parse_name(name, &at) && !name[at] ? NLP_OK : bad_name(name, err);
+}
+
 /* ---- Folders ---- */
 
 typedef bool (*folder_fn)(void *context, const char *folder);

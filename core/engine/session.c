@@ -5,7 +5,6 @@
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "engine/engine.h"
-#include "task/fit.h"
 
 nlp_status nlp_session_open(nlp_engine *engine, nlp_session **session, nlp_error *err) {
     nlp_mem mem;
@@ -228,37 +227,46 @@ static nlp_status run_fit(nlp_session *s, nlp_task_call *call, nlp_fit_job *job,
     return nlp_fit_run(job, call->poll, err);
 }
 
-/* Only whole bases: a head on a head would have two bases, and a digest names one. */
-nlp_status nlp_fit(nlp_session *s, nlp_model *base, const char *name, const nlp_text *texts,
-                   const nlp_text *labels, size_t n, const nlp_option *options, size_t n_options,
-                   const nlp_stop *stop, nlp_fit_result *result, nlp_error *err) {
+/* A head on a head would have two bases, and a digest names one. */
+nlp_status nlp_fit_check_base(const nlp_model *base, nlp_error *err) {
+    if (!base->base) return NLP_OK;
+    return nlp_fail(err, NLP_EINVAL, "model %s is a task pack itself; a base is needed",
+                    base->name);
+}
+
+nlp_status nlp_session_fit(nlp_session *s, nlp_model *base, nlp_fit_job *job, const nlp_stop *stop,
+                           nlp_error *err) {
     nlp_call_parts parts;
-    *result = (nlp_fit_result){0};
-    if (base->base)
-        return nlp_fail(err, NLP_EINVAL, "model %s is a task pack itself; a base is needed",
-                        base->name);
+    NLP_TRY(nlp_fit_check_base(base, err));
     uint64_t saved = nlp_fp_enter();
     nlp_task_call call = nlp_session_call(s, stop, &parts);
     call.model = &base->task;
+    job->base_name = base->name;
+    job->base_digest = base->pack.header->digest;
+    job->arena = &s->arena;
+    job->scratch = &s->scratch;
     nlp_status status =
         nlp_task_options_read(nlp_task_find(s->engine, "embed"), NULL, 0, &parts.options, err);
+    if (status == NLP_OK) status = run_fit(s, &call, job, err);
+    nlp_session_count(s->engine, &parts.counters, job->n, status);
+    nlp_fp_restore(saved);
+    return status;
+}
+
+nlp_status nlp_fit(nlp_session *s, nlp_model *base, const char *name, const nlp_text *texts,
+                   const nlp_text *labels, size_t n, const nlp_option *options, size_t n_options,
+                   const nlp_stop *stop, nlp_fit_result *result, nlp_error *err) {
     nlp_fit_job job = {.name = name,
-                       .base_name = base->name,
-                       .base_digest = base->pack.header->digest,
                        .texts = texts,
                        .labels = labels,
                        .n = n,
                        .options = options,
-                       .n_options = n_options,
-                       .arena = &s->arena,
-                       .scratch = &s->scratch};
-    if (status == NLP_OK) status = run_fit(s, &call, &job, err);
-    nlp_session_count(s->engine, &parts.counters, n, status);
-    nlp_fp_restore(saved);
-    if (status == NLP_OK)
-        *result = (nlp_fit_result){.pack = job.pack,
-                                   .pack_bytes = job.pack_bytes,
-                                   .metrics = job.metrics,
-                                   .n_metrics = job.n_metrics};
-    return status;
+                       .n_options = n_options};
+    *result = (nlp_fit_result){0};
+    NLP_TRY(nlp_session_fit(s, base, &job, stop, err));
+    *result = (nlp_fit_result){.pack = job.pack,
+                               .pack_bytes = job.pack_bytes,
+                               .metrics = job.metrics,
+                               .n_metrics = job.n_metrics};
+    return NLP_OK;
 }

@@ -3,6 +3,7 @@
  * behind them, among the labels. So the answer is always one of them, and the one with the best score. */
 #include <string.h>
 
+#include "base/utf8.h"
 #include "generate/likelihood.h"
 #include "task/task.h"
 
@@ -121,9 +122,7 @@ static nlp_status encode_prompt(nlp_task_call *call, const nlp_label_choice *c, 
 
 /* The text's first tokens, whole characters. */
 static nlp_text first_tokens(nlp_text text, const nlp_encoding *e, size_t n) {
-    size_t end = n ? e->end[n - 1] : 0;
-    while (end && end < text.n_bytes && ((uint8_t)text.bytes[end] & 0xC0) == 0x80) end--;
-    return (nlp_text){text.bytes, end};
+    return (nlp_text){text.bytes, nlp_utf8_fit(text, n ? e->end[n - 1] : 0)};
 }
 
 /* The end of a text that is too long goes, since what stands behind it is the question. Where tokens join

@@ -6,39 +6,23 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "nn/regression.h"
 #include "task/fit.h"
 #include "tensor/quant.h"
 
 enum { MAX_CLASSES = 10000 };
 
-static const nlp_option_spec fit_options[] = {
-    {"task", NLP_TYPE_TEXT, "classify|sentiment", 0, 0, "classify",
-     "sentiment: labels must mean positive, negative, neutral"},
-    {"holdout", NLP_TYPE_REAL, NULL, 0, 0.9, "0.1",
-     "part of the texts that is held out to measure on"},
-    {"l2", NLP_TYPE_REAL, NULL, 0, 1000, "0.00001", "strength of the regularisation"},
-    {"epochs", NLP_TYPE_INTEGER, NULL, 1, 100000, "300", "steps over all texts"},
-    {"center", NLP_TYPE_BOOLEAN, NULL, 0, 0, "true",
-     "learn from vectors less their mean: the same optimum in fewer steps"},
-    {"patience", NLP_TYPE_INTEGER, NULL, 0, 100000, "0",
-     "stop after so many steps without a lower loss of the held-out texts; 0: never"},
-    {"class_weight", NLP_TYPE_TEXT, "none|balanced", 0, 0, "none",
-     "balanced: rare labels count as much as frequent ones"},
-    {"description", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "a sentence for the pack's card"},
-    {"languages", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "languages of the texts: en,fr"},
-    {"licence", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "licence of the pack"},
-    {"source", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "where the texts come from"},
-    {"max_tokens", NLP_TYPE_INTEGER, NULL, 3, 1048576, NULL, "a lower token limit than the base's"},
-};
+static const nlp_option_spec fit_options[] = {NLP_FIT_OPTIONS("0.1")};
 
 const nlp_option_spec *nlp_fit_options_spec(size_t *n_options) {
     *n_options = sizeof fit_options / sizeof *fit_options;
     return fit_options;
 }
 
+/* Of an option that is given twice the last counts, as in all tasks. */
 static const nlp_value *option(const nlp_fit_job *job, const char *key) {
-    for (size_t i = 0; i < job->n_options; i++)
+    for (size_t i = job->n_options; i-- > 0;)
         if (!strcmp(job->options[i].key, key) && job->options[i].value.type != NLP_TYPE_NULL)
             return &job->options[i].value;
     return NULL;
@@ -56,13 +40,6 @@ static bool is_text(const nlp_fit_job *job, const char *key, const char *text) {
 
 /* ---- Labels ---- */
 
-static int by_text(const void *a, const void *b) {
-    const nlp_text *x = a, *y = b;
-    size_t n = x->n_bytes < y->n_bytes ? x->n_bytes : y->n_bytes;
-    int order = memcmp(x->bytes, y->bytes, n);
-    return order ? order : (x->n_bytes > y->n_bytes) - (x->n_bytes < y->n_bytes);
-}
-
 /* Distinct labels in the order of their bytes, and each text's class. */
 static nlp_status read_classes(nlp_fit_job *job, nlp_error *err) {
     nlp_text *sorted = NLP_PUSH(job->scratch, nlp_text, job->n);
@@ -72,10 +49,11 @@ static nlp_status read_classes(nlp_fit_job *job, nlp_error *err) {
         if (!job->texts[i].bytes || !job->labels[i].bytes || !job->labels[i].n_bytes)
             return nlp_fail(err, NLP_EINVAL, "row %zu has no text or no label", i + 1);
     if (job->n) memcpy(sorted, job->labels, job->n * sizeof *sorted);
-    if (job->n) qsort(sorted, job->n, sizeof *sorted, by_text);
+    if (job->n) qsort(sorted, job->n, sizeof *sorted, nlp_text_by_bytes);
     job->n_classes = 0;
     for (size_t i = 0; i < job->n; i++)
-        if (!i || by_text(&sorted[i - 1], &sorted[i])) sorted[job->n_classes++] = sorted[i];
+        if (!i || nlp_text_by_bytes(&sorted[i - 1], &sorted[i]))
+            sorted[job->n_classes++] = sorted[i];
     job->class_names = sorted;
     if (job->n_classes < 2)
         return nlp_fail(err, NLP_EINVAL,
@@ -87,10 +65,16 @@ static nlp_status read_classes(nlp_fit_job *job, nlp_error *err) {
                         job->n_classes, MAX_CLASSES);
     for (size_t i = 0; i < job->n; i++) {
         const nlp_text *found =
-            bsearch(&job->labels[i], sorted, job->n_classes, sizeof *sorted, by_text);
+            bsearch(&job->labels[i], sorted, job->n_classes, sizeof *sorted, nlp_text_by_bytes);
         job->classes[i] = (uint32_t)(found - sorted);
     }
     return NLP_OK;
+}
+
+bool nlp_fit_holds_out(const uint8_t *digest, double part) {
+    uint32_t bits;
+    memcpy(&bits, digest, NLP_FIT_SPLIT_BYTES);
+    return (double)bits < part * 4294967296.0;
 }
 
 /* A text is held out by its own hash, so the split does not depend on the order of the rows. */
@@ -104,10 +88,8 @@ static nlp_status split_rows(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
     for (size_t i = 0; i < job->n; i++) left[job->classes[i]]++;
     for (size_t i = 0; i < job->n; i++) {
         uint8_t digest[NLP_SHA256_BYTES];
-        uint32_t bits;
         nlp_sha256_of(job->texts[i].bytes, job->texts[i].n_bytes, digest);
-        memcpy(&bits, digest, sizeof bits);
-        bool out = (double)bits < part * 4294967296.0 && left[job->classes[i]] > 1;
+        bool out = nlp_fit_holds_out(digest, part) && left[job->classes[i]] > 1;
         left[job->classes[i]] -= out;
         if (out)
             job->held_out[job->n_held_out++] = i;
@@ -137,8 +119,10 @@ static nlp_status measure(nlp_fit_job *job, nlp_regression *r, nlp_poll *poll, n
                              .n = job->n_held_out,
                              .more = more,
                              .n_more = sizeof more / sizeof *more};
-    return nlp_task_measure(&outcomes, job->arena, job->scratch, &job->metrics, &job->n_metrics,
-                            err);
+    NLP_TRY(
+        nlp_task_measure(&outcomes, job->arena, job->scratch, &job->metrics, &job->n_metrics, err));
+    job->accuracy = job->metrics->value; /* it is the first */
+    return NLP_OK;
 }
 
 /* ---- The pack ---- */
@@ -174,18 +158,26 @@ static nlp_status make_head(const nlp_fit_job *job, nlp_head_spec *head, nlp_err
     return NLP_OK;
 }
 
+nlp_status nlp_fit_check_labels(const nlp_fit_job *job, nlp_error *err) {
+    nlp_head_spec unused;
+    return make_head(job, &unused, err);
+}
+
 /* What the pack says of itself: `nlp inspect` and nlp_models show it. */
 static void write_card(const nlp_fit_job *job, const nlp_regression *r, nlp_pack_writer *writer) {
     static const char *const keys[] = {"description", "languages", "licence", "source"};
-    char numbers[256];
+    char training[512];
     const char *tasks = is_text(job, "task", "sentiment") ? "sentiment,classify" : "classify";
-    snprintf(numbers, sizeof numbers,
-             "logistic head, %zu rows trained, %zu held out, l2 %g, epochs %zu", job->n_train,
-             job->n_held_out, r->l2, r->n_epochs);
+    int n = snprintf(training, sizeof training,
+                     "logistic head, %zu rows trained, %zu held out, l2 %g, epochs %zu",
+                     job->n_train, job->n_held_out, r->l2, r->n_epochs);
+    if (job->teacher)
+        snprintf(training + n, sizeof training - (size_t)n,
+                 ", labels by teacher %s, agreement %.4f", job->teacher, job->accuracy);
     nlp_pack_writer_pair(writer, "meta", "name", job->name);
     nlp_pack_writer_pair(writer, "meta", "base", job->base_name);
     nlp_pack_writer_pair(writer, "meta", "tasks", tasks);
-    nlp_pack_writer_pair(writer, "meta", "training", numbers);
+    nlp_pack_writer_pair(writer, "meta", "training", training);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const nlp_value *v = option(job, keys[i]);
         if (!v) continue;
@@ -234,8 +226,7 @@ nlp_status nlp_fit_prepare(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
     }
     if (!job->n) return nlp_fail(err, NLP_EINVAL, "there are no rows to fit on");
     NLP_TRY(read_classes(job, err));
-    nlp_head_spec unused;
-    NLP_TRY(make_head(job, &unused, err));
+    NLP_TRY(nlp_fit_check_labels(job, err));
     NLP_TRY(split_rows(job, poll, err));
     if (number(job, "patience", 0) > 0 && !job->n_held_out)
         return nlp_fail(err, NLP_EINVAL,

@@ -173,6 +173,49 @@ def check_evaluate():
     fails("evaluate: a limit of time", "SET statement_timeout = '300ms'; SELECT * FROM nlp_evaluate('sentiment', 'SELECT repeat(''good '', 200) || i, ''positive''::text FROM generate_series(1, 100000) i')", "57014")
 
 
+def check_distill():
+    """Two kinds of texts, which minilm tells apart by similarity; the head learns that."""
+    psql("CREATE TABLE d AS SELECT CASE i % 2 WHEN 0 THEN 'I want a refund of order ' ELSE 'my password does not work, attempt ' END || i AS body FROM generate_series(1, 400) i")
+    call = "FROM nlp_distill('kinds', 'SELECT body FROM d', ARRAY['refund of money', 'password and login']"
+    found = dict(line.split("|") for line in value(f"SELECT metric, value {call})").splitlines())
+    check("nlp_distill: a head that agrees with its teacher", float(found["agreement"]) >= 0.95 and found["agreement"] == found["accuracy"] and found["rows_seen"] == found["rows_sampled"] == "400", found)
+    check("nlp_distill: its head answers, for another user too", value("SELECT nlp_classify('give my money back', 'kinds')", user="plain") == "refund of money")
+    pack = value("SELECT md5(nlp_pack('kinds'))")
+    check("nlp_distill: the card names the teacher", value("SELECT position('labels by teacher minilm (SHA-256 '::bytea IN nlp_pack('kinds')) > 0") == "t")
+    found = value("SELECT value FROM nlp_distill('kinds', 'SELECT body FROM d, generate_series(1, 3) ORDER BY body DESC', ARRAY['refund of money', 'password and login'], '{\"teacher\": \"minilm\", \"base\": \"minilm\"}') WHERE metric = 'rows_seen'")
+    check("nlp_distill: order and repetitions change no byte", found == "1200" and value("SELECT md5(nlp_pack('kinds'))") == pack, found)
+    check("nlp_distill: it rolls back", value(f"BEGIN; SELECT count(*) > 3 {call.replace('kinds', 'gone')}); ROLLBACK; SELECT count(*) FROM _nlp.packs WHERE name = 'gone'").split()[-1] == "0")
+    fails("nlp_distill: too little agreement", "SELECT * FROM nlp_distill('none', 'SELECT body FROM d', ARRAY['1', '2', '3', '4', '5', '6', '7', '8'], '{\"min_agreement\": 1, \"epochs\": 1, \"l2\": 1000}')", "22023", "held-out texts, min_agreement is 1", "larger sample")
+    two, query = "ARRAY['a', 'b']", "'SELECT body FROM d'"
+    for name, arguments, code, words in (
+        ("few texts", f"'SELECT body FROM d LIMIT 50', {two}", "22023", ("of 50 sampled", "at least 20")),
+        ("no rows", f"'SELECT body FROM d WHERE false', {two}", "22023", ("no rows",)),
+        ("NULL texts", f"'SELECT NULL::text', {two}", "22023", ("row 1 has no text",)),
+        ("one label", f"{query}, ARRAY['a']", "22023", ("at least 2",)),
+        ("no labels", f"{query}, '{{}}'", "22023", ("at least 2",)),
+        ("equal labels", f"{query}, ARRAY['a', 'b', 'a']", "22023", ("twice",)),
+        ("an empty label", f"{query}, ARRAY['a', '']", "22023", ("empty",)),
+        ("a NULL label", f"{query}, ARRAY['a', NULL]", "22023", ("without NULLs",)),
+        ("two columns", f"'SELECT body, body FROM d', {two}", "22023", ("one text column",)),
+        ("a number", f"'SELECT 1', {two}", "22023", ("one text column",)),
+        ("a query that writes", f"'DELETE FROM d', {two}", "22023", ("one text column",)),
+        ("bad SQL", f"'SELEC', {two}", "42601", ()),
+        ("an unknown option", f"{query}, {two}, '{{\"bogus\": 1}}'", "22023", ("bogus", "teacher, base, sample, min_agreement")),
+        ("a small sample", f"{query}, {two}, '{{\"sample\": 5}}'", "22023", ("sample", "50 to 100000")),
+        ("an unknown teacher", f"{query}, {two}, '{{\"teacher\": \"nosuch\"}}'", "42704", ("nlp pull nosuch",)),
+        ("a teacher that is no text", f"{query}, {two}, '{{\"teacher\": 1}}'", "22023", ("teacher", "must be a text")),
+        ("a base that is a head", f"{query}, {two}, '{{\"base\": \"kinds\"}}'", "22023", ("task pack itself",)),
+    ):
+        fails(f"nlp_distill: {name}", f"SELECT * FROM nlp_distill('none', {arguments})", code, *words)
+    fails("nlp_distill: a name of the model path", f"SELECT * {call.replace('kinds', 'minilm')})", "22023", "model path")
+    fails("nlp_distill: a name that no pack can have", f"SELECT * {call.replace('kinds', 'My Kinds')})", "42704", "no name of a model")
+    fails("nlp_distill: for administrators", f"SELECT * {call})", "42501", user="plain")
+    fails("nlp_distill: a teacher that is not allowed", f"SET nlp.allowed_models = 'other'; SELECT * {call})", "42501", "allowed")
+    fails("nlp_distill: a limit of time", f"SET statement_timeout = '300ms'; SELECT * FROM nlp_distill('none', 'SELECT repeat(''good '', 200) || i FROM generate_series(1, 100000) i', {two}, '{{\"sample\": 5000}}')", "57014")
+    check("nlp_distill: what failed left nothing", value("SELECT count(*) FROM _nlp.packs WHERE name = 'none'") == "0")
+    psql("SELECT nlp_drop_model('kinds'); DROP TABLE d")
+
+
 def check_fit():
     psql("CREATE TABLE t AS SELECT CASE i % 2 WHEN 0 THEN 'refund my order ' ELSE 'reset my password ' END || i AS body, CASE i % 2 WHEN 0 THEN 'money' ELSE 'access' END AS label FROM generate_series(1, 60) i")
     check("nlp_fit", value("SELECT value FROM nlp_fit('intents', 'SELECT body, label FROM t', 'minilm') WHERE metric = 'accuracy'") == "1")
@@ -531,6 +574,6 @@ def check_leaks():
 setup()
 psql("CREATE ROLE plain LOGIN", "postgres")
 psql("GRANT ALL ON SCHEMA public TO plain")
-for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_fit, check_writing, check_chats, check_window, check_cancel, check_sharing, check_leaks):
+for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_distill, check_fit, check_writing, check_chats, check_window, check_cancel, check_sharing, check_leaks):
     group()
 finish()

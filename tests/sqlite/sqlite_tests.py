@@ -231,6 +231,55 @@ def check_evaluate(db):
     check("evaluate: not from a schema", "unsafe use" in error("SELECT * FROM trap", db=db))
 
 
+def check_distill():
+    """Two kinds of texts, which minilm tells apart by similarity; the head learns that."""
+    db = connect()
+    db.execute("CREATE TABLE t(body)")
+    db.executemany("INSERT INTO t VALUES(?)", [(f"{'I want a refund of order' if i % 2 else 'my password does not work, attempt'} {i}",) for i in range(400)])
+    call = "SELECT * FROM nlp_distill('kinds', 'SELECT body FROM t', '[\"refund of money\", \"password and login\"]'"
+    metrics = db.execute(call + ")").fetchall()
+    found = dict(metrics)
+    check("nlp_distill: a head that agrees with its teacher", metrics[0][0] == "agreement" and found["agreement"] >= 0.95 and found["agreement"] == found["accuracy"], found)
+    check("nlp_distill: what it saw", found["rows_seen"] == 400 and found["rows_sampled"] == 400 and found["rows_trained"] + found["rows_held_out"] == 400, found)
+    check("nlp_distill: its head answers", one("SELECT nlp_classify('give my money back', 'kinds')", db=db) == "refund of money")
+    pack = one("SELECT nlp_pack('kinds')", db=db)
+    check("nlp_distill: the card names the teacher", b"labels by teacher minilm (SHA-256 " in pack)
+    db.execute("CREATE TABLE u AS SELECT body FROM t ORDER BY body DESC")
+    db.execute("INSERT INTO u SELECT body FROM t WHERE rowid < 100")
+    again = dict(db.execute("SELECT * FROM nlp_distill('kinds', 'SELECT body FROM u', '[\"refund of money\", \"password and login\"]', '{\"teacher\": \"minilm\", \"base\": \"minilm\"}')").fetchall())
+    check("nlp_distill: order and repetitions change no byte", again["rows_seen"] == 499 and one("SELECT nlp_pack('kinds')", db=db) == pack, again)
+    count = "SELECT count(*) FROM nlp_packs"
+    low = error("""SELECT * FROM nlp_distill('none', 'SELECT body FROM t', '["1", "2", "3", "4", "5", "6", "7", "8"]', '{"min_agreement": 1, "epochs": 1, "l2": 1000}')""", db=db)
+    check("nlp_distill: too little agreement stores nothing", "held-out texts, min_agreement is 1" in low and "hint: " in low and one(count, db=db) == 1, low)
+    for name, arguments, words in (
+        ("few texts", "'SELECT body FROM t LIMIT 50', '[\"a\", \"b\"]'", ("of 50 sampled", "at least 20")),
+        ("no rows", "'SELECT body FROM t WHERE 0', '[\"a\", \"b\"]'", ("no rows",)),
+        ("NULL texts", "'SELECT NULL', '[\"a\", \"b\"]'", ("row 1 has no text",)),
+        ("one label", "'SELECT body FROM t', '[\"a\"]'", ("at least 2",)),
+        ("no labels", "'SELECT body FROM t', '[]'", ("at least 2",)),
+        ("equal labels", "'SELECT body FROM t', '[\"a\", \"b\", \"a\"]'", ("twice",)),
+        ("an empty label", "'SELECT body FROM t', '[\"a\", \"\"]'", ("empty",)),
+        ("a NULL label", "'SELECT body FROM t', '[\"a\", null]'", ("nlp_distill takes labels as a JSON array of texts",)),
+        ("labels that are no array", "'SELECT body FROM t', 'a,b'", ("JSON array",)),
+        ("labels NULL", "'SELECT body FROM t', NULL", ("takes a name, a query and labels",)),
+        ("two columns", "'SELECT body, 1 FROM t', '[\"a\", \"b\"]'", ("one column",)),
+        ("a query that writes", "'DELETE FROM t', '[\"a\", \"b\"]'", ("one column",)),
+        ("bad SQL", "'SELEC', '[\"a\", \"b\"]'", ("syntax",)),
+        ("an unknown option", "'SELECT body FROM t', '[\"a\", \"b\"]', '{\"bogus\": 1}'", ("bogus", "teacher, base, sample, min_agreement")),
+        ("a small sample", "'SELECT body FROM t', '[\"a\", \"b\"]', '{\"sample\": 5}'", ("sample", "50 to 100000")),
+        ("an unknown teacher", "'SELECT body FROM t', '[\"a\", \"b\"]', '{\"teacher\": \"nosuch\"}'", ("nlp pull nosuch",)),
+        ("an unknown base", "'SELECT body FROM t', '[\"a\", \"b\"]', '{\"base\": \"nosuch\"}'", ("nlp pull nosuch",)),
+        ("a base that is a head", "'SELECT body FROM t', '[\"a\", \"b\"]', '{\"base\": \"kinds\"}'", ("task pack itself",)),
+    ):
+        message = error(f"SELECT * FROM nlp_distill('none', {arguments})", db=db)
+        check(f"nlp_distill: {name}", all(word in message for word in words), message)
+    check("nlp_distill: a name of the model path", "model path" in error(call.replace("kinds", "minilm") + ")", db=db))
+    check("nlp_distill: a name that no pack can have", "no name of a model" in error(call.replace("kinds", "My Kinds") + ")", db=db))
+    db.execute("CREATE VIEW trap2 AS " + call + ")")
+    check("nlp_distill: not from a schema", "unsafe use" in error("SELECT * FROM trap2", db=db))
+    check("nlp_distill: what failed left nothing", one(count, db=db) == 1)
+
+
 def check_fit():
     db = connect()
     db.execute("CREATE TABLE t(body, label)")
@@ -520,6 +569,6 @@ def check_shell():
     check("one exported symbol", [s.split()[-1] for s in symbols if s] == ["sqlite3_nlp_init"], symbols)
 
 
-for group in (check_functions, check_heads, check_null_and_empty, check_bad_input, check_settings, check_fit, check_writing, check_interrupts, check_schemas, check_threads, check_shell):
+for group in (check_functions, check_heads, check_null_and_empty, check_bad_input, check_settings, check_fit, check_distill, check_writing, check_interrupts, check_schemas, check_threads, check_shell):
     group()
 finish()
