@@ -250,6 +250,7 @@ nlp_status nlp_fit(nlp_session *s, nlp_model *base, const char *name, const nlp_
                        .n = n,
                        .options = options,
                        .n_options = n_options,
+                       .kernels = call.kernels,
                        .arena = &s->arena,
                        .scratch = &s->scratch};
     if (status == NLP_OK) status = run_fit(s, &call, &job, err);

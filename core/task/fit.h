@@ -14,6 +14,7 @@ typedef struct nlp_fit_job {
     size_t n_options;
     const float *vectors; /* [n][dims], set before nlp_fit_run */
     uint32_t dims;
+    const nlp_kernels *kernels;
     nlp_arena *arena, *scratch; /* results; gone when the call ends */
     /* found */
     const nlp_text *class_names; /* [n_classes] */
