@@ -27,6 +27,7 @@ static const nlp_option_spec distill_options[] = {
     {"multi_label", NLP_TYPE_BOOLEAN, NULL, 0, 0, "false",
      "the teacher scores each label for itself"},
     NLP_OPTION_CUT_OR_ERROR,
+    {"max_tokens", NLP_TYPE_INTEGER, NULL, 3, 1048576, NULL, "a lower token limit of the teacher"},
     {"on_error", NLP_TYPE_TEXT, "raise|null", 0, 0, "raise",
      "null: a text that the teacher fails on is left out"},
 };

@@ -243,6 +243,7 @@ nlp_status nlp_session_fit(nlp_session *s, nlp_model *base, nlp_fit_job *job, co
     call.model = &base->task;
     job->base_name = base->name;
     job->base_digest = base->pack.header->digest;
+    job->kernels = call.kernels;
     job->arena = &s->arena;
     job->scratch = &s->scratch;
     nlp_status status =

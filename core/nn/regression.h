@@ -2,20 +2,13 @@
 #ifndef NLP_NN_REGRESSION_H
 #define NLP_NN_REGRESSION_H
 
-#include "base/arena.h"
-#include "base/poll.h"
+#include "nn/examples.h"
 
 enum { NLP_REGRESSION_BLOCK = 4 }; /* rows that go through the weights together */
 
 typedef struct nlp_regression {
     /* given */
-    const float *vectors; /* [n_rows][dims] */
-    size_t n_rows, dims;
-    const uint32_t *classes; /* [n_rows] */
-    uint32_t n_classes;
-    const size_t *train; /* [n_train] numbers of the rows it learns from */
-    size_t n_train;
-    bool balanced; /* rare classes count as much as frequent ones */
+    const nlp_examples *e; /* weighed */
     /* learn from vectors less their mean: the same optimum in a fraction of the epochs, since a mean
      * that all vectors share makes every step short */
     bool center;
@@ -24,14 +17,12 @@ typedef struct nlp_regression {
     /* 0: all epochs; else so many without a lower loss of the held-out rows end it, and the weights of
      * the lowest stay */
     size_t patience;
-    const size_t *held_out; /* [n_held_out] */
-    size_t n_held_out;
     nlp_arena *scratch;
     /* found */
     double *w;       /* [n_classes][dims + 1], the constant last */
     size_t n_epochs; /* that made them */
     /* inner */
-    double *ahead, *gradient, *class_weight, step, *best;
+    double *ahead, *gradient, step, *best;
     double *mean, constant; /* [dims] what comes off a vector, and what stands behind it */
     double *x; /* [NLP_REGRESSION_BLOCK][dims + 1] rows of a block, each with its constant */
     double *p; /* [NLP_REGRESSION_BLOCK][n_classes] */

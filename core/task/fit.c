@@ -1,4 +1,4 @@
-/* fit.c: a small head on the frozen vectors of a base (regression.c), measured on texts that are held
+/* fit.c: a small head on the frozen vectors of a base (regression.c, mlp.c), measured on texts that are held
  * out. The same texts give the same pack on every machine. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/utf8.h"
+#include "nn/mlp.h"
 #include "nn/regression.h"
 #include "task/fit.h"
 #include "tensor/quant.h"
@@ -31,6 +32,11 @@ static const nlp_value *option(const nlp_fit_job *job, const char *key) {
 static double number(const nlp_fit_job *job, const char *key, double fallback) {
     const nlp_value *v = option(job, key);
     return !v ? fallback : v->type == NLP_TYPE_INTEGER ? (double)v->as.integer : v->as.real;
+}
+
+static bool flag(const nlp_fit_job *job, const char *key, bool fallback) {
+    const nlp_value *v = option(job, key);
+    return v ? v->as.boolean : fallback;
 }
 
 static bool is_text(const nlp_fit_job *job, const char *key, const char *text) {
@@ -100,22 +106,88 @@ static nlp_status split_rows(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
     return NLP_OK;
 }
 
+/* ---- Learning ---- */
+
+/* What learning leaves. */
+typedef struct trained {
+    uint32_t n_hidden;         /* 0: no hidden layer */
+    const float *hidden, *out; /* rows of weights, each with its constant last */
+    uint32_t *predicted;       /* [n_held_out] */
+    double l2;
+    size_t n_epochs;
+} trained;
+
+static nlp_status learn_logistic(const nlp_fit_job *job, const nlp_examples *e, trained *t,
+                                 nlp_poll *poll, nlp_error *err) {
+    size_t n_weights = e->n_classes * (e->dims + 1);
+    nlp_regression r = {.e = e,
+                        .center = flag(job, "center", true),
+                        .l2 = t->l2,
+                        .epochs = t->n_epochs,
+                        .patience = (size_t)number(job, "patience", 0),
+                        .scratch = job->scratch};
+    NLP_TRY(nlp_regression_train(&r, poll, err));
+    NLP_TRY(nlp_regression_predict(&r, e->held_out, e->n_held_out, t->predicted, poll, err));
+    float *out = NLP_PUSH(job->scratch, float, n_weights);
+    NLP_TRY(nlp_arena_status(job->scratch, err));
+    for (size_t i = 0; i < n_weights; i++) out[i] = (float)r.w[i];
+    t->out = out;
+    t->n_epochs = r.n_epochs;
+    return NLP_OK;
+}
+
+static nlp_status learn_mlp(const nlp_fit_job *job, const nlp_examples *e, trained *t,
+                            nlp_poll *poll, nlp_error *err) {
+    nlp_mlp m = {.e = e,
+                 .kernels = job->kernels,
+                 .n_hidden = t->n_hidden,
+                 .center = flag(job, "center", true),
+                 .l2 = t->l2,
+                 .epochs = t->n_epochs,
+                 .patience = (size_t)number(job, "patience", 0),
+                 .scratch = job->scratch};
+    NLP_TRY(nlp_mlp_train(&m, poll, err));
+    NLP_TRY(nlp_mlp_predict(&m, e->held_out, e->n_held_out, t->predicted, poll, err));
+    t->hidden = m.hidden, t->out = m.out;
+    t->n_epochs = m.n_epochs;
+    return NLP_OK;
+}
+
+static nlp_status learn(const nlp_fit_job *job, trained *t, nlp_poll *poll, nlp_error *err) {
+    nlp_examples e = {.vectors = job->vectors,
+                      .n_rows = job->n,
+                      .dims = job->dims,
+                      .classes = job->classes,
+                      .n_classes = job->n_classes,
+                      .train = job->train,
+                      .n_train = job->n_train,
+                      .held_out = job->held_out,
+                      .n_held_out = job->n_held_out};
+    *t = (trained){
+        .n_hidden = (uint32_t)number(job, "hidden", 0),
+        .predicted = NLP_PUSH(job->scratch, uint32_t, job->n_held_out),
+    };
+    t->l2 = number(job, "l2", t->n_hidden ? 3e-3 : 1e-5);
+    t->n_epochs = (size_t)number(job, "epochs", t->n_hidden ? 30 : 300);
+    NLP_TRY(nlp_arena_status(job->scratch, err));
+    NLP_TRY(nlp_examples_weigh(&e, is_text(job, "class_weight", "balanced"), job->scratch, err));
+    return (t->n_hidden ? learn_mlp : learn_logistic)(job, &e, t, poll, err);
+}
+
 /* ---- Metrics of the held-out rows ---- */
 
-static nlp_status measure(nlp_fit_job *job, nlp_regression *r, nlp_poll *poll, nlp_error *err) {
-    uint32_t *predicted = NLP_PUSH(job->scratch, uint32_t, job->n_held_out),
-             *actual = NLP_PUSH(job->scratch, uint32_t, job->n_held_out);
+static nlp_status measure(nlp_fit_job *job, const trained *t, nlp_error *err) {
+    uint32_t *actual = NLP_PUSH(job->scratch, uint32_t, job->n_held_out);
     NLP_TRY(nlp_arena_status(job->scratch, err));
-    NLP_TRY(nlp_regression_predict(r, job->held_out, job->n_held_out, predicted, poll, err));
     for (size_t i = 0; i < job->n_held_out; i++) actual[i] = job->classes[job->held_out[i]];
     nlp_metric more[] = {{"classes", job->n_classes},
                          {"rows_trained", (double)job->n_train},
                          {"rows_held_out", (double)job->n_held_out},
-                         {"epochs", (double)r->n_epochs}};
+                         {"epochs", (double)t->n_epochs}};
     nlp_outcomes outcomes = {.labels = job->class_names,
                              .n_labels = job->n_classes,
                              .actual = actual,
-                             .predicted = predicted,
+                             .predicted = t->predicted,
                              .n = job->n_held_out,
                              .more = more,
                              .n_more = sizeof more / sizeof *more};
@@ -143,10 +215,13 @@ static uint32_t polarity_of(nlp_text label) {
 
 static nlp_status make_head(const nlp_fit_job *job, nlp_head_spec *head, nlp_error *err) {
     bool sentiment = is_text(job, "task", "sentiment");
+    uint32_t n_hidden = (uint32_t)number(job, "hidden", 0);
     *head = (nlp_head_spec){.struct_size = sizeof *head,
-                            .head = NLP_HEAD_VECTOR_LINEAR,
+                            .head = n_hidden ? NLP_HEAD_VECTOR_MLP : NLP_HEAD_VECTOR_LINEAR,
                             .score = NLP_SCORE_SOFTMAX,
-                            .n_labels = job->n_classes};
+                            .n_labels = job->n_classes,
+                            .hidden_size = n_hidden,
+                            .hidden_activation = n_hidden ? NLP_MLP_ACTIVATION : NLP_ACT_NONE};
     for (uint32_t c = 0; c < job->n_classes && c < NLP_MAX_POLARITIES; c++) {
         head->polarity[c] = polarity_of(job->class_names[c]);
         if (sentiment && head->polarity[c] == NLP_POLARITY_NONE)
@@ -164,13 +239,14 @@ nlp_status nlp_fit_check_labels(const nlp_fit_job *job, nlp_error *err) {
 }
 
 /* What the pack says of itself: `nlp inspect` and nlp_models show it. */
-static void write_card(const nlp_fit_job *job, const nlp_regression *r, nlp_pack_writer *writer) {
+static void write_card(const nlp_fit_job *job, const trained *t, nlp_pack_writer *writer) {
     static const char *const keys[] = {"description", "languages", "licence", "source"};
-    char training[512];
+    char kind[32] = "logistic head", training[512];
     const char *tasks = is_text(job, "task", "sentiment") ? "sentiment,classify" : "classify";
+    if (t->n_hidden) snprintf(kind, sizeof kind, "MLP head, hidden %u", t->n_hidden);
     int n = snprintf(training, sizeof training,
-                     "logistic head, %zu rows trained, %zu held out, l2 %g, epochs %zu",
-                     job->n_train, job->n_held_out, r->l2, r->n_epochs);
+                     "%s, %zu rows trained, %zu held out, l2 %g, epochs %zu", kind, job->n_train,
+                     job->n_held_out, t->l2, t->n_epochs);
     if (job->teacher)
         snprintf(training + n, sizeof training - (size_t)n,
                  ", labels by teacher %s, agreement %.4f", job->teacher, job->accuracy);
@@ -186,28 +262,37 @@ static void write_card(const nlp_fit_job *job, const nlp_regression *r, nlp_pack
     }
 }
 
-/* A head is stored as any linear layer of a model is, so the same code runs both. */
-static nlp_status write_pack(nlp_fit_job *job, const nlp_regression *r, nlp_pack_writer *writer,
+/* A head is stored as any linear layers of a model are, so the same code runs both. */
+static nlp_status write_layer(const nlp_fit_job *job, nlp_pack_writer *writer, const char *name,
+                              const float *rows, size_t n, size_t k, nlp_error *err) {
+    float *w = nlp_arena_push(job->scratch, n, k * sizeof *w),
+          *bias = NLP_PUSH(job->scratch, float, n);
+    NLP_TRY(nlp_arena_status(job->scratch, err));
+    for (size_t j = 0; j < n; j++) {
+        memcpy(w + j * k, rows + j * (k + 1), k * sizeof *w);
+        bias[j] = rows[j * (k + 1) + k];
+    }
+    void *panels =
+        nlp_pack_writer_tensor(writer, name, NLP_F32, NLP_TENSOR_PANELS, NLP_GRID_SYMMETRIC, n, k);
+    if (panels) nlp_pack_f32(w, bias, k, n, panels);
+    return NLP_OK;
+}
+
+static nlp_status write_pack(nlp_fit_job *job, const trained *t, nlp_pack_writer *writer,
                              nlp_error *err) {
     nlp_head_spec head;
     const uint8_t *bytes;
     NLP_TRY(make_head(job, &head, err));
-    float *w = NLP_PUSH(job->scratch, float, job->n_classes *(size_t)job->dims),
-          *bias = NLP_PUSH(job->scratch, float, job->n_classes);
-    NLP_TRY(nlp_arena_status(job->scratch, err));
-    for (uint32_t c = 0; c < job->n_classes; c++) {
-        for (size_t i = 0; i < job->dims; i++)
-            w[c * (size_t)job->dims + i] = (float)r->w[c * (r->dims + 1) + i];
-        bias[c] = (float)r->w[c * (r->dims + 1) + job->dims];
+    for (uint32_t c = 0; c < job->n_classes; c++)
         nlp_pack_writer_string(writer, "labels", job->class_names[c].bytes,
                                job->class_names[c].n_bytes);
-    }
     nlp_pack_writer_base(writer, job->base_digest);
     nlp_pack_writer_section(writer, "head", &head, sizeof head);
-    write_card(job, r, writer);
-    void *panels = nlp_pack_writer_tensor(writer, "classifier", NLP_F32, NLP_TENSOR_PANELS,
-                                          NLP_GRID_SYMMETRIC, job->n_classes, job->dims);
-    if (panels) nlp_pack_f32(w, bias, job->dims, job->n_classes, panels);
+    write_card(job, t, writer);
+    if (t->n_hidden)
+        NLP_TRY(write_layer(job, writer, "hidden", t->hidden, t->n_hidden, job->dims, err));
+    NLP_TRY(write_layer(job, writer, "classifier", t->out, job->n_classes,
+                        t->n_hidden ? t->n_hidden : job->dims, err));
     NLP_TRY(nlp_pack_writer_finish(writer, &bytes, &job->pack_bytes, err));
     uint8_t *kept = NLP_PUSH(job->arena, uint8_t, job->pack_bytes);
     NLP_TRY(nlp_arena_status(job->arena, err));
@@ -237,26 +322,11 @@ nlp_status nlp_fit_prepare(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
 
 nlp_status nlp_fit_run(nlp_fit_job *job, nlp_poll *poll, nlp_error *err) {
     nlp_pack_writer *writer;
-    const nlp_value *center = option(job, "center");
-    nlp_regression r = {.vectors = job->vectors,
-                        .n_rows = job->n,
-                        .dims = job->dims,
-                        .classes = job->classes,
-                        .n_classes = job->n_classes,
-                        .train = job->train,
-                        .n_train = job->n_train,
-                        .balanced = is_text(job, "class_weight", "balanced"),
-                        .center = !center || center->as.boolean,
-                        .l2 = number(job, "l2", 1e-5),
-                        .epochs = (size_t)number(job, "epochs", 300),
-                        .patience = (size_t)number(job, "patience", 0),
-                        .held_out = job->held_out,
-                        .n_held_out = job->n_held_out,
-                        .scratch = job->scratch};
-    NLP_TRY(nlp_regression_train(&r, poll, err));
-    NLP_TRY(measure(job, &r, poll, err));
+    trained t;
+    NLP_TRY(learn(job, &t, poll, err));
+    NLP_TRY(measure(job, &t, err));
     NLP_TRY(nlp_pack_writer_open(job->scratch->mem, NLP_PACK_TASK, NLP_F32, &writer, err));
-    nlp_status status = write_pack(job, &r, writer, err);
+    nlp_status status = write_pack(job, &t, writer, err);
     nlp_pack_writer_close(writer);
     return status;
 }

@@ -4,52 +4,31 @@
 
 #include "task/task.h"
 
+enum { NLP_MAX_FIT_HIDDEN = 4096 };
 /* The options of fitting; distilling takes them too, and holds out more. */
-#define NLP_FIT_OPTIONS(holdout_default)                                                           \
-    {"task",                                                                                       \
-     NLP_TYPE_TEXT,                                                                                \
-     "classify|sentiment",                                                                         \
-     0,                                                                                            \
-     0,                                                                                            \
-     "classify",                                                                                   \
-     "sentiment: labels must mean positive, negative, neutral"},                                   \
-        {"holdout",                                                                                \
-         NLP_TYPE_REAL,                                                                            \
-         NULL,                                                                                     \
-         0,                                                                                        \
-         0.9,                                                                                      \
-         holdout_default,                                                                          \
-         "part of the texts that is held out to measure on"},                                      \
-        {"l2", NLP_TYPE_REAL, NULL, 0, 1000, "0.00001", "strength of the regularisation"},         \
-        {"epochs", NLP_TYPE_INTEGER, NULL, 1, 100000, "300", "steps over all texts"},              \
-        {"center",                                                                                 \
-         NLP_TYPE_BOOLEAN,                                                                         \
-         NULL,                                                                                     \
-         0,                                                                                        \
-         0,                                                                                        \
-         "true",                                                                                   \
-         "learn from vectors less their mean: the same optimum in fewer steps"},                   \
-        {"patience",                                                                               \
-         NLP_TYPE_INTEGER,                                                                         \
-         NULL,                                                                                     \
-         0,                                                                                        \
-         100000,                                                                                   \
-         "0",                                                                                      \
-         "stop after so many steps without a lower loss of the held-out texts; 0: never"},         \
-        {"class_weight",                                                                           \
-         NLP_TYPE_TEXT,                                                                            \
-         "none|balanced",                                                                          \
-         0,                                                                                        \
-         0,                                                                                        \
-         "none",                                                                                   \
-         "balanced: rare labels count as much as frequent ones"},                                  \
-        {"description", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "a sentence for the pack's card"},        \
-        {"languages", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "languages of the texts: en,fr"},           \
-        {"licence", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "licence of the pack"},                       \
-        {"source", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "where the texts come from"}, {                \
-        "max_tokens", NLP_TYPE_INTEGER, NULL, 3, 1048576, NULL,                                    \
-            "a lower token limit than the base's"                                                  \
-    }
+/* clang-format off */
+#define NLP_FIT_OPTIONS(holdout_default)                                                          \
+    { "task", NLP_TYPE_TEXT, "classify|sentiment", 0, 0, "classify",                              \
+      "sentiment: labels must mean positive, negative, neutral" },                                \
+    { "holdout", NLP_TYPE_REAL, NULL, 0, 0.9, holdout_default,                                    \
+      "part of the texts that is held out to measure on" },                                       \
+    { "l2", NLP_TYPE_REAL, NULL, 0, 1000, "0.00001",                                              \
+      "strength of the regularisation; with hidden the default is 0.003" },                       \
+    { "epochs", NLP_TYPE_INTEGER, NULL, 1, 100000, "300",                                         \
+      "passes over all texts; with hidden the default is 30" },                                   \
+    { "hidden", NLP_TYPE_INTEGER, NULL, 0, NLP_MAX_FIT_HIDDEN, "0",                               \
+      "width of a hidden layer between vectors and labels; 0: none, a logistic head" },           \
+    { "center", NLP_TYPE_BOOLEAN, NULL, 0, 0, "true",                                             \
+      "learn from vectors less their mean: the same optimum in fewer steps" },                    \
+    { "patience", NLP_TYPE_INTEGER, NULL, 0, 100000, "0",                                         \
+      "stop after so many steps without a lower loss of the held-out texts; 0: never" },          \
+    { "class_weight", NLP_TYPE_TEXT, "none|balanced", 0, 0, "none",                               \
+      "balanced: rare labels count as much as frequent ones" },                                   \
+    { "description", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "a sentence for the pack's card" },         \
+    { "languages", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "languages of the texts: en,fr" },            \
+    { "licence", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "licence of the pack" },                        \
+    { "source", NLP_TYPE_TEXT, NULL, 0, 0, NULL, "where the texts come from" }
+/* clang-format on */
 
 typedef struct nlp_fit_job {
     /* given */
@@ -63,6 +42,7 @@ typedef struct nlp_fit_job {
         *teacher; /* the model that gave the labels, for the card; NULL: they came with the texts */
     const float *vectors; /* [n][dims], set before nlp_fit_run */
     uint32_t dims;
+    const nlp_kernels *kernels;
     nlp_arena *arena, *scratch; /* results; gone when the call ends */
     /* found */
     const nlp_text *class_names; /* [n_classes] */

@@ -47,6 +47,16 @@ void nlp_pack_f32(const float *w, const float *bias, size_t k, size_t n, void *p
         }
 }
 
+void nlp_pack_f32_rows(const float *x, size_t k, size_t n, void *panels) {
+    float *out = panels;
+    for (size_t panel = 0; panel < n; panel += NLP_PANEL, out += (k + F32_TRAILER) * NLP_PANEL) {
+        size_t n_columns = n - panel < NLP_PANEL ? n - panel : NLP_PANEL;
+        memset(out, 0, (k + F32_TRAILER) * NLP_PANEL * sizeof *out);
+        for (size_t p = 0; p < k; p++)
+            memcpy(out + p * NLP_PANEL, x + p * n + panel, n_columns * sizeof *out);
+    }
+}
+
 /* ---- i8 ---- */
 
 /* Weight (column, p) in the product's own space: the input is multiplied by the factor, so the

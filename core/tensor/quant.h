@@ -23,6 +23,8 @@ nlp_status nlp_panels_bytes(nlp_dtype dtype, size_t k, size_t n, size_t *n_bytes
 
 /* panels: nlp_panels_bytes, 64-byte aligned. bias [n] or NULL. */
 void nlp_pack_f32(const float *w, const float *bias, size_t k, size_t n, void *panels);
+/* The same of a matrix that lies the other way, x[p * n + j], without bias. */
+void nlp_pack_f32_rows(const float *x, size_t k, size_t n, void *panels);
 
 /* Column j of panels as a row: out [k]. */
 void nlp_panel_row(nlp_dtype dtype, const void *panels, size_t k, size_t j, float *out);

@@ -74,8 +74,10 @@ static void test_options_are_checked(void) {
     bench b = bench_open("bert-uncased");
     rows r = rows_of(MANY, 2);
     nlp_fit_result result;
-    nlp_option bad[] = {bench_whole("bogus", 1), bench_text("class_weight", "heavy"),
-                        bench_whole("patience", -1), bench_whole("epochs", 0)};
+    nlp_option bad[] = {bench_whole("bogus", 1),     bench_text("class_weight", "heavy"),
+                        bench_whole("patience", -1), bench_whole("epochs", 0),
+                        bench_whole("hidden", -1),   bench_whole("hidden", 4097),
+                        bench_text("hidden", "wide")};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK_STATUS(fit(&b, &r, &bad[i], 1, &result), NLP_EINVAL, &b.err);
         CHECK(strstr(b.err.message, bad[i].key) && !result.pack);
@@ -149,6 +151,53 @@ static void test_the_same_rows_give_the_same_pack(void) {
     CHECK(again.pack_bytes == n && !memcmp(again.pack, kept, n));
     free(kept);
     free_rows(&r);
+    bench_close(&b);
+}
+
+/* ---- A hidden layer ---- */
+
+/* The same rows give the same bytes, and the opened pack knows its labels. */
+static void test_a_hidden_layer_is_learnt_and_kept(void) {
+    bench b = bench_open("bert-uncased");
+    rows r = rows_of(MANY, 4);
+    nlp_fit_result first, again;
+    nlp_evaluation *e;
+    const nlp_metric *m;
+    size_t n;
+    nlp_option options[] = {bench_whole("hidden", 17), bench_whole("epochs", 200)};
+    CHECK_STATUS(fit(&b, &r, options, 2, &first), NLP_OK, &b.err);
+    CHECK(value_of(first.metrics, first.n_metrics, "epochs") == 200);
+    size_t n_bytes = first.pack_bytes;
+    void *kept = malloc(n_bytes);
+    memcpy(kept, first.pack, n_bytes);
+    CHECK_STATUS(fit(&b, &r, options, 2, &again), NLP_OK, &b.err);
+    CHECK(again.pack_bytes == n_bytes && !memcmp(again.pack, kept, n_bytes));
+    nlp_model *head;
+    CHECK_STATUS(nlp_model_open_bytes(b.engine, "mine", kept, n_bytes, NULL, &head, &b.err), NLP_OK,
+                 &b.err);
+    CHECK_STATUS(nlp_evaluation_open(b.engine, head, &e, &b.err), NLP_OK, &b.err);
+    CHECK_STATUS(nlp_evaluation_add(e, r.texts, r.labels, r.n, NULL, &b.err), NLP_OK, &b.err);
+    CHECK_STATUS(nlp_evaluation_finish(e, &m, &n, &b.err), NLP_OK, &b.err);
+    CHECK(value_of(m, n, "accuracy") > 0.9 && value_of(m, n, "classes") == 4);
+    nlp_evaluation_close(e);
+    nlp_model_close(head);
+    free(kept);
+    free_rows(&r);
+    bench_close(&b);
+}
+
+static void test_a_hidden_layer_takes_the_rows_that_none_takes(void) {
+    bench b = bench_open("bert-uncased");
+    rows one = rows_of(4, 1), each = rows_of(4, 4), many = rows_of(2000, 1000);
+    nlp_fit_result result;
+    nlp_option options[] = {bench_whole("hidden", 8), bench_whole("epochs", 1)};
+    CHECK_STATUS(fit(&b, &one, options, 2, &result), NLP_EINVAL, &b.err);
+    CHECK(strstr(b.err.message, "at least 2"));
+    CHECK_STATUS(fit(&b, &each, options, 2, &result), NLP_OK, &b.err);
+    CHECK(value_of(result.metrics, result.n_metrics, "rows_trained") == 4);
+    CHECK_STATUS(fit(&b, &many, options, 2, &result), NLP_OK, &b.err);
+    CHECK(value_of(result.metrics, result.n_metrics, "classes") == 1000);
+    free_rows(&one), free_rows(&each), free_rows(&many);
     bench_close(&b);
 }
 
@@ -337,6 +386,9 @@ int main(int argc, char **argv) {
         {"labels_have_a_limit", test_labels_have_a_limit},
         {"many_labels_are_learnt", test_many_labels_are_learnt},
         {"the_same_rows_give_the_same_pack", test_the_same_rows_give_the_same_pack},
+        {"a_hidden_layer_is_learnt_and_kept", test_a_hidden_layer_is_learnt_and_kept},
+        {"a_hidden_layer_takes_the_rows_that_none_takes",
+         test_a_hidden_layer_takes_the_rows_that_none_takes},
         {"centred_vectors_need_fewer_steps", test_centred_vectors_need_fewer_steps},
         {"equal_texts_are_no_fault", test_equal_texts_are_no_fault},
         {"patience_ends_what_gets_worse", test_patience_ends_what_gets_worse},
