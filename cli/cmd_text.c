@@ -169,8 +169,9 @@ static void emit_tokens_json(const cli_record *record, const nlp_output *output)
         json_array_append_new(pieces, cli_json_text(row[2].as.text, row[2].n));
         json_array_append_new(offsets, json_offsets(&row[3], &row[4]));
     }
-    cli_print_json(record, json_pack("{s:o, s:o, s:o, s:b}", "ids", ids, "offsets", offsets,
-                                     "pieces", pieces, "truncated", output->truncated));
+    cli_print_json(record, json_pack("{s:o, s:o, s:o, s:b, s:i}", "ids", ids, "offsets", offsets,
+                                     "pieces", pieces, "truncated", output->truncated, "unknown",
+                                     (int)output->n_unknown));
 }
 
 static void emit_tokens(cli *app, const cli_record *record, const nlp_output *output) {

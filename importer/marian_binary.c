@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "base/mapfile.h"
@@ -34,38 +33,9 @@ static bool is_binary(const char *path) {
            n_bytes > 16 + head[1] * HEADER_BYTES;
 }
 
-typedef struct search {
-    const char *folder, *ending;
-    bool binary;
-    size_t n_found;
-    char path[4096];
-} search;
-
-static bool visit(void *context, const char *name) {
-    search *s = context;
-    char path[4096];
-    size_t n = strlen(name), n_ending = strlen(s->ending);
-    if (n < n_ending || strcmp(name + n - n_ending, s->ending) != 0) return true;
-    if ((size_t)snprintf(path, sizeof path, "%s/%s", s->folder, name) >= sizeof path) return true;
-    if (s->binary && !is_binary(path)) return true;
-    s->n_found++;
-    memcpy(s->path, path, sizeof path);
-    return true;
-}
-
-/* The only file of a folder with an ending. */
-static bool find_one(const char *folder, const char *ending, bool binary, char path[4096]) {
-    search s = {.folder = folder, .ending = ending, .binary = binary};
-    nlp_folder_list(folder, visit, &s);
-    if (s.n_found == 1) memcpy(path, s.path, sizeof s.path);
-    return s.n_found == 1;
-}
-
 static bool knows(const char *path) {
-    char file[4096];
-    struct stat st;
-    if (stat(path, &st) != 0) return false;
-    return S_ISDIR(st.st_mode) ? find_one(path, ".bin", true, file) : is_binary(path);
+    nlp_container_place place;
+    return nlp_container_locate(path, ".bin", is_binary, &place);
 }
 
 /* ---- Tensors ---- */
@@ -314,7 +284,7 @@ static nlp_status read_vocabulary(nlp_model_folder *f, const char *folder, nlp_e
     char path[4096];
     uint8_t *bytes;
     size_t n_bytes;
-    if (!find_one(folder, ".spm", false, path))
+    if (!nlp_container_find(folder, ".spm", NULL, path))
         return nlp_fail(err, NLP_ENOFILE, "beside the Marian model must be one vocabulary, *.spm");
     NLP_TRY(nlp_file_load(path, 64 << 20, f->mem, &bytes, &n_bytes, err));
     const nlp_spm_files files = {.model = bytes, .model_bytes = n_bytes};
@@ -324,15 +294,11 @@ static nlp_status read_vocabulary(nlp_model_folder *f, const char *folder, nlp_e
 }
 
 static nlp_status read(nlp_model_folder *f, nlp_error *err) {
-    char file[4096], folder[4096];
-    snprintf(folder, sizeof folder, "%s", f->path);
-    if (!find_one(f->path, ".bin", true, file)) {
-        snprintf(file, sizeof file, "%s", f->path);
-        char *slash = strrchr(folder, '/');
-        snprintf(slash ? slash : folder, 2, "%s", slash ? "" : ".");
-    }
-    NLP_TRY(read_model(f, file, err));
-    return read_vocabulary(f, folder, err);
+    nlp_container_place place;
+    if (!nlp_container_locate(f->path, ".bin", is_binary, &place))
+        return nlp_fail(err, NLP_ECORRUPT, "%s is no Marian model", f->path);
+    NLP_TRY(read_model(f, place.file, err));
+    return read_vocabulary(f, place.folder, err);
 }
 
 const nlp_container nlp_container_marian = {"Marian", true, knows, read};

@@ -286,6 +286,7 @@ typedef struct nlp_output {
     double score;           /* sentiment: -1 .. 1; of a label or an answer; NaN for other tasks */
     uint32_t n_tokens;      /* of the input, special tokens included, after truncation */
     bool truncated;
+    uint32_t n_unknown; /* tokens of what the vocabulary can't spell, before truncation */
 } nlp_output;
 
 typedef struct nlp_result {

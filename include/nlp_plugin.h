@@ -24,6 +24,24 @@ enum {
 typedef struct nlp_task_call nlp_task_call; /* one run of a task */
 typedef struct nlp_host_api nlp_host_api;
 
+/* What a model is; it may be several things. */
+enum {
+    NLP_MODEL_ANY = 1,
+    NLP_MODEL_EMBEDS = 2,  /* hidden states to pool, and no head */
+    NLP_MODEL_LIKENS = 4,  /* the same, with a pooling of its own: a model of vectors */
+    NLP_MODEL_LABELS = 8,  /* a head of labels */
+    NLP_MODEL_FEELS = 16,  /* whose labels are positive, negative, neutral */
+    NLP_MODEL_INFERS = 32, /* one of whose labels is "entailment" */
+    NLP_MODEL_SCORES = 64, /* a head of one score */
+    NLP_MODEL_TAGS = 128,  /* a head on tokens */
+    NLP_MODEL_SPANS = 256, /* a head of starts and ends */
+    NLP_MODEL_FILLS = 512, /* a head of words for a mask */
+    NLP_MODEL_WRITES = 1024,
+    NLP_MODEL_CHOOSES = 2048, /* it writes on from a prompt */
+    NLP_MODEL_CARRIES = 4096, /* it writes from a source */
+    NLP_MODEL_CHATS = 8192    /* it writes, and has a format of chats */
+};
+
 typedef struct nlp_task_vtable {
     uint32_t struct_size;
     const nlp_task_spec *spec; /* static memory */
@@ -36,6 +54,9 @@ typedef struct nlp_task_vtable {
     nlp_status (*stream_open)(nlp_task_call *call, const nlp_request *request, void **state,
                               nlp_error *err);
     nlp_status (*stream_next)(nlp_task_call *call, void *state, nlp_piece *piece, nlp_error *err);
+    /* NLP_MODEL_*: a model that is one of them can run it, and lists it among its tasks; 0: it stands in
+     * no such list, since it is a form of another task or reads tokens only */
+    uint32_t models;
 } nlp_task_vtable;
 
 struct nlp_host_api {

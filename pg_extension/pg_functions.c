@@ -288,7 +288,7 @@ static Datum run_rows(FunctionCallInfo fcinfo, const char *task) {
 #define SCALAR_TASKS(X) \
     X(embed) X(embed_query) X(similarity) \
     X(sentiment) X(sentiment_score) X(classify) X(confidence) \
-    X(token_count) X(tokenize) X(detokenize) X(would_truncate) \
+    X(token_count) X(unknown_count) X(tokenize) X(detokenize) X(would_truncate) \
     X(answer) X(zero_shot) X(filter) X(rerank_score) \
     X(generate) X(translate) X(chat) X(summarize) X(extract)
 #define ROW_TASKS(X) \

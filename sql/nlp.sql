@@ -229,6 +229,10 @@ CREATE FUNCTION nlp_token_count(text text, options jsonb DEFAULT '{}') RETURNS i
     AS 'MODULE_PATHNAME', 'nlp_pg_token_count' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
 CREATE FUNCTION nlp_token_count(text text, model text, options jsonb DEFAULT '{}') RETURNS int
     AS 'MODULE_PATHNAME', 'nlp_pg_token_count' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_unknown_count(text text, options jsonb DEFAULT '{}') RETURNS int
+    AS 'MODULE_PATHNAME', 'nlp_pg_unknown_count' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_unknown_count(text text, model text, options jsonb DEFAULT '{}') RETURNS int
+    AS 'MODULE_PATHNAME', 'nlp_pg_unknown_count' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
 CREATE FUNCTION nlp_tokenize(text text, options jsonb DEFAULT '{}') RETURNS int[]
     AS 'MODULE_PATHNAME', 'nlp_pg_tokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
 CREATE FUNCTION nlp_tokenize(text text, model text, options jsonb DEFAULT '{}') RETURNS int[]
@@ -292,7 +296,7 @@ CREATE VIEW nlp_models AS
     WITH files AS (SELECT * FROM _nlp.models())
     SELECT * FROM files
     UNION ALL
-    SELECT p.name, p.digest, p.base_digest, b.family, 'classify', b.languages, '', 'f32', 'table', '',
+    SELECT p.name, p.digest, p.base_digest, b.family, 'classify,chunk', b.languages, '', 'f32', 'table', '',
         CASE WHEN b.name IS NULL THEN 'its base ' || left(p.base_digest, 16) || ' is not in the model path' ELSE '' END,
         b.dims, b.max_tokens, length(p.bytes), NULL
     FROM _nlp.packs p LEFT JOIN files b ON b.digest = p.base_digest AND b.base_digest = '';

@@ -104,6 +104,7 @@ void nlp_model_path_each(nlp_engine *engine,
 /* model.c: frees models that nobody holds and whose file has changed; all: also unchanged ones. */
 void nlp_models_sweep(nlp_engine *engine, bool all);
 /* model_info.c: what the pack itself says; name, path and backing are the caller's. */
-void nlp_model_info_of_pack(const nlp_pack *pack, nlp_arena *arena, nlp_model_info *info);
+void nlp_model_info_of_pack(const nlp_engine *engine, const nlp_pack *pack, nlp_arena *arena,
+                            nlp_model_info *info);
 
 #endif

@@ -15,12 +15,70 @@ static const char *precision_name(uint32_t precision) {
     return precision < sizeof names / sizeof *names ? names[precision] : "?";
 }
 
+/* ---- Tasks: what a model is decides which it can run ---- */
+
+static uint32_t kinds_of_head(const nlp_pack *pack, const nlp_head_spec *head) {
+    static const uint32_t of_tokens[] = {NLP_MODEL_TAGS, NLP_MODEL_SPANS, NLP_MODEL_FILLS};
+    uint32_t kinds = NLP_MODEL_ANY | NLP_MODEL_LABELS;
+    if (head->head >= NLP_HEAD_TOKENS && head->head <= NLP_HEAD_WORDS)
+        return NLP_MODEL_ANY | of_tokens[head->head - NLP_HEAD_TOKENS];
+    if (nlp_task_feels(head)) kinds |= NLP_MODEL_FEELS;
+    if (head->head != NLP_HEAD_SEQUENCE) return kinds;
+    if (head->n_labels == 1) return kinds | NLP_MODEL_SCORES;
+    for (uint32_t i = 0; i < nlp_pack_strings_count(pack, "labels"); i++) {
+        nlp_span s = nlp_pack_string(pack, "labels", i);
+        if (nlp_task_entails((nlp_text){(const char *)s.bytes, s.n_bytes}))
+            kinds |= NLP_MODEL_INFERS;
+    }
+    return kinds;
+}
+
+/* NLP_MODEL_*; 0 of a task pack without a head, which is what its base is. */
+static uint32_t kinds_of(const nlp_pack *pack) {
+    nlp_head_spec head = {0};
+    nlp_arch_spec spec = {0}, decoder = {0};
+    if (nlp_section_read(pack, "head", &head, sizeof head, NULL) != NLP_OK) return 0;
+    if (head.struct_size) return kinds_of_head(pack, &head);
+    if (pack->header->kind != NLP_PACK_FULL || nlp_spec_read(pack, "spec", &spec, NULL) != NLP_OK)
+        return 0;
+    bool carries = spec.kind == NLP_KIND_SEQ2SEQ &&
+                   nlp_spec_read(pack, "decoder.spec", &decoder, NULL) == NLP_OK &&
+                   decoder.n_outputs;
+    bool chats =
+        (carries || spec.n_outputs) && nlp_pack_pair(pack, "meta", "chat template").n_bytes;
+    uint32_t kinds = NLP_MODEL_ANY | (chats ? NLP_MODEL_CHATS : 0);
+    if (carries) return kinds | NLP_MODEL_WRITES | NLP_MODEL_CARRIES;
+    if (spec.n_outputs) kinds |= NLP_MODEL_WRITES | NLP_MODEL_CHOOSES;
+    if (spec.kind != NLP_KIND_SEQ2SEQ && nlp_pack_section_find(pack, "pipeline").n_bytes)
+        kinds |= NLP_MODEL_LIKENS;
+    return kinds | NLP_MODEL_EMBEDS;
+}
+
+/* A task of an earlier plugin does not say. */
+static bool can_run(uint32_t kinds, const nlp_task_vtable *task) {
+    return task->struct_size > offsetof(nlp_task_vtable, models) && (task->models & kinds);
+}
+
+/* Names of the tasks that such a model can run, in the order of their list. */
+static const char *tasks_of(const nlp_engine *engine, uint32_t kinds, nlp_arena *arena) {
+    char names[1024];
+    size_t n = 0;
+    for (size_t i = 0; i < engine->n_tasks; i++) {
+        const char *name = engine->tasks[i]->spec->name;
+        if (!can_run(kinds, engine->tasks[i]) || n + strlen(name) + 2 > sizeof names) continue;
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? "," : "", name);
+    }
+    const char *text = n ? nlp_arena_text(arena, names, n) : "";
+    return text ? text : "";
+}
+
 /* From the header and the small sections: listing a folder reads no weights. */
-void nlp_model_info_of_pack(const nlp_pack *pack, nlp_arena *arena, nlp_model_info *info) {
+void nlp_model_info_of_pack(const nlp_engine *engine, const nlp_pack *pack, nlp_arena *arena,
+                            nlp_model_info *info) {
     nlp_arch_spec spec;
     info->precision = precision_name(pack->header->precision);
     info->family = meta_text(pack, arena, "family");
-    info->tasks = meta_text(pack, arena, "tasks");
+    info->tasks = tasks_of(engine, kinds_of(pack), arena);
     info->languages = meta_text(pack, arena, "languages");
     info->licence = meta_text(pack, arena, "licence");
     info->description = meta_text(pack, arena, "description");
@@ -41,8 +99,11 @@ void nlp_model_info_of_pack(const nlp_pack *pack, nlp_arena *arena, nlp_model_in
         info->dims = nlp_pool_dims(&pooler, spec.hidden_size, NULL);
 }
 
-/* A task pack has the sizes of its base. */
-static void take_sizes(nlp_model_info *info, const nlp_model_info *base) {
+/* A task pack has the sizes of its base, its languages where it names none, and its tasks without a head
+ * of its own. */
+static void take_from_base(nlp_model_info *info, const nlp_model_info *base) {
+    if (!*info->languages) info->languages = base->languages;
+    if (!*info->tasks) info->tasks = base->tasks;
     info->dims = base->dims;
     info->max_tokens = base->max_tokens;
     info->vocabulary = base->vocabulary;
@@ -53,7 +114,7 @@ static void take_sizes(nlp_model_info *info, const nlp_model_info *base) {
 static void add_base(const nlp_model *base, nlp_model_info *info) {
     nlp_model_info of_base = {.struct_size = sizeof of_base};
     nlp_model_get_info(base, &of_base);
-    take_sizes(info, &of_base);
+    take_from_base(info, &of_base);
 }
 
 /* Copies no more than the struct that the caller was compiled with. */
@@ -62,7 +123,7 @@ void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
     nlp_model *m = (nlp_model *)(uintptr_t)model;
     nlp_model_info full = {.struct_size = sizeof full};
     nlp_mutex_lock(&m->engine->lock);
-    nlp_model_info_of_pack(&m->pack, &m->arena, &full);
+    nlp_model_info_of_pack(m->engine, &m->pack, &m->arena, &full);
     nlp_mutex_unlock(&m->engine->lock);
     full.name = m->name;
     full.path = m->path ? m->path : "";
@@ -96,7 +157,7 @@ static nlp_status describe_file(listing *l, const char *path, nlp_model_info *in
     file_only.weight_cache = NLP_CACHE_FILE;
     NLP_TRY(nlp_store_map(&file_only, path, NULL, &mapping, err));
     nlp_status status = nlp_pack_open(mapping.bytes, mapping.n_bytes, &pack, err);
-    if (status == NLP_OK) nlp_model_info_of_pack(&pack, &l->arena, info);
+    if (status == NLP_OK) nlp_model_info_of_pack(l->engine, &pack, &l->arena, info);
     nlp_store_unmap(&mapping);
     return status;
 }
@@ -109,7 +170,7 @@ static nlp_status describe_base(listing *l, nlp_model_info *info, nlp_error *err
         return NLP_ENOMODEL;
     }
     NLP_TRY(describe_file(l, path, &base, err));
-    take_sizes(info, &base);
+    take_from_base(info, &base);
     return NLP_OK;
 }
 

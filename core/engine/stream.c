@@ -18,7 +18,7 @@ static nlp_status check_request(const nlp_engine *engine, const nlp_request *r,
         !r->texts[0].bytes)
         return nlp_fail(err, NLP_EINVAL,
                         "a stream needs a task, a model of its engine, and one text");
-    if ((*task)->struct_size < sizeof **task || !(*task)->stream_open)
+    if ((*task)->struct_size <= offsetof(nlp_task_vtable, stream_next) || !(*task)->stream_open)
         return nlp_fail(err, NLP_EUNSUPPORTED, "nlp_%s does not stream", r->task->name);
     return NLP_OK;
 }

@@ -243,7 +243,9 @@ static const nlp_task_spec answer_spec =
 static const nlp_task_spec span_spec =
     SPEC("answer_span", "the same with its score and place", span_columns, 5, 4, true);
 
-const nlp_task_vtable nlp_task_answer = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &answer_spec, .run_batch = run};
+const nlp_task_vtable nlp_task_answer = {.struct_size = sizeof(nlp_task_vtable),
+                                         .spec = &answer_spec,
+                                         .run_batch = run,
+                                         .models = NLP_MODEL_SPANS | NLP_MODEL_LIKENS};
 const nlp_task_vtable nlp_task_answer_span = {
     .struct_size = sizeof(nlp_task_vtable), .spec = &span_spec, .run_batch = run};

@@ -343,5 +343,7 @@ static const nlp_task_spec chunk_spec = {.struct_size = sizeof(nlp_task_spec),
                                          .options = chunk_options,
                                          .n_options = sizeof chunk_options / sizeof *chunk_options};
 
-const nlp_task_vtable nlp_task_chunk = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &chunk_spec, .run_batch = run};
+const nlp_task_vtable nlp_task_chunk = {.struct_size = sizeof(nlp_task_vtable),
+                                        .spec = &chunk_spec,
+                                        .run_batch = run,
+                                        .models = NLP_MODEL_ANY};

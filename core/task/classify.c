@@ -275,12 +275,15 @@ static void put_sentiment_score(const nlp_task_call *call, const scoring *s, con
     *cell = nlp_value_real(output->score);
 }
 
-static nlp_status check_polarity(const nlp_task_call *call, nlp_error *err) {
-    const nlp_head_spec *head = &call->model->head->spec;
+bool nlp_task_feels(const nlp_head_spec *head) {
     bool all = head->struct_size && head->n_labels <= NLP_MAX_POLARITIES;
     for (uint32_t i = 0; all && i < head->n_labels; i++)
         all = head->polarity[i] != NLP_POLARITY_NONE;
-    if (all) return NLP_OK;
+    return all;
+}
+
+static nlp_status check_polarity(const nlp_task_call *call, nlp_error *err) {
+    if (nlp_task_feels(&call->model->head->spec)) return NLP_OK;
     nlp_fail(err, NLP_EUNSUPPORTED, "model %s has no labels that mean a sentiment",
              call->model->name);
     nlp_hint(err, "nlp_classify gives its labels as they are; the starter model is 'sentiment'");
@@ -324,13 +327,17 @@ static const nlp_task_spec scores_spec =
     SPEC("classify_scores", "every label with its score, best first", score_columns, 2, true,
          "classify_model", "sentiment", scores_options);
 
-const nlp_task_vtable nlp_task_sentiment = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &sentiment_spec, .run_batch = run_sentiment};
+const nlp_task_vtable nlp_task_sentiment = {.struct_size = sizeof(nlp_task_vtable),
+                                            .spec = &sentiment_spec,
+                                            .run_batch = run_sentiment,
+                                            .models = NLP_MODEL_FEELS};
 const nlp_task_vtable nlp_task_sentiment_score = {.struct_size = sizeof(nlp_task_vtable),
                                                   .spec = &sentiment_score_spec,
                                                   .run_batch = run_sentiment_score};
-const nlp_task_vtable nlp_task_classify = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &classify_spec, .run_batch = run_classify};
+const nlp_task_vtable nlp_task_classify = {.struct_size = sizeof(nlp_task_vtable),
+                                           .spec = &classify_spec,
+                                           .run_batch = run_classify,
+                                           .models = NLP_MODEL_LABELS | NLP_MODEL_CHOOSES};
 const nlp_task_vtable nlp_task_classify_scores = {
     .struct_size = sizeof(nlp_task_vtable), .spec = &scores_spec, .run_batch = run_scores};
 const nlp_task_vtable nlp_task_confidence = {

@@ -140,9 +140,13 @@ static const nlp_task_spec similarity_spec =
     SPEC("similarity", "the cosine of the vectors of two texts", two_texts, 2, real_column,
          similarity_options);
 
-const nlp_task_vtable nlp_task_embed_text = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &embed_spec, .run_batch = run_embed};
+const nlp_task_vtable nlp_task_embed_text = {.struct_size = sizeof(nlp_task_vtable),
+                                             .spec = &embed_spec,
+                                             .run_batch = run_embed,
+                                             .models = NLP_MODEL_EMBEDS};
 const nlp_task_vtable nlp_task_embed_query = {
     .struct_size = sizeof(nlp_task_vtable), .spec = &query_spec, .run_batch = run_query};
-const nlp_task_vtable nlp_task_similarity = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &similarity_spec, .run_batch = run_similarity};
+const nlp_task_vtable nlp_task_similarity = {.struct_size = sizeof(nlp_task_vtable),
+                                             .spec = &similarity_spec,
+                                             .run_batch = run_similarity,
+                                             .models = NLP_MODEL_EMBEDS};

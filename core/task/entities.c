@@ -331,5 +331,7 @@ static const nlp_task_spec entities_spec = {.struct_size = sizeof entities_spec,
                                             .n_options =
                                                 sizeof entity_options / sizeof *entity_options};
 
-const nlp_task_vtable nlp_task_entities = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &entities_spec, .run_batch = run_entities};
+const nlp_task_vtable nlp_task_entities = {.struct_size = sizeof(nlp_task_vtable),
+                                           .spec = &entities_spec,
+                                           .run_batch = run_entities,
+                                           .models = NLP_MODEL_TAGS};

@@ -110,5 +110,7 @@ static const nlp_task_spec extract_spec = {.struct_size = sizeof extract_spec,
                                            .n_options =
                                                sizeof extract_options / sizeof *extract_options};
 
-const nlp_task_vtable nlp_task_extract = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &extract_spec, .run_batch = run};
+const nlp_task_vtable nlp_task_extract = {.struct_size = sizeof(nlp_task_vtable),
+                                          .spec = &extract_spec,
+                                          .run_batch = run,
+                                          .models = NLP_MODEL_WRITES};

@@ -149,5 +149,7 @@ static const nlp_task_spec mask_spec = {.struct_size = sizeof mask_spec,
                                         .options = mask_options,
                                         .n_options = sizeof mask_options / sizeof *mask_options};
 
-const nlp_task_vtable nlp_task_fill_mask = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &mask_spec, .run_batch = run};
+const nlp_task_vtable nlp_task_fill_mask = {.struct_size = sizeof(nlp_task_vtable),
+                                            .spec = &mask_spec,
+                                            .run_batch = run,
+                                            .models = NLP_MODEL_FILLS};

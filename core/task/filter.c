@@ -73,5 +73,7 @@ static const nlp_task_spec filter_spec = {.struct_size = sizeof(nlp_task_spec),
                                           .n_options =
                                               sizeof filter_options / sizeof *filter_options};
 
-const nlp_task_vtable nlp_task_filter = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &filter_spec, .run_batch = run};
+const nlp_task_vtable nlp_task_filter = {.struct_size = sizeof(nlp_task_vtable),
+                                         .spec = &filter_spec,
+                                         .run_batch = run,
+                                         .models = NLP_LABEL_SCORERS};

@@ -38,4 +38,5 @@ const nlp_task_vtable nlp_task_generate = {.struct_size = sizeof(nlp_task_vtable
                                            .spec = &generate_spec,
                                            .run_batch = run,
                                            .stream_open = open_stream,
-                                           .stream_next = nlp_task_stream_next};
+                                           .stream_next = nlp_task_stream_next,
+                                           .models = NLP_MODEL_WRITES};

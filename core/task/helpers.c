@@ -35,6 +35,7 @@ nlp_status nlp_task_over_limit(const nlp_task_call *call, size_t needs, nlp_erro
 void nlp_task_count_tokens(nlp_task_call *call, const nlp_encoding *e, nlp_output *output) {
     output->n_tokens = (uint32_t)e->n;
     output->truncated = e->truncated;
+    output->n_unknown = (uint32_t)e->n_unknown;
     call->counters->tokens += e->n;
     call->counters->unknown_tokens += e->n_unknown;
     call->counters->truncated += e->truncated;
@@ -60,6 +61,7 @@ nlp_status nlp_task_tokens_of(nlp_task_call *call, const nlp_text *text, const n
 nlp_status nlp_task_sum_up(const nlp_output *parts, size_t n, nlp_output *output) {
     for (size_t i = 0; i < n; i++) {
         output->n_tokens += parts[i].n_tokens;
+        output->n_unknown += parts[i].n_unknown;
         output->truncated = output->truncated || parts[i].truncated;
         if (output->status == NLP_OK) output->status = parts[i].status;
     }

@@ -14,7 +14,7 @@ typedef struct inference {
     uint32_t entailment, contradiction; /* labels */
 } inference;
 
-static bool begins_entail(nlp_text label) {
+bool nlp_task_entails(nlp_text label) {
     static const char word[] = "entail";
     if (label.n_bytes < sizeof word - 1) return false;
     for (size_t i = 0; i + 1 < sizeof word; i++)
@@ -28,7 +28,7 @@ static nlp_status find_labels(const nlp_task_call *call, inference *labels, nlp_
     const nlp_head_spec *head = &call->model->head->spec;
     bool classifies = head->struct_size && head->head == NLP_HEAD_SEQUENCE && head->n_labels > 1;
     for (uint32_t i = 0; classifies && i < head->n_labels; i++) {
-        if (!begins_entail(call->model->labels[i])) continue;
+        if (!nlp_task_entails(call->model->labels[i])) continue;
         *labels = (inference){i, i ? 0 : head->n_labels - 1};
         return NLP_OK;
     }

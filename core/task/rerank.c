@@ -368,5 +368,8 @@ static const nlp_task_spec rank_spec = {
 
 const nlp_task_vtable nlp_task_rerank_score = {
     .struct_size = sizeof(nlp_task_vtable), .spec = &score_spec, .run_batch = run_score};
-const nlp_task_vtable nlp_task_rerank = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &rank_spec, .run_batch = run_rank};
+const nlp_task_vtable nlp_task_rerank = {.struct_size = sizeof(nlp_task_vtable),
+                                         .spec = &rank_spec,
+                                         .run_batch = run_rank,
+                                         .models = NLP_MODEL_SCORES | NLP_MODEL_CHOOSES |
+                                                   NLP_MODEL_LIKENS};

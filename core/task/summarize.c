@@ -227,5 +227,7 @@ static const nlp_task_spec summarize_spec = {.struct_size = sizeof summarize_spe
                                              .n_options = sizeof summarize_options /
                                                           sizeof *summarize_options};
 
-const nlp_task_vtable nlp_task_summarize = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &summarize_spec, .run_batch = run};
+const nlp_task_vtable nlp_task_summarize = {.struct_size = sizeof(nlp_task_vtable),
+                                            .spec = &summarize_spec,
+                                            .run_batch = run,
+                                            .models = NLP_MODEL_CARRIES | NLP_MODEL_CHATS};

@@ -343,6 +343,8 @@ nlp_status nlp_task_liken(nlp_task_call *call, nlp_label_choice *choices, size_t
                           nlp_output *outputs, nlp_error *err);
 
 /* ---- infer.c: labels by a model of inference ---- */
+/* Whether a label says that one text follows from another: "entailment", in any case. */
+bool nlp_task_entails(nlp_text label);
 /* As nlp_task_liken; NLP_EUNSUPPORTED where the model has no label "entailment". */
 nlp_status nlp_task_infer(nlp_task_call *call, nlp_label_choice *choices, size_t n,
                           nlp_output *outputs, nlp_error *err);
@@ -356,6 +358,10 @@ typedef struct nlp_nearest {
  * outputs [n] get status, n_tokens and truncated. NLP_EUNSUPPORTED unless the model is one of vectors. */
 nlp_status nlp_task_nearest(nlp_task_call *call, const nlp_text *texts, size_t n,
                             nlp_nearest *found, nlp_output *outputs, nlp_error *err);
+
+/* ---- classify.c ---- */
+/* Whether the head's labels are all positive, negative or neutral. */
+bool nlp_task_feels(const nlp_head_spec *head);
 
 /* ---- measure.c: how good a classification is ---- */
 typedef struct nlp_outcomes {
@@ -373,7 +379,8 @@ nlp_status nlp_task_measure(const nlp_outcomes *o, nlp_arena *arena, nlp_arena *
                             nlp_metric **metrics, size_t *n_metrics, nlp_error *err);
 
 /* ---- helpers.c ---- */
-/* The one of the three above that the model is for. */
+/* The one of the three above that the model is for, one of NLP_LABEL_SCORERS. */
+#define NLP_LABEL_SCORERS (NLP_MODEL_INFERS | NLP_MODEL_CHOOSES | NLP_MODEL_LIKENS)
 typedef nlp_status (*nlp_label_scorer)(nlp_task_call *call, nlp_label_choice *choices, size_t n,
                                        nlp_output *outputs, nlp_error *err);
 nlp_label_scorer nlp_task_label_scorer(const nlp_task_model *model);
@@ -440,10 +447,11 @@ nlp_value nlp_value_integer(int64_t integer);
 /* ---- The built-in tasks, one file each; listed in engine/builtins.c ---- */
 extern const nlp_task_vtable nlp_task_embed_text, nlp_task_embed_query, nlp_task_similarity,
     nlp_task_sentiment, nlp_task_sentiment_score, nlp_task_classify, nlp_task_classify_scores,
-    nlp_task_confidence, nlp_task_token_count, nlp_task_tokenize, nlp_task_tokens,
-    nlp_task_detokenize, nlp_task_would_truncate, nlp_task_entities, nlp_task_answer,
-    nlp_task_answer_span, nlp_task_fill_mask, nlp_task_zero_shot, nlp_task_zero_shot_scores,
-    nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate, nlp_task_translate, nlp_task_chat,
-    nlp_task_summarize, nlp_task_extract, nlp_task_chunk, nlp_task_filter;
+    nlp_task_confidence, nlp_task_token_count, nlp_task_unknown_count, nlp_task_tokenize,
+    nlp_task_tokens, nlp_task_detokenize, nlp_task_would_truncate, nlp_task_entities,
+    nlp_task_answer, nlp_task_answer_span, nlp_task_fill_mask, nlp_task_zero_shot,
+    nlp_task_zero_shot_scores, nlp_task_rerank_score, nlp_task_rerank, nlp_task_generate,
+    nlp_task_translate, nlp_task_chat, nlp_task_summarize, nlp_task_extract, nlp_task_chunk,
+    nlp_task_filter;
 
 #endif

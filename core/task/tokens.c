@@ -1,4 +1,4 @@
-/* tokens.c: what the tokenizer does: token_count, tokenize, tokens, detokenize, would_truncate. */
+/* tokens.c: what the tokenizer does: token_count, unknown_count, tokenize, tokens, detokenize, would_truncate. */
 #include <string.h>
 
 #include "task/task.h"
@@ -8,6 +8,7 @@ static const nlp_column one_text[] = {{"text", NLP_TYPE_TEXT}},
 static const nlp_column count_column[] = {{"tokens", NLP_TYPE_INTEGER}},
                         ids_column[] = {{"ids", NLP_TYPE_IDS}};
 static const nlp_column text_column[] = {{"text", NLP_TYPE_TEXT}},
+                        unknown_column[] = {{"unknown", NLP_TYPE_INTEGER}},
                         flag_column[] = {{"truncated", NLP_TYPE_BOOLEAN}};
 static const nlp_column token_columns[] = {{"ord", NLP_TYPE_INTEGER},
                                            {"id", NLP_TYPE_INTEGER},
@@ -15,6 +16,7 @@ static const nlp_column token_columns[] = {{"ord", NLP_TYPE_INTEGER},
                                            {"start_pos", NLP_TYPE_INTEGER},
                                            {"end_pos", NLP_TYPE_INTEGER}};
 static const nlp_option_spec count_options[] = {NLP_OPTION_ON_ERROR, NLP_OPTION_SPECIAL};
+static const nlp_option_spec unknown_options[] = {NLP_OPTION_ON_ERROR};
 static const nlp_option_spec token_options[] = {NLP_OPTION_ON_OVERFLOW, NLP_OPTION_ON_ERROR,
                                                 NLP_OPTION_MAX_TOKENS, NLP_OPTION_SPECIAL,
                                                 NLP_OPTION_PAIR};
@@ -67,6 +69,15 @@ static nlp_status put_count(nlp_task_call *call, const nlp_text *text, const nlp
     return nlp_arena_status(call->arena, err);
 }
 
+/* Of all that the text has, as put_count. */
+static nlp_status put_unknown(nlp_task_call *call, const nlp_text *text, const nlp_encoding *e,
+                              nlp_output *output, nlp_error *err) {
+    (void)text;
+    nlp_value *cell = nlp_task_row(call, output, 1, 1);
+    if (cell) *cell = nlp_value_integer((int64_t)e->n_unknown);
+    return nlp_arena_status(call->arena, err);
+}
+
 static nlp_status put_ids(nlp_task_call *call, const nlp_text *text, const nlp_encoding *e,
                           nlp_output *output, nlp_error *err) {
     (void)text;
@@ -110,6 +121,10 @@ static nlp_status run_count(nlp_task_call *call, const nlp_request *request, nlp
                             nlp_error *err) {
     return run_each(call, request, outputs, 0, put_count, err);
 }
+static nlp_status run_unknown(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
+                              nlp_error *err) {
+    return run_each(call, request, outputs, 0, put_unknown, err);
+}
 static nlp_status run_tokenize(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
                                nlp_error *err) {
     return run_each(call, request, outputs, nlp_task_token_limit(call), put_ids, err);
@@ -150,6 +165,9 @@ static nlp_status run_detokenize(nlp_task_call *call, const nlp_request *request
 static const nlp_task_spec count_spec =
     SPEC("token_count", "tokens of a text, special ones included", one_text, count_column, 1, false,
          count_options);
+static const nlp_task_spec unknown_spec =
+    SPEC("unknown_count", "tokens of a text that stand for what the model's vocabulary can't spell",
+         one_text, unknown_column, 1, false, unknown_options);
 static const nlp_task_spec tokenize_spec =
     SPEC("tokenize", "token ids of a text", one_text, ids_column, 1, false, token_options);
 static const nlp_task_spec tokens_spec = SPEC("tokens", "tokens of a text with their places",
@@ -170,6 +188,8 @@ static const nlp_task_spec truncate_spec =
 
 const nlp_task_vtable nlp_task_token_count = {
     .struct_size = sizeof(nlp_task_vtable), .spec = &count_spec, .run_batch = run_count};
+const nlp_task_vtable nlp_task_unknown_count = {
+    .struct_size = sizeof(nlp_task_vtable), .spec = &unknown_spec, .run_batch = run_unknown};
 const nlp_task_vtable nlp_task_tokenize = {
     .struct_size = sizeof(nlp_task_vtable), .spec = &tokenize_spec, .run_batch = run_tokenize};
 const nlp_task_vtable nlp_task_tokens = {

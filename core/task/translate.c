@@ -325,5 +325,7 @@ static const nlp_task_spec translate_spec = {.struct_size = sizeof translate_spe
                                              .n_options = sizeof translate_options /
                                                           sizeof *translate_options};
 
-const nlp_task_vtable nlp_task_translate = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &translate_spec, .run_batch = run};
+const nlp_task_vtable nlp_task_translate = {.struct_size = sizeof(nlp_task_vtable),
+                                            .spec = &translate_spec,
+                                            .run_batch = run,
+                                            .models = NLP_MODEL_CARRIES};

