@@ -244,9 +244,9 @@ static void write_card(const nlp_fit_job *job, const trained *t, nlp_pack_writer
     char kind[32] = "logistic head", training[512];
     const char *tasks = is_text(job, "task", "sentiment") ? "sentiment,classify" : "classify";
     if (t->n_hidden) snprintf(kind, sizeof kind, "MLP head, hidden %u", t->n_hidden);
-    int n = snprintf(training, sizeof training,
-                     "%s, %zu rows trained, %zu held out, l2 %g, epochs %zu", kind, job->n_train,
-                     job->n_held_out, t->l2, t->n_epochs);
+    int n =
+        snprintf(training, sizeof training, "%s, %zu rows trained, %zu held out, l2 %g, epochs %zu",
+                 kind, job->n_train, job->n_held_out, t->l2, t->n_epochs);
     if (job->teacher)
         snprintf(training + n, sizeof training - (size_t)n,
                  ", labels by teacher %s, agreement %.4f", job->teacher, job->accuracy);
