@@ -64,6 +64,11 @@ int cli_apply_settings(cli *app); /* what cli_parse found, and a session */
 /* The named model, or the default of the task (its environment variable NLP_<X>_MODEL, then its
  * starter). Prints on failure; NULL then. */
 nlp_model *cli_open_model(cli *app, const char *name, const nlp_task_spec *task);
+/* The same where no model is named for an input of these operands. The name of the default: *name
+ * [NLP_MODEL_NAME_BYTES], "" where another input has no other. */
+nlp_model *cli_open_default(cli *app, const nlp_task_spec *task, const nlp_text *operands);
+void cli_default_name(const cli *app, const nlp_task_spec *task, const nlp_text *operands,
+                      char *name);
 /* The first folder of the model path that can be written, made if it is missing; false where there
  * is none. */
 bool cli_writable_folder(const cli *app, char *out, size_t out_bytes);

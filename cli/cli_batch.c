@@ -158,16 +158,16 @@ static void emit_output(cli *app, batch *b, const cli_job *job, const cli_record
 static nlp_status run_record(cli *app, const cli_job *job, const nlp_text *texts,
                              const nlp_result **result, nlp_error *err) {
     if (job->model) return cli_run(app, job->task, job->model, texts, 1, result, err);
-    nlp_model *model = cli_open_model(app, app->model_name, job->task);
+    nlp_model *model = cli_open_default(app, job->task, texts);
     *err = (nlp_error){.code = NLP_ENOMODEL, .message = "the model can't be opened"};
     nlp_status status = model ? cli_run(app, job->task, model, texts, 1, result, err) : err->code;
     nlp_model_close(model);
     return status;
 }
 
-/* One by one, after the batch as a whole has failed. NLP_ECANCELED ends it. */
-static nlp_status run_singly(cli *app, batch *b, const cli_job *jobs) {
-    for (size_t i = 0; i < b->n; i++) {
+/* Records first .. end - 1 one by one, after they have failed together. NLP_ECANCELED ends it. */
+static nlp_status run_singly(cli *app, batch *b, const cli_job *jobs, size_t first, size_t end) {
+    for (size_t i = first; i < end; i++) {
         const nlp_result *result;
         const cli_job *job = job_of(jobs, &b->records[i]);
         nlp_error err = b->records[i].problem;
@@ -189,13 +189,48 @@ static const nlp_text *pack_operands(batch *b, uint32_t n_operands) {
     return b->packed;
 }
 
+/* Where the records end whose model is that of the first. */
+static size_t end_of_model(const cli *app, const batch *b, const cli_job *job, size_t first) {
+    char name[NLP_MODEL_NAME_BYTES], other[NLP_MODEL_NAME_BYTES];
+    size_t end = first + 1;
+    cli_default_name(app, job->task, b->texts + 2 * first, name);
+    if (!*name) return b->n;
+    for (; end < b->n; end++) {
+        cli_default_name(app, job->task, b->texts + 2 * end, other);
+        if (strcmp(name, other) != 0) break;
+    }
+    return end;
+}
+
+static void emit_failures(cli *app, batch *b, size_t first, size_t end, const nlp_error *err) {
+    for (size_t i = first; i < end; i++) emit_failure(app, b, &b->records[i], err);
+}
+
 /* A failing line is run again alone, so that it costs only itself. */
+static nlp_status run_together(cli *app, batch *b, const cli_job *job, const nlp_text *texts,
+                               size_t first, size_t end) {
+    const nlp_result *result;
+    nlp_error err = {.code = NLP_ENOMODEL, .message = "the model can't be opened"};
+    nlp_model *own = job->model ? NULL : cli_open_default(app, job->task, b->texts + 2 * first);
+    nlp_model *model = job->model ? job->model : own;
+    if (!model) {
+        emit_failures(app, b, first, end, &err);
+        return NLP_OK;
+    }
+    nlp_status status = cli_run(app, job->task, model, texts + first * job->task->n_operands,
+                                end - first, &result, &err);
+    for (size_t i = first; status == NLP_OK && i < end; i++)
+        emit_output(app, b, job, &b->records[i], &result->outputs[i - first]);
+    nlp_model_close(own);
+    if (status == NLP_OK || status == NLP_ECANCELED) return status;
+    return run_singly(app, b, job, first, end);
+}
+
+/* Records of one batch that are alike go through their model together. */
 static nlp_status run_batch(cli *app, batch *b, const cli_job *job) {
     /* and alike: no record has options of its own; --logits asks again for each, and the session holds
      * one result */
     bool all_good = !cli_flag_value(app, "logits");
-    const nlp_result *result;
-    nlp_error err;
     for (size_t i = 0; i < b->n; i++) {
         const cli_job *own = job_of(job, &b->records[i]);
         read_operands(&b->records[i], own, &b->lists[i], b->texts + 2 * i);
@@ -203,19 +238,23 @@ static nlp_status run_batch(cli *app, batch *b, const cli_job *job) {
         app->n_options -= n_own;
         all_good = all_good && !n_own && own == job && b->records[i].problem.code == NLP_OK;
     }
-    if (!all_good) return run_singly(app, b, job);
+    if (!all_good) return run_singly(app, b, job, 0, b->n);
     const nlp_text *texts = pack_operands(b, job->task->n_operands);
-    nlp_status status = cli_run(app, job->task, job->model, texts, b->n, &result, &err);
-    if (status == NLP_ECANCELED) return status;
-    if (status != NLP_OK) return run_singly(app, b, job);
-    for (size_t i = 0; i < b->n; i++) emit_output(app, b, job, &b->records[i], &result->outputs[i]);
-    return NLP_OK;
+    nlp_status status = NLP_OK;
+    for (size_t first = 0, end; status == NLP_OK && first < b->n; first = end) {
+        end = end_of_model(app, b, job, first);
+        status = run_together(app, b, job, texts, first, end);
+    }
+    return status;
 }
 
 int cli_run_task(cli *app, const char *task_name, cli_job job) {
+    char name[NLP_MODEL_NAME_BYTES];
     job.task = nlp_task_find(app->engine, task_name);
-    job.model = cli_open_model(app, app->model_name, job.task);
-    if (!job.model) return CLI_ENVIRONMENT;
+    cli_default_name(app, job.task, NULL, name);
+    /* else each run of inputs opens its own */
+    if (!*name) job.model = cli_open_model(app, app->model_name, job.task);
+    if (!*name && !job.model) return CLI_ENVIRONMENT;
     if (!job.keys[0]) job.keys[0] = "text";
     int status = cli_run_job(app, &job);
     nlp_model_close(job.model);

@@ -132,6 +132,20 @@ nlp_model *cli_open_model(cli *app, const char *name, const nlp_task_spec *task)
     return status == NLP_OK ? model : NULL;
 }
 
+void cli_default_name(const cli *app, const nlp_task_spec *task, const nlp_text *operands,
+                      char *name) {
+    nlp_error unused;
+    *name = 0;
+    if (app->model_name || !task->starter || model_from_environment(task)) return;
+    nlp_task_default_model(task, NULL, operands, app->options, app->n_options, name, &unused);
+}
+
+nlp_model *cli_open_default(cli *app, const nlp_task_spec *task, const nlp_text *operands) {
+    char name[NLP_MODEL_NAME_BYTES];
+    cli_default_name(app, task, operands, name);
+    return cli_open_model(app, *name ? name : app->model_name, task);
+}
+
 /* ---- Folders ---- */
 
 bool cli_make_folder(const char *path) {

@@ -163,6 +163,10 @@ typedef struct nlp_task_spec {
     uint32_t n_options;
     uint32_t n_shown_columns; /* in SQL, the first ones; 0: all. Those behind are for programs */
     const char *tunable;      /* option that a number behind the operands sets in SQL, or NULL */
+    /* The starter of one call, where that depends on its operands or options, which may be any and are
+     * not checked yet; NULL, also as its answer: default_model. */
+    const char *(*starter)(const nlp_text *operands /* or NULL */, const nlp_option *options,
+                           size_t n_options);
 } nlp_task_spec;
 
 /* ---- Engine ---- */

@@ -115,9 +115,14 @@ size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp
  * of it. */
 nlp_model *nlp_pg_site_open_model(nlp_pg_site *site, const char *name) {
     if (site->model && !strcmp(site->model_name, name)) return site->model;
-    site->model = nlp_pg_model(name, site->context);
-    site->model_name = MemoryContextStrdup(site->context, name);
-    return site->model;
+    bool known = site->other && !strcmp(site->other_name, name);
+    nlp_model *model = known ? site->other : nlp_pg_model(name, site->context);
+    char *kept = known ? site->other_name : MemoryContextStrdup(site->context, name);
+    site->other = site->model;
+    site->other_name = site->model_name;
+    site->model = model;
+    site->model_name = kept;
+    return model;
 }
 
 nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site, const nlp_text *operands,

@@ -15,9 +15,9 @@ typedef struct nlp_pg_site {
     int n_arguments;
     bool warned; /* about truncation, once a statement */
     MemoryContext context;
-    /* the last model, reopened only when the name changes within the statement */
-    char *model_name;
-    nlp_model *model;
+    /* the last model and the one before: where rows have a default of their own, they mostly take turns */
+    char *model_name, *other_name;
+    nlp_model *model, *other;
     /* the last answer of a scalar task: ORDER BY f(x, nlp_embed_query('...')) is one forward pass;
      * a window form has the context for its batch */
     struct {
@@ -41,7 +41,7 @@ size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp
 /* The model that is named, else the default of these operands (or NULL) and options. */
 nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site, const nlp_text *operands,
                              const nlp_option *options, size_t n_options);
-/* A model by its name, open until the statement ends or asks for another. */
+/* A model by its name, open until the statement ends. */
 nlp_model *nlp_pg_site_open_model(nlp_pg_site *site, const char *name);
 /* The task over n inputs: texts, or ids where it takes those (else NULL). The result belongs to the
  * backend's session, until its next run. Says once a statement that a text was cut. */

@@ -33,7 +33,7 @@ Datum nlp_pg_join_summary(PG_FUNCTION_ARGS) {
     if (!all || !all->len) PG_RETURN_NULL();
     nlp_text text = nlp_pg_text(PointerGetDatum(cstring_to_text_with_len(all->data, all->len)));
     nlp_model *model =
-        nlp_pg_model(nlp_pg_default_model(task, NULL, NULL, 0), CurrentMemoryContext);
+        nlp_pg_model(nlp_pg_default_model(task, &text, NULL, 0), CurrentMemoryContext);
     nlp_session *session = nlp_pg_session();
     nlp_request request = {.struct_size = sizeof request,
                            .task = task,

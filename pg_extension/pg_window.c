@@ -68,15 +68,25 @@ static nlp_text copied_text(NullableDatum argument, nlp_type type) {
     return (nlp_text){pnstrdup(text.bytes, text.n_bytes), text.n_bytes};
 }
 
+/* Whether a row would have the same model alone: a default may depend on the text. first: of the rows
+ * before, NULL or with bytes NULL for none. */
+static bool same_model(const nlp_pg_site *site, const nlp_text *first, const nlp_text *row,
+                       const nlp_option *options, size_t n_options) {
+    const nlp_task_spec *task = site->task;
+    if (site->model_at >= 0 || !task->starter || !first || !row->bytes) return true;
+    return !strcmp(nlp_pg_default_model(task, first, options, n_options),
+                   nlp_pg_default_model(task, row, options, n_options));
+}
+
 /* Texts of the rows from the current one on that can share a run; all their other arguments are the
- * same. *n_texts: those that are not NULL. */
-static int read_rows(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp_text *texts,
-                     int *n_texts) {
+ * same. *first: the first that is not NULL. */
+static int read_rows(FunctionCallInfo fcinfo, const nlp_pg_site *site, const nlp_option *options,
+                     size_t n_options, nlp_text *texts, nlp_text **first) {
     const nlp_task_spec *task = site->task;
     nlp_text second = {0};
     size_t n_bytes = 0;
     int n = 0;
-    *n_texts = 0;
+    *first = NULL;
     if (task->n_operands > 1) second = nlp_pg_operand(PG_GETARG_DATUM(1), task->operands[1].type);
     for (; n < BATCH_ROWS && n_bytes < BATCH_BYTES; n++) {
         NullableDatum argument;
@@ -85,16 +95,20 @@ static int read_rows(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp_text 
         nlp_text *row = texts + (size_t)n * task->n_operands;
         row[0] = copied_text(argument, task->operands[0].type);
         if (task->n_operands > 1) row[1] = second;
+        if (!same_model(site, *first, row, options, n_options)) break;
         n_bytes += row->n_bytes;
-        *n_texts += row->bytes != NULL;
+        if (!*first && row->bytes) *first = row;
     }
     return n;
 }
 
-static void run_batch(FunctionCallInfo fcinfo, nlp_pg_site *site, const nlp_text *texts, batch *b) {
+static void run_batch(FunctionCallInfo fcinfo, nlp_pg_site *site, batch *b) {
+    nlp_text texts[BATCH_ROWS * MOST_OPERANDS], *first;
     nlp_option options[NLP_PG_SITE_OPTIONS];
     size_t n_options = nlp_pg_site_options(fcinfo, site, options);
-    nlp_model *model = nlp_pg_site_model(fcinfo, site, texts, options, n_options);
+    b->n = read_rows(fcinfo, site, options, n_options, texts, &first);
+    if (!first) return;
+    nlp_model *model = nlp_pg_site_model(fcinfo, site, first, options, n_options);
     const nlp_result *result =
         nlp_pg_site_run(site, model, texts, NULL, (size_t)b->n, options, n_options);
     for (int i = 0; i < b->n; i++)
@@ -103,14 +117,11 @@ static void run_batch(FunctionCallInfo fcinfo, nlp_pg_site *site, const nlp_text
 
 /* Rows without a text need no model, as in the scalar form, which is not called for them. */
 static void fill(FunctionCallInfo fcinfo, nlp_pg_site *site, batch *b) {
-    nlp_text texts[BATCH_ROWS * MOST_OPERANDS];
-    int n_texts = 0;
     MemoryContextReset(site->memo.context);
     MemoryContext old = MemoryContextSwitchTo(site->memo.context);
     b->n = 1;
-    if (take_arguments(fcinfo, site)) b->n = read_rows(fcinfo, site, texts, &n_texts);
     memset(b->nulls, true, sizeof b->nulls);
-    if (n_texts) run_batch(fcinfo, site, texts, b);
+    if (take_arguments(fcinfo, site)) run_batch(fcinfo, site, b);
     MemoryContextSwitchTo(old);
 }
 

@@ -299,10 +299,10 @@ static void join_summary(sqlite3_context *context) {
         if (all) sqlite3_free(all->bytes);
         return;
     }
-    nlp_text text = {all->bytes, all->n};
+    nlp_texts text = {.texts = {{all->bytes, all->n}}};
     const nlp_result *result;
-    nlp_status status = nlp_sqlite_arguments(c, task, 0, NULL, NULL, &a, &err);
-    if (status == NLP_OK) status = nlp_sqlite_run(c, task, &text, NULL, 1, &a, &result, &err);
+    nlp_status status = nlp_sqlite_arguments(c, task, 0, NULL, &text, &a, &err);
+    if (status == NLP_OK) status = nlp_sqlite_run(c, task, text.texts, NULL, 1, &a, &result, &err);
     if (status == NLP_OK)
         nlp_sqlite_result(context, result->outputs->cells);
     else

@@ -58,8 +58,10 @@ nlp_status nlp_task_default_model(const nlp_task_spec *task, const char *set,
                                   const nlp_text *operands, const nlp_option *options,
                                   size_t n_options, char name[NLP_MODEL_NAME_BYTES],
                                   nlp_error *err) {
-    const char *found = set && *set ? set : task->default_model;
-    if (found == task->default_model && found && strchr(found, '*')) {
+    const char *own = task->starter ? task->starter(operands, options, n_options) : NULL;
+    if (!own) own = task->default_model;
+    const char *found = set && *set ? set : own;
+    if (found == own && found && strchr(found, '*')) {
         fill_pattern(found, operands, options, n_options, name);
         return NLP_OK;
     }

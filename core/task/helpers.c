@@ -58,6 +58,14 @@ nlp_status nlp_task_tokens_of(nlp_task_call *call, const nlp_text *text, const n
     return NLP_OK;
 }
 
+nlp_status nlp_task_plain_tokens(nlp_task_call *call, nlp_text text, nlp_encoding *e,
+                                 nlp_error *err) {
+    nlp_encode_options options = {
+        .no_special_tokens = true, .cache = call->cache, .work = call->work};
+    return nlp_tokenizer_encode(call->model->tokenizer, &text, NULL, &options, call->scratch,
+                                call->poll, e, err);
+}
+
 nlp_status nlp_task_sum_up(const nlp_output *parts, size_t n, nlp_output *output) {
     for (size_t i = 0; i < n; i++) {
         output->n_tokens += parts[i].n_tokens;

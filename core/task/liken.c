@@ -16,6 +16,15 @@ bool nlp_task_likens(const nlp_task_model *model) {
            model->pooler->spec.struct_size;
 }
 
+nlp_status nlp_task_check_likens(const nlp_task_call *call, const char *option, nlp_error *err) {
+    if (nlp_task_likens(call->model)) return NLP_OK;
+    nlp_fail(err, NLP_EUNSUPPORTED, "model %s is no model of vectors", call->model->name);
+    nlp_hint(err,
+             "option \"%s\" goes by the similarity of vectors: name minilm, or another embedder",
+             option);
+    return NLP_EUNSUPPORTED;
+}
+
 typedef struct likening {
     nlp_task_call *call;
     nlp_label_choice *choices;

@@ -52,13 +52,7 @@ nlp_status nlp_task_nearest(nlp_task_call *call, const nlp_text *texts, size_t n
                  .inputs = NLP_PUSH(call->scratch, size_t, n)};
     nlp_output *parts = NLP_PUSH_ZERO(call->scratch, nlp_output, n);
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    if (!nlp_task_likens(call->model)) {
-        nlp_fail(err, NLP_EUNSUPPORTED, "model %s is no model of vectors", call->model->name);
-        nlp_hint(
-            err,
-            "option \"sentence\" goes by the similarity of vectors: name minilm, or another embedder");
-        return NLP_EUNSUPPORTED;
-    }
+    NLP_TRY(nlp_task_check_likens(call, "sentence", err));
     options.multi_label = true; /* each sentence has a score of its own */
     options.is_query = true;
     own.options = &options;

@@ -152,6 +152,7 @@ static const field fields[] = {
     FIELD("sigmoid", FLAG, sigmoid),
     FIELD("sentence", FLAG, sentence),
     FIELD("overlap", WHOLE, overlap),
+    FIELD("extractive", FLAG, extractive),
     FIELD("hypothesis", TEXT, hypothesis),
     FIELD("prompt", TEXT, prompt),
     FIELD("instruction", TEXT, instruction),
@@ -232,6 +233,8 @@ static void set_option(nlp_task_options *o, const char *key, const nlp_value *va
         o->has_min_tokens = true;
     else if (!strcmp(key, "overlap"))
         o->has_overlap = true;
+    else if (!strcmp(key, "extractive"))
+        o->has_extractive = true;
 }
 
 /* Defaults of the task's table are texts; no real number has one. */

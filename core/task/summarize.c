@@ -1,5 +1,6 @@
-/* summarize.c: a text in fewer words. A model of chats is asked for it, a seq2seq was trained for it. A
- * long text is summed up in parts of whole sentences, and then the sums together. */
+/* summarize.c: a text in fewer words. A model of chats is asked for it, a seq2seq was trained for it; a
+ * long text is summed up in parts of whole sentences, and then the sums together. A model of vectors
+ * picks some of the sentences (pick.c); where no model is named, it is taken for long texts. */
 #include <string.h>
 
 #include "task/task.h"
@@ -7,12 +8,16 @@
 
 enum {
     MOST_TOKENS = 1024, /* of a part, however long the model's context is */
-    MOST_ROUNDS = 8
+    MOST_ROUNDS = 8,
+    LONG_BYTES = 4096 /* a longer text has no room in one part */
 };
 
 static const nlp_column one_text[] = {{"text", NLP_TYPE_TEXT}};
-static const nlp_option_spec summarize_options[] = {NLP_OPTIONS_OF_WRITING("128"),
-                                                    NLP_OPTION_ON_ERROR};
+static const nlp_option_spec summarize_options[] = {
+    NLP_OPTIONS_OF_WRITING("128"),
+    NLP_OPTION_ON_ERROR,
+    {"extractive", NLP_TYPE_BOOLEAN, NULL, 0, 0, NULL,
+     "sentences of the text, by a model of vectors"}};
 
 static const char request_text[] = "Summarize this text in one or two short sentences:\n\n";
 
@@ -62,16 +67,9 @@ static nlp_status push_draft(nlp_task_call *call, summing *s, nlp_text part, nlp
     return NLP_OK;
 }
 
-static nlp_status tokens_of(nlp_task_call *call, nlp_text text, nlp_encoding *e, nlp_error *err) {
-    nlp_encode_options options = {
-        .no_special_tokens = true, .cache = call->cache, .work = call->work};
-    return nlp_tokenizer_encode(call->model->tokenizer, &text, NULL, &options, call->scratch,
-                                call->poll, e, err);
-}
-
 static nlp_status count_tokens(nlp_task_call *call, nlp_text text, size_t *n, nlp_error *err) {
     nlp_encoding e;
-    NLP_TRY(tokens_of(call, text, &e, err));
+    NLP_TRY(nlp_task_plain_tokens(call, text, &e, err));
     *n = e.n;
     return NLP_OK;
 }
@@ -80,7 +78,7 @@ static nlp_status count_tokens(nlp_task_call *call, nlp_text text, size_t *n, nl
 static nlp_status cut_tokens(nlp_task_call *call, summing *s, nlp_text text, nlp_output *output,
                              nlp_error *err) {
     nlp_encoding e;
-    NLP_TRY(tokens_of(call, text, &e, err));
+    NLP_TRY(nlp_task_plain_tokens(call, text, &e, err));
     for (size_t k = 0, end; k < e.n; k = end) {
         end = e.n - k < s->room ? e.n : k + s->room;
         nlp_text part = {text.bytes + e.start[k], e.end[end - 1] - e.start[k]};
@@ -192,23 +190,78 @@ static nlp_status find_room(nlp_task_call *call, summing *s, nlp_error *err) {
     return NLP_OK;
 }
 
-static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
-                      nlp_error *err) {
-    size_t n = request->n_inputs;
+/* By a model that writes. */
+static nlp_status write_all(nlp_task_call *call, nlp_text *texts, size_t n, nlp_output *outputs,
+                            nlp_error *err) {
     summing s = {.summaries = NLP_PUSH_ZERO(call->scratch, summary, n)};
     NLP_TRY(nlp_arena_status(call->scratch, err));
     NLP_TRY(nlp_task_manner(call, &s.manner, err));
     s.manner.guess = true;
     NLP_TRY(find_room(call, &s, err));
     for (size_t i = 0; i < n; i++) {
-        s.summaries[i].text = trimmed(request->texts[i]);
-        s.summaries[i].done = !s.summaries[i].text.n_bytes; /* of nothing there is no sum */
+        s.summaries[i].text = texts[i];
+        s.summaries[i].done = !texts[i].n_bytes; /* of nothing there is no sum */
     }
     NLP_TRY(run_rounds(call, &s, n, outputs, err));
+    for (size_t i = 0; i < n; i++) texts[i] = s.summaries[i].text;
+    return NLP_OK;
+}
+
+/* ---- Which form ---- */
+
+/* An option that only a model that writes can follow; NULL: there is none. */
+static const char *option_of_writing(const nlp_option *options, size_t n) {
+    static const char *const others[] = {"max_tokens", "on_error", "extractive"};
+    for (size_t i = 0; i < n; i++) {
+        bool other = options[i].value.type == NLP_TYPE_NULL;
+        for (size_t k = 0; k < sizeof others / sizeof *others; k++)
+            other = other || !strcmp(options[i].key, others[k]);
+        if (!other) return options[i].key;
+    }
+    return NULL;
+}
+
+/* Who says how the text should be written wants one that is written, however long his own is. */
+static const char *starter(const nlp_text *operands, const nlp_option *options, size_t n) {
+    bool picks = operands && operands->n_bytes > LONG_BYTES && !option_of_writing(options, n);
+    for (size_t i = 0; i < n; i++)
+        if (options[i].value.type == NLP_TYPE_BOOLEAN && !strcmp(options[i].key, "extractive"))
+            picks = options[i].value.as.boolean;
+    return picks ? "minilm" : NULL;
+}
+
+static bool asks_to_pick(const nlp_task_call *call) {
+    const nlp_task_model *m = call->model;
+    if (call->options->has_extractive) return call->options->extractive;
+    return nlp_task_likens(m) && !nlp_task_chooses(m);
+}
+
+static nlp_status check_picking(const nlp_task_call *call, const nlp_request *request,
+                                nlp_error *err) {
+    const char *key = option_of_writing(request->options, request->n_options);
+    NLP_TRY(nlp_task_check_likens(call, "extractive", err));
+    if (!key) return NLP_OK;
+    nlp_fail(err, NLP_EINVAL,
+             "option \"%s\" says how a text is written, but model %s picks sentences of the text",
+             key, call->model->name);
+    nlp_hint(err, "leave the option out, or name a model that writes");
+    return NLP_EINVAL;
+}
+
+static nlp_status run(nlp_task_call *call, const nlp_request *request, nlp_output *outputs,
+                      nlp_error *err) {
+    size_t n = request->n_inputs;
+    bool picks = asks_to_pick(call);
+    nlp_text *texts = NLP_PUSH(call->scratch, nlp_text, n);
+    NLP_TRY(nlp_arena_status(call->scratch, err));
+    if (picks) NLP_TRY(check_picking(call, request, err));
+    for (size_t i = 0; i < n; i++) texts[i] = trimmed(request->texts[i]);
+    NLP_TRY(picks ? nlp_task_pick(call, texts, n, texts, outputs, err)
+                  : write_all(call, texts, n, outputs, err));
     for (size_t i = 0; i < n; i++) {
         nlp_value *cells = nlp_task_row(call, &outputs[i], 1, 1);
         NLP_TRY(nlp_arena_status(call->arena, err));
-        cells[0] = nlp_value_text(s.summaries[i].text);
+        cells[0] = nlp_value_text(texts[i]);
     }
     return NLP_OK;
 }
@@ -223,6 +276,7 @@ static const nlp_task_spec summarize_spec = {.struct_size = sizeof summarize_spe
                                              .tunable = "max_tokens",
                                              .model_setting = "summarize_model",
                                              .default_model = "smollm2",
+                                             .starter = starter,
                                              .options = summarize_options,
                                              .n_options = sizeof summarize_options /
                                                           sizeof *summarize_options};
@@ -230,4 +284,5 @@ static const nlp_task_spec summarize_spec = {.struct_size = sizeof summarize_spe
 const nlp_task_vtable nlp_task_summarize = {.struct_size = sizeof(nlp_task_vtable),
                                             .spec = &summarize_spec,
                                             .run_batch = run,
-                                            .models = NLP_MODEL_CARRIES | NLP_MODEL_CHATS};
+                                            .models = NLP_MODEL_CARRIES | NLP_MODEL_CHATS |
+                                                      NLP_MODEL_LIKENS};

@@ -60,6 +60,7 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     uint32_t k, max_answer_tokens; /* default: what the task's table says */
     bool multi_label, sigmoid, sentence;
     bool has_overlap;
+    bool has_extractive, extractive;
     uint32_t overlap;
     nlp_cut by;
     /* of writing; what is not given is the model's own */
@@ -342,6 +343,9 @@ bool nlp_task_likens(const nlp_task_model *model);
 nlp_status nlp_task_liken(nlp_task_call *call, nlp_label_choice *choices, size_t n,
                           nlp_output *outputs, nlp_error *err);
 
+/* NLP_EUNSUPPORTED, for the option that asks for such a model, unless it is one. */
+nlp_status nlp_task_check_likens(const nlp_task_call *call, const char *option, nlp_error *err);
+
 /* ---- infer.c: labels by a model of inference ---- */
 /* Whether a label says that one text follows from another: "entailment", in any case. */
 bool nlp_task_entails(nlp_text label);
@@ -362,6 +366,13 @@ nlp_status nlp_task_nearest(nlp_task_call *call, const nlp_text *texts, size_t n
 /* ---- classify.c ---- */
 /* Whether the head's labels are all positive, negative or neutral. */
 bool nlp_task_feels(const nlp_head_spec *head);
+
+/* ---- pick.c: a text in fewer of its own sentences ---- */
+/* Of texts [n] whole sentences that have max_tokens tokens or fewer together, in their order, a blank
+ * between; where not even one fits, the beginning of the best. The model is one of vectors. picked [n], in
+ * the call's arena; outputs [n] get status and n_tokens. */
+nlp_status nlp_task_pick(nlp_task_call *call, const nlp_text *texts, size_t n, nlp_text *picked,
+                         nlp_output *outputs, nlp_error *err);
 
 /* ---- measure.c: how good a classification is ---- */
 typedef struct nlp_outcomes {
@@ -399,6 +410,9 @@ nlp_status nlp_task_over_limit(const nlp_task_call *call, size_t needs, nlp_erro
 nlp_status nlp_task_tokens_of(nlp_task_call *call, const nlp_text *text, const nlp_text *pair,
                               bool whole, nlp_encoding *encoding, nlp_output *output,
                               nlp_error *err);
+/* All tokens of a text but special ones, in the call's scratch; not counted. */
+nlp_status nlp_task_plain_tokens(nlp_task_call *call, nlp_text text, nlp_encoding *encoding,
+                                 nlp_error *err);
 /* Into output and counters. */
 void nlp_task_count_tokens(nlp_task_call *call, const nlp_encoding *encoding, nlp_output *output);
 /* What n passes for one output needed; the status of the first that failed, which it returns. */

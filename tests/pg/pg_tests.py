@@ -246,6 +246,26 @@ def check_fit():
     check("nlp_drop_model", value("SELECT nlp_drop_model('intents')") == "t" and "42704" in psql("SELECT nlp_classify('x', 'intents')")[1])
 
 
+def check_extractive_summaries():
+    """By minilm where it is named, where the option asks for it, and for long texts; by smollm2 (a small stand-in) else."""
+    shutil.copy(os.path.join(MODELS, "talker.nlp"), os.path.join(MODELS, "smollm2.nlp"))
+    text = "'The club won the cup. It rained all day. The players celebrated the cup of the club. Bread was cheap.'"
+    long_text = "(SELECT string_agg('The club won cup ' || i || '. It rained on day ' || i || '.', ' ') FROM generate_series(1, 120) i)"
+    cli = json_lines(NLP, ["summarize", "-m", "minilm", "--max-tokens", "12"], [{"text": text.strip("'")}], {"NLP_MODEL_PATH": MODELS})[0]["text"]
+    check("nlp_summarize by an embedder is what the command line gives", value(f"SELECT nlp_summarize({text}, 'minilm', max_tokens => 12)") == cli)
+    is_true("without a model, by the option", f"nlp_summarize({text}, 12, '{{\"extractive\": true}}') = nlp_summarize({text}, 'minilm', max_tokens => 12)")
+    is_true("without a model, for a long text", f"nlp_summarize({long_text}) = nlp_summarize({long_text}, 'minilm')")
+    is_true("a long one whose manner is given is written", f"nlp_summarize({long_text}, 3, '{{\"top_k\": 1}}') = nlp_summarize({long_text}, 'talker', '{{\"top_k\": 1}}', 3)")
+    is_true("nlp_summarize_agg of a long group", f"(SELECT nlp_summarize_agg(t || i) = nlp_summarize(string_agg(t || i, E'\n'), 'minilm') FROM {long_text} l(t), generate_series(1, 3) i)")
+    rows = f"(SELECT i, CASE WHEN i % 7 = 0 THEN NULL WHEN i % 3 = 0 THEN t || i ELSE 'It rained. We stayed ' || i END FROM {long_text} l(t), generate_series(1, 30) i) r(i, t)"
+    out = value(f"SELECT bool_and(a IS NOT DISTINCT FROM b AND b IS NOT DISTINCT FROM c), count(a) FROM (SELECT nlp_summarize_w(t, 4) OVER (ORDER BY i) a, nlp_summarize(t, 4) b, CASE WHEN length(t) > 4096 THEN nlp_summarize(t, 'minilm', max_tokens => 4) ELSE nlp_summarize(t, 'talker', max_tokens => 4) END c FROM {rows}) x")
+    check("rows of either kind in one statement, batched or not", out == "t|26", out)
+    fails("options of writing for an embedder", "SELECT nlp_summarize('x', 'minilm', '{\"temperature\": 1}')", "22023", "temperature", "picks sentences")
+    fails("a summary written by an embedder", "SELECT nlp_summarize('x', 'minilm', '{\"extractive\": false}')", "0A000", "does not write")
+    fails("one picked by a decoder", "SELECT nlp_summarize('x', 'talker', '{\"extractive\": true}')", "0A000", "vectors", "extractive")
+    os.remove(os.path.join(MODELS, "smollm2.nlp"))
+
+
 def check_writing():
     prompts = ["Once upon a time", "The cat sat on the mat", "x"]
     options = json.dumps({"max_tokens": 20, "temperature": 0.9, "seed": 5, "top_p": 0.95})
@@ -313,6 +333,7 @@ def check_writing():
     check("nlp_summarize is what the command line gives", value("SELECT to_json(nlp_summarize('It rained. We stayed at home.', 'talker', max_tokens => 6))") == json.dumps(json_lines(NLP, ["summarize", "-m", os.path.join(MODELS, "talker.nlp"), "--max-tokens", "6"], [{"text": "It rained. We stayed at home."}])[0]["text"], ensure_ascii=False))
     check("nlp_summarize_agg sums up a group", value("SET nlp.summarize_model = 'talker'; SELECT nlp_summarize_agg(t) = nlp_summarize(string_agg(t, E'\\n')) FROM (VALUES ('It rained.'), (NULL), ('We stayed at home.')) v(t)") == "t")
     check("of no rows NULL", value("SELECT nlp_summarize_agg(t) IS NULL FROM (VALUES ('x')) v(t) WHERE false") == "t")
+    check_extractive_summaries()
     check("nlp_translate", value("SELECT nlp_translate('The cat sat.', 'fr', 'polyglot', '{\"max_tokens\": 5}') IS NOT NULL") == "t")
     check("the translator that came along", value("SELECT nlp_translate('Where is the station? I have lost my bag.', 'fr')") == "Où se trouve la gare ? J'ai perdu mon sac.")
     fails("a target that the model lacks", "SELECT nlp_translate('x', 'xx', 'polyglot')", "22023", "xx", "__en__")

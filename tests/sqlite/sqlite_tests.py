@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sqlite3
 import struct
 import subprocess
@@ -328,6 +329,27 @@ def check_writing():
         check_chats_of_connections()
 
 
+def check_extractive_summaries(folder):
+    """By minilm where it is named, where the option asks for it, and for long texts; by smollm2 (a small stand-in) else."""
+    shutil.copy(os.path.join(folder, "talker.nlp"), os.path.join(folder, "smollm2.nlp"))
+    text = "The club won the cup.\nIt rained all day. The players celebrated the cup of the club. Bread was cheap."
+    long_text = " ".join(f"The club won cup {i}. It rained on day {i}." for i in range(120))
+    cli = json.loads(run([NLP, "summarize", "-m", "minilm", "--json", "--max-tokens", "12"], json.dumps({"text": text}) + "\n")[1])["text"]
+    picked = one("SELECT nlp_summarize(?, 'minilm', 12)", text)
+    check("nlp_summarize by an embedder is what the command line gives", picked == cli and all(s in text for s in picked.split(". ")), picked)
+    check("without a model, by the option", one("SELECT nlp_summarize(?, 12, '{\"extractive\": true}')", text) == picked)
+    check("without a model, for a long text", one("SELECT nlp_summarize(?)", long_text) == one("SELECT nlp_summarize(?, 'minilm')", long_text))
+    check("a short one, and one whose manner is given, is written", [one("SELECT nlp_summarize(?1, 3) = nlp_summarize(?1, 'talker', 3)", text), one("SELECT nlp_summarize(?1, 3, '{\"top_k\": 1}') = nlp_summarize(?1, 'talker', 3, '{\"top_k\": 1}')", long_text),
+                                                                      one("SELECT nlp_summarize(?1, 3, '{\"extractive\": false}') = nlp_summarize(?1, 'talker', 3)", long_text)] == [1, 1, 1])
+    check("nlp_summarize_agg of a long group", one("SELECT nlp_summarize_agg(?1 || value) = nlp_summarize(group_concat(?1 || value, char(10)), 'minilm') FROM json_each('[1, 2, 3]')", long_text) == 1)
+    check("of nothing and of one sentence", [one("SELECT nlp_summarize(?, 'minilm')", t) for t in ("", " \n", "One sentence.", None)] == ["", "", "One sentence.", None])
+    for name, sql, *words in (("how to write", "SELECT nlp_summarize('x', 'minilm', '{\"temperature\": 1, \"seed\": 1}')", "temperature", "picks sentences"), ("written by an embedder", "SELECT nlp_summarize('x', 'minilm', '{\"extractive\": false}')", "minilm", "does not write"),
+                              ("picked by a decoder", "SELECT nlp_summarize('x', 'talker', '{\"extractive\": true}')", "talker", "vectors", "extractive"), ("extractive 1", "SELECT nlp_summarize('x', 'minilm', '{\"extractive\": 1}')", "extractive", "true or false"),
+                              ("of 0 tokens", "SELECT nlp_summarize('x', 'minilm', 0)", "max_tokens", "1 to")):
+        message = error(sql)
+        check(f"a summary {name} is an error", message and all(w in message for w in words), message)
+
+
 def check_writers(folder):
     prompts = ["Once upon a time", "The cat sat on the mat", "x"]
     options = json.dumps({"max_tokens": 20, "temperature": 0.9, "seed": 5, "top_p": 0.95})
@@ -386,6 +408,7 @@ def check_writers(folder):
     check("nlp_summarize_agg sums up a group", one("SELECT nlp_summarize_agg(column1) = nlp_summarize(group_concat(column1, char(10))) FROM (VALUES ('It rained.'), (NULL), ('We stayed at home.'))") == 1)
     check("of no rows NULL", one("SELECT nlp_summarize_agg(1) WHERE false") is None)
     one("SELECT nlp_config('summarize_model', '')")
+    check_extractive_summaries(folder)
     check("the translator that came along", one("SELECT nlp_translate('Where is the station? I have lost my bag.', 'fr')") == "Où se trouve la gare ? J'ai perdu mon sac.")
     check("nlp_translate", one("SELECT nlp_translate('The cat sat.', 'fr', 'polyglot', '{\"max_tokens\": 5}')") is not None)
 
