@@ -23,8 +23,8 @@ static nlp_pool_options pool_options(const nlp_task_call *call) {
                               .no_normalize = !call->options->normalize};
 }
 
-static nlp_status pool_window(const nlp_task_call *call, const nlp_window *window,
-                              const float *hidden, float *scratch, nlp_error *err) {
+nlp_status nlp_task_pool_window(const nlp_task_call *call, const nlp_window *window,
+                                const float *hidden, float *scratch, nlp_error *err) {
     nlp_pool_options options = pool_options(call);
     options.n_prompt_tokens = window->n_prompt_tokens;
     return nlp_pool_text(call->model->pooler, call->kernels, call->model->stack->spec.hidden_size,
@@ -45,7 +45,8 @@ nlp_status nlp_task_embed(nlp_task_call *call, const nlp_text *texts, size_t n_t
         return nlp_fail(err, NLP_EINVAL, "dimensions is %u, vectors of %s have %u",
                         options.dimensions, call->model->name, all);
     *dims = nlp_pool_dims(call->model->pooler, call->model->stack->spec.hidden_size, &options);
-    NLP_TRY(nlp_task_encode(call, texts, n_texts, pool_window, *dims, vectors, outputs, err));
+    NLP_TRY(
+        nlp_task_encode(call, texts, n_texts, nlp_task_pool_window, *dims, vectors, outputs, err));
     /* the mean of several windows of unit length is shorter */
     for (size_t i = 0; call->options->on_overflow == NLP_OVERFLOW_CHUNK &&
                        call->options->normalize && i < n_texts;

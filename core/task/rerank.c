@@ -1,7 +1,7 @@
 /* rerank.c: how well documents answer a query: rerank_score, rerank. The model is a cross encoder, a
  * classifier of pairs with one label, or a decoder that is asked to say yes or no: its score is the
  * sigmoid of logit(yes) - logit(no) behind the prompt (Qwen3-Reranker's recipe, whose prompt is the
- * default here), or a model of vectors, whose score is a cosine. */
+ * default here), or a model of vectors: cosines (match.c where it has states of tokens). */
 #include <string.h>
 
 #include "base/utf8.h"
@@ -216,8 +216,20 @@ static nlp_status embed_queries(nlp_task_call *call, const judging *j, size_t *q
     return nlp_task_embed_all(&asking, queries, n, rows, dims, *outputs, err);
 }
 
-/* The score is the cosine of query and document. */
+static nlp_status match_pairs(nlp_task_call *call, judging *j, nlp_error *err) {
+    nlp_match_pairs pairs = {.queries = j->queries,
+                             .documents = j->documents,
+                             .n = j->n,
+                             .scores = j->scores,
+                             .outputs = j->outputs};
+    NLP_TRY(nlp_task_match(call, &pairs, err));
+    memcpy(j->margins, j->scores, j->n * sizeof *j->scores);
+    return NLP_OK;
+}
+
+/* The score is the cosine of query and document, with that of their tokens where the model has such. */
 static nlp_status liken_pairs(nlp_task_call *call, judging *j, nlp_error *err) {
+    if (nlp_task_matches(call->model)) return match_pairs(call, j, err);
     size_t *query_of = NLP_PUSH(call->scratch, size_t, j->n);
     float *queries, *documents;
     uint32_t dims;

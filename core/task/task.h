@@ -254,6 +254,10 @@ nlp_status nlp_task_encode(nlp_task_call *call, const nlp_text *texts, size_t n_
                            nlp_readout_fn readout, uint32_t width, float **rows,
                            nlp_output *outputs, nlp_error *err);
 
+/* The readout of vectors, by the options. */
+nlp_status nlp_task_pool_window(const nlp_task_call *call, const nlp_window *window,
+                                const float *hidden, float *scratch, nlp_error *err);
+
 /* NLP_ECORRUPT that names the model where a number is not finite. */
 nlp_status nlp_task_check_finite(const nlp_task_call *call, const float *rows, size_t n,
                                  nlp_error *err);
@@ -345,6 +349,17 @@ nlp_status nlp_task_liken(nlp_task_call *call, nlp_label_choice *choices, size_t
 
 /* NLP_EUNSUPPORTED, for the option that asks for such a model, unless it is one. */
 nlp_status nlp_task_check_likens(const nlp_task_call *call, const char *option, nlp_error *err);
+
+/* ---- match.c: queries and documents by the vectors of both and of their tokens ---- */
+/* Whether a model's token states can be compared: it is one of vectors, which are their means. */
+bool nlp_task_matches(const nlp_task_model *model);
+typedef struct nlp_match_pairs {
+    const nlp_text *queries, *documents; /* [n]; equal queries had best be neighbours */
+    size_t n;
+    float *scores;       /* [n], 1 for equal texts, made here */
+    nlp_output *outputs; /* [n], which get status, n_tokens and truncated */
+} nlp_match_pairs;
+nlp_status nlp_task_match(nlp_task_call *call, nlp_match_pairs *pairs, nlp_error *err);
 
 /* ---- infer.c: labels by a model of inference ---- */
 /* Whether a label says that one text follows from another: "entailment", in any case. */

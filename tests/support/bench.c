@@ -111,6 +111,28 @@ bench bench_open_nli(void) {
 }
 
 /* Its positions need no weights, so it may have more of them: prompts are then read in several passes. */
+bench bench_open_mean(void) {
+    static const char *const files[] = {
+        "config.json",          "config_sentence_transformers.json", "model.safetensors",
+        "modules.json",         "sentence_bert_config.json",         "tokenizer.json",
+        "tokenizer_config.json"};
+    static const char pooling[] = "{\"embedding_dimension\": 48, \"pooling_mode\": \"mean\"}";
+    char from[256], folder[256], path[512];
+    nlp_error err;
+    nlp_import_report report;
+    snprintf(from, sizeof from, "%s/models/st-bert-cls-prompts", nlp_test_data());
+    snprintf(folder, sizeof folder, "%s/mean-files", nlp_test_folder());
+    if (mkdir(folder, 0755) != 0) return bench_open("mean"); /* made by another test */
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) copy_file(from, folder, files[i]);
+    snprintf(path, sizeof path, "%s/1_Pooling", folder);
+    CHECK(mkdir(path, 0755) == 0);
+    write_file(path, "config.json", pooling, sizeof pooling - 1);
+    snprintf(path, sizeof path, "%s/mean.nlp", nlp_test_folder());
+    nlp_import_options options = {
+        .struct_size = sizeof options, .source = folder, .out = path, .precision = "f32"};
+    CHECK_STATUS(nlp_import(&options, &report, &err), NLP_OK, &err);
+    return bench_open("mean");
+}
 bench bench_open_talker(void) {
     static const char *const files[] = {"generation_config.json", "model.safetensors",
                                         "tokenizer.json", "tokenizer_config.json"};

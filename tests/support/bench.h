@@ -23,6 +23,8 @@ bench bench_open_as(const char *name, const char *source, const char *const *lab
                     size_t n_labels);
 bench bench_open_nli(void);    /* one whose labels are those of an NLI model */
 bench bench_open_talker(void); /* a small decoder that chats */
+/* One whose vectors are means of its tokens' states; prompts "query: " and "passage: ". */
+bench bench_open_mean(void);
 void bench_close(bench *b);
 
 nlp_option bench_text(const char *key, const char *text);
