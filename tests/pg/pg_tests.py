@@ -64,7 +64,7 @@ def check_forms():
     is_true("nlp_embed(array) = nlp_embed(x), to the bit", "(SELECT bool_and(embedding = nlp_embed(t)) FROM (SELECT array_agg('text ' || i) a FROM generate_series(1, 64) i) s, nlp_embed(a) WITH ORDINALITY e, LATERAL (SELECT a[e.ord] t) x)")
     is_true("''", "array_length(nlp_embed(''), 1) = 384 AND nlp_token_count('') = 2 AND nlp_sentiment('') IS NOT NULL")
     is_true("views", "nlp_embed('x') IS NOT NULL AND EXISTS (SELECT FROM nlp_models WHERE name = 'minilm' AND backing = 'shm') AND (SELECT forward_passes > 0 FROM nlp_stats)")
-    is_true("nlp_models: all that a model can run, and its languages", "(SELECT tasks = 'embed,similarity,answer,zero_shot,rerank,chunk,filter' AND languages = 'en' FROM nlp_models WHERE name = 'minilm')")
+    is_true("nlp_models: all that a model can run, and its languages", "(SELECT tasks = 'embed,similarity,answer,zero_shot,rerank,summarize,chunk,filter' AND languages = 'en' FROM nlp_models WHERE name = 'minilm')")
     check("nlp_stats counts unknown tokens", value("SELECT nlp_embed('runes \u16a0') IS NOT NULL; SELECT unknown_tokens FROM nlp_stats").splitlines() == ["t", "1"])
     check("prepared, custom and generic plan", value("PREPARE p(text) AS SELECT nlp_sentiment($1); EXECUTE p('I love it'); SET plan_cache_mode = force_generic_plan; EXECUTE p('I hate it');") == "positive\nnegative")
 

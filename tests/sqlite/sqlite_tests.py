@@ -84,7 +84,7 @@ def check_functions():
     check("nlp_would_truncate", one("SELECT nlp_would_truncate('x')") == 0 and one("SELECT nlp_would_truncate(?)", "word " * 300) == 1)
     rows = DB.execute("SELECT ord, embedding FROM nlp_embed_each(?)", (json.dumps(["a", None, "b"] + [f"t{i}" for i in range(150)]),)).fetchall()
     check("nlp_embed_each: order, NULLs, several batches", [r[0] for r in rows] == list(range(1, 154)) and rows[1][1] is None and rows[0][1] == one("SELECT nlp_embed('a')"))
-    check("nlp_models: all that a model can run, and its languages", DB.execute("SELECT tasks, languages FROM nlp_models WHERE name = 'minilm'").fetchall() == [("embed,similarity,answer,zero_shot,rerank,chunk,filter", "en")])
+    check("nlp_models: all that a model can run, and its languages", DB.execute("SELECT tasks, languages FROM nlp_models WHERE name = 'minilm'").fetchall() == [("embed,similarity,answer,zero_shot,rerank,summarize,chunk,filter", "en")])
     check("nlp_version, nlp_build_info", one("SELECT nlp_version()")[0].isdigit() and "isa" in one("SELECT nlp_build_info()"))
 
 
