@@ -5,7 +5,6 @@ The adapters stand on query, value and both feed-forward products, at rank 8: ab
 """
 import hashlib
 import json
-import math
 import os
 import random
 import time
@@ -27,7 +26,8 @@ def order(seed, text):
 
 def held_out(seed, texts, part=0.1):
     """The tenth of the texts that is never trained on, chosen by a hash."""
-    return set(sorted(set(texts), key=lambda text: order(seed, text))[: round(len(set(texts)) * part)])
+    texts = set(texts)
+    return set(sorted(texts, key=lambda text: order(seed, text))[:round(len(texts) * part)])
 
 
 def seed_all(seed):
@@ -40,7 +40,7 @@ class Adapted(torch.nn.Module):
 
     def __init__(self, folder, n_labels, of_tokens):
         super().__init__()
-        config = LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.05, target_modules=PLACES)
+        config = LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.1, target_modules=PLACES)
         self.base = get_peft_model(AutoModel.from_pretrained(folder, add_pooling_layer=False), config)
         self.of_tokens = of_tokens
         self.scale = 1 if of_tokens else 16  # of vectors of length 1, so that a head learns as fast as elsewhere
@@ -94,9 +94,15 @@ def padded(rows, fill=0):
     return torch.tensor([list(row) + [fill] * (width - len(row)) for row in rows])
 
 
-def tensors(batch):
-    ids = padded([ids for ids, _ in batch])
-    return ids, padded([[1] * len(i) for i, _ in batch])
+def tensors(batch, lost=0.0, unknown=0):
+    """ids and mask of a batch. A part `lost` of the tokens, drawn anew each time, is replaced by the unknown one, so that no
+    single word decides; first and last stay."""
+    rows = [list(ids) for ids, _ in batch]
+    for row in rows if lost else ():
+        for i in range(1, len(row) - 1):
+            if random.random() < lost:
+                row[i] = unknown
+    return padded(rows), padded([[1] * len(row) for row in rows])
 
 
 def scores(model, examples):
@@ -146,7 +152,3 @@ def swap(weights, means):
             old = w.clone()
             w.copy_(mean)
             mean.copy_(old)
-
-
-def is_finite(x):
-    return math.isfinite(x)
