@@ -131,7 +131,9 @@ void *nlp_pack_writer_tensor(nlp_pack_writer *w, const char *name, nlp_dtype dty
         return NULL;
     }
     nlp_buf_push(&w->tensors, &t, sizeof t);
-    return t.bytes;
+    if (nlp_buf_status(&w->tensors, &w->failure) == NLP_OK) return t.bytes;
+    nlp_mem_free(w->mem, t.bytes, n_bytes);
+    return NULL;
 }
 
 /* ---- Finishing ---- */
