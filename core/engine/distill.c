@@ -200,14 +200,9 @@ nlp_status nlp_distill_open(nlp_engine *engine, const nlp_distill_request *reque
     nlp_session *session;
     *distillation = NULL;
     NLP_TRY(check_request(engine, request, err));
-    NLP_TRY(nlp_session_open(engine, &session, err));
-    session->mem.budget_bytes = engine->max_memory;
-    nlp_distillation *d = nlp_mem_zalloc(&session->mem, sizeof *d);
-    if (!d) {
-        nlp_status failed = nlp_mem_fail(&session->mem, sizeof *d, err);
-        nlp_session_close(session);
-        return failed;
-    }
+    void *own;
+    NLP_TRY(nlp_session_open_for(engine, sizeof(nlp_distillation), &session, &own, err));
+    nlp_distillation *d = own;
     d->session = session;
     nlp_arena_init(&d->own, &session->mem);
     nlp_status status = prepare(d, request, err);

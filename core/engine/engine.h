@@ -70,6 +70,10 @@ typedef struct nlp_call_parts {
 /* session.c: the same beginning for all that a session runs: its arenas emptied, the poll ready. */
 nlp_poll nlp_session_begin(nlp_session *session, const nlp_stop *stop);
 nlp_task_call nlp_session_call(nlp_session *session, const nlp_stop *stop, nlp_call_parts *parts);
+/* A session for an object that has one of its own: n_bytes of zeros in its memory, under the engine's limit. Whoever
+ * closes the object frees them and closes the session. */
+nlp_status nlp_session_open_for(nlp_engine *engine, size_t n_bytes, nlp_session **session,
+                                void **object, nlp_error *err);
 /* A head on a base, by a job whose name, rows and options are given; what it finds belongs to the session,
  * as a result does. */
 nlp_status nlp_session_fit(nlp_session *session, nlp_model *base, nlp_fit_job *job,

@@ -62,14 +62,9 @@ nlp_status nlp_evaluation_open(nlp_engine *engine, nlp_model *model, nlp_evaluat
     nlp_session *session;
     *evaluation = NULL;
     NLP_TRY(check_model(engine, model, err));
-    NLP_TRY(nlp_session_open(engine, &session, err));
-    session->mem.budget_bytes = engine->max_memory;
-    nlp_evaluation *e = nlp_mem_zalloc(&session->mem, sizeof *e);
-    if (!e) {
-        nlp_status failed = nlp_mem_fail(&session->mem, sizeof *e, err);
-        nlp_session_close(session);
-        return failed;
-    }
+    void *own;
+    NLP_TRY(nlp_session_open_for(engine, sizeof(nlp_evaluation), &session, &own, err));
+    nlp_evaluation *e = own;
     e->session = session;
     e->model = model;
     nlp_buf_init(&e->outcomes, &session->mem);

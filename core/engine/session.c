@@ -20,6 +20,17 @@ nlp_status nlp_session_open(nlp_engine *engine, nlp_session **session, nlp_error
     return NLP_OK;
 }
 
+nlp_status nlp_session_open_for(nlp_engine *engine, size_t n_bytes, nlp_session **session,
+                                void **object, nlp_error *err) {
+    NLP_TRY(nlp_session_open(engine, session, err));
+    (*session)->mem.budget_bytes = engine->max_memory;
+    *object = nlp_mem_zalloc(&(*session)->mem, n_bytes);
+    if (*object) return NLP_OK;
+    nlp_status failed = nlp_mem_fail(&(*session)->mem, n_bytes, err);
+    nlp_session_close(*session);
+    return failed;
+}
+
 void nlp_session_close(nlp_session *s) {
     if (!s) return;
     nlp_arena_deinit(&s->arena);

@@ -35,15 +35,11 @@ nlp_status nlp_stream_open(nlp_engine *engine, const nlp_request *request, nlp_s
                            nlp_error *err) {
     nlp_session *session;
     const nlp_task_vtable *task;
+    void *own;
     *stream = NULL;
     NLP_TRY(check_request(engine, request, &task, err));
-    NLP_TRY(nlp_session_open(engine, &session, err));
-    nlp_stream *s = nlp_mem_zalloc(&session->mem, sizeof *s);
-    if (!s) {
-        nlp_status failed = nlp_mem_fail(&session->mem, sizeof *s, err);
-        nlp_session_close(session);
-        return failed;
-    }
+    NLP_TRY(nlp_session_open_for(engine, sizeof(nlp_stream), &session, &own, err));
+    nlp_stream *s = own;
     s->session = session;
     s->task = task;
     uint64_t saved = nlp_fp_enter();

@@ -162,6 +162,16 @@ nlp_status nlp_task_join(nlp_task_call *call, const nlp_text *parts, size_t n, n
     return NLP_OK;
 }
 
+size_t nlp_task_merge_neighbours(const nlp_text *texts, size_t n, nlp_text *distinct,
+                                 size_t *which) {
+    size_t n_distinct = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!i || !nlp_text_equal(texts[i - 1], texts[i])) distinct[n_distinct++] = texts[i];
+        which[i] = n_distinct - 1;
+    }
+    return n_distinct;
+}
+
 nlp_status nlp_task_hypothesis(nlp_task_call *call, nlp_text pattern, nlp_text label, nlp_text *out,
                                nlp_error *err) {
     nlp_blank blank = {.name = "", .value = label};

@@ -22,7 +22,7 @@ typedef struct query {
 
 typedef struct matching {
     query *queries;
-    uint32_t *query_of; /* of the documents of a pass */
+    size_t *query_of; /* of the documents of a pass */
 } matching;
 
 /* The vector must be the mean of the states, else they lie in no space together. */
@@ -139,16 +139,11 @@ static nlp_status run_pass(nlp_task_call *call, nlp_match_pairs *pairs, size_t f
                            nlp_error *err) {
     nlp_text *queries = NLP_PUSH(call->scratch, nlp_text, n);
     matching m = {.queries = NLP_PUSH_ZERO(call->scratch, query, n),
-                  .query_of = NLP_PUSH(call->scratch, uint32_t, n)};
+                  .query_of = NLP_PUSH(call->scratch, size_t, n)};
     nlp_output *outputs = NLP_PUSH_ZERO(call->scratch, nlp_output, n);
-    uint32_t n_queries = 0;
     float *rows;
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    for (size_t i = 0; i < n; i++) {
-        nlp_text one = pairs->queries[first + i];
-        if (!i || !nlp_text_equal(queries[n_queries - 1], one)) queries[n_queries++] = one;
-        m.query_of[i] = n_queries - 1;
-    }
+    size_t n_queries = nlp_task_merge_neighbours(pairs->queries + first, n, queries, m.query_of);
     call->job = &m;
     NLP_TRY(read_queries(call, &m, queries, n_queries, outputs, err));
     NLP_TRY(nlp_task_encode(call, pairs->documents + first, n, read_document, 1 + MOST_TOKENS,

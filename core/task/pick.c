@@ -114,8 +114,7 @@ static nlp_status cut_best(picking *p, nlp_error *err) {
     for (sentence *u = p->sentences; u < p->sentences + p->n; u++)
         if (u->worth > best->worth) best = u;
     NLP_TRY(nlp_task_plain_tokens(p->call, best->text, &e, err));
-    size_t end = e.start[p->room];
-    while (end && ((uint8_t)best->text.bytes[end] & 0xC0) == 0x80) end--;
+    size_t end = nlp_utf8_fit(best->text, e.start[p->room]);
     while (end && best->text.bytes[end - 1] == ' ') end--;
     best->text.n_bytes = end;
     best->taken = true;

@@ -4,7 +4,6 @@
  * default here), or a model of vectors: cosines (match.c where it has states of tokens). */
 #include <string.h>
 
-#include "base/utf8.h"
 #include "task/task.h"
 
 static const nlp_column query_and_document[] = {{"query", NLP_TYPE_TEXT},
@@ -206,11 +205,7 @@ static nlp_status embed_queries(nlp_task_call *call, const judging *j, size_t *q
     nlp_text *queries = NLP_PUSH(call->scratch, nlp_text, j->n);
     *outputs = NLP_PUSH_ZERO(call->scratch, nlp_output, j->n);
     NLP_TRY(nlp_arena_status(call->scratch, err));
-    size_t n = 0;
-    for (size_t i = 0; i < j->n; i++) {
-        if (!n || !nlp_text_equal(queries[n - 1], j->queries[i])) queries[n++] = j->queries[i];
-        query_of[i] = n - 1;
-    }
+    size_t n = nlp_task_merge_neighbours(j->queries, j->n, queries, query_of);
     options.is_query = true;
     asking.options = &options;
     return nlp_task_embed_all(&asking, queries, n, rows, dims, *outputs, err);

@@ -452,6 +452,9 @@ nlp_status nlp_task_fill_blanks(nlp_task_call *call, nlp_text pattern, nlp_blank
 /* Texts behind each other, in the call's scratch. */
 nlp_status nlp_task_join(nlp_task_call *call, const nlp_text *parts, size_t n, nlp_text *out,
                          nlp_error *err);
+/* Equal texts that stand beside each other are one: their number, those [n], and which of them each is. */
+size_t nlp_task_merge_neighbours(const nlp_text *texts, size_t n, nlp_text *distinct,
+                                 size_t *which);
 /* The pattern with a label in place of {}; NLP_EINVAL unless it has that once. */
 nlp_status nlp_task_hypothesis(nlp_task_call *call, nlp_text pattern, nlp_text label, nlp_text *out,
                                nlp_error *err);
