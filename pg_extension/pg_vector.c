@@ -153,6 +153,20 @@ Datum nlp_pg_models(PG_FUNCTION_ARGS) {
     return (Datum)0;
 }
 
+PG_FUNCTION_INFO_V1(nlp_pg_pack_info);
+Datum nlp_pg_pack_info(PG_FUNCTION_ARGS) {
+    ReturnSetInfo *set = (ReturnSetInfo *)fcinfo->resultinfo;
+    nlp_model_info info = {.struct_size = sizeof info};
+    bool nulls[3] = {false};
+    InitMaterializedSRF(fcinfo, 0);
+    nlp_model_get_info(nlp_pg_model(text_to_cstring(PG_GETARG_TEXT_PP(0)), CurrentMemoryContext),
+                       &info);
+    Datum values[3] = {CStringGetTextDatum(info.tasks), CStringGetTextDatum(info.languages),
+                       CStringGetTextDatum(info.licence)};
+    tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+    return (Datum)0;
+}
+
 PG_FUNCTION_INFO_V1(nlp_pg_stats);
 Datum nlp_pg_stats(PG_FUNCTION_ARGS) {
     ReturnSetInfo *set = (ReturnSetInfo *)fcinfo->resultinfo;

@@ -292,14 +292,18 @@ GRANT EXECUTE ON FUNCTION _nlp.centroid_step(float8[], real[]), _nlp.centroid_fi
 CREATE FUNCTION _nlp.models(OUT name text, OUT digest text, OUT base_digest text, OUT family text, OUT tasks text, OUT languages text,
     OUT licence text, OUT "precision" text, OUT backing text, OUT path text, OUT problem text, OUT dims bigint, OUT max_tokens bigint,
     OUT bytes bigint, OUT processes bigint) RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_models' LANGUAGE C VOLATILE ROWS 20;
+/* of a pack of the table whose base is there */
+CREATE FUNCTION _nlp.pack_info(pack text, OUT tasks text, OUT languages text, OUT licence text)
+    RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_pack_info' LANGUAGE C VOLATILE STRICT ROWS 1;
 CREATE VIEW nlp_models AS
     WITH files AS (SELECT * FROM _nlp.models())
     SELECT * FROM files
     UNION ALL
-    SELECT p.name, p.digest, p.base_digest, b.family, 'classify,chunk', b.languages, '', 'f32', 'table', '',
+    SELECT p.name, p.digest, p.base_digest, b.family, i.tasks, i.languages, i.licence, 'f32', 'table', '',
         CASE WHEN b.name IS NULL THEN 'its base ' || left(p.base_digest, 16) || ' is not in the model path' ELSE '' END,
         b.dims, b.max_tokens, length(p.bytes), NULL
-    FROM _nlp.packs p LEFT JOIN files b ON b.digest = p.base_digest AND b.base_digest = '';
+    FROM _nlp.packs p LEFT JOIN files b ON b.digest = p.base_digest AND b.base_digest = ''
+        LEFT JOIN LATERAL _nlp.pack_info(CASE WHEN b.name IS NOT NULL THEN p.name END) i ON true;
 CREATE FUNCTION _nlp.stats(OUT calls bigint, OUT inputs bigint, OUT forward_passes bigint, OUT tokens bigint, OUT truncated bigint,
     OUT unknown_tokens bigint, OUT errors bigint, OUT canceled bigint) RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_stats' LANGUAGE C VOLATILE ROWS 1;
 CREATE VIEW nlp_stats AS SELECT * FROM _nlp.stats();

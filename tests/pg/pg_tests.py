@@ -222,6 +222,9 @@ def check_fit():
     psql("CREATE TABLE t AS SELECT CASE i % 2 WHEN 0 THEN 'refund my order ' ELSE 'reset my password ' END || i AS body, CASE i % 2 WHEN 0 THEN 'money' ELSE 'access' END AS label FROM generate_series(1, 60) i")
     check("nlp_fit", value("SELECT value FROM nlp_fit('intents', 'SELECT body, label FROM t', 'minilm') WHERE metric = 'accuracy'") == "1")
     check("its head answers, in another session and for another user", value("SELECT nlp_classify('I want my money back', 'intents')", user="plain") == "money")
+    check("nlp_models: its tasks, languages and licence", value("SELECT tasks, languages, backing FROM nlp_models WHERE name = 'intents'", user="plain") == "classify,chunk|en|table", value("SELECT tasks, languages, backing FROM nlp_models WHERE name = 'intents'", user="plain"))
+    moods = "SELECT body, CASE label WHEN 'money' THEN 'positive' ELSE 'negative' END AS label FROM t"
+    check("nlp_models: those of a sentiment head", value(f"BEGIN; SELECT count(*) > 3 FROM nlp_fit('moods', $${moods}$$, 'minilm', '{{\"task\": \"sentiment\", \"languages\": \"de\", \"licence\": \"MIT\"}}'); SELECT tasks, languages, licence FROM nlp_models WHERE name = 'moods'; ROLLBACK").split()[-1] == "sentiment,classify,chunk|de|MIT")
     check("it rolls back", value("BEGIN; SELECT count(*) > 3 FROM nlp_fit('gone', 'SELECT body, label FROM t'); ROLLBACK; SELECT count(*) FROM _nlp.packs").split()[-1] == "1")
     fails("fit is for administrators", "SELECT * FROM nlp_fit('x', 'SELECT body, label FROM t', 'minilm')", "42501", user="plain")
     fails("the table is closed", "SELECT * FROM _nlp.packs", "42501", user="plain")
