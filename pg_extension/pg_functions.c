@@ -140,6 +140,14 @@ nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site, const n
     return nlp_pg_site_open_model(site, name);
 }
 
+bool nlp_pg_site_same_model(const nlp_pg_site *site, const nlp_text *first, const nlp_text *row,
+                            const nlp_option *options, size_t n_options) {
+    const nlp_task_spec *task = site->task;
+    if (site->model_at >= 0 || !task->starter || !first || !row->bytes) return true;
+    return !strcmp(nlp_pg_default_model(task, first, options, n_options),
+                   nlp_pg_default_model(task, row, options, n_options));
+}
+
 /* One WARNING a statement, not one a row. */
 static void warn_truncated(nlp_pg_site *site, const nlp_result *result) {
     if (!result->n_truncated || site->warned || !takes(site->task, "on_overflow")) return;
@@ -149,13 +157,10 @@ static void warn_truncated(nlp_pg_site *site, const nlp_result *result) {
              errhint("nlp_would_truncate finds such texts; on_overflow 'chunk' uses all of them")));
 }
 
-/* All calls of tasks go through here; nothing of the core is held when nlp_pg_check
- * throws. */
-const nlp_result *nlp_pg_site_run(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
-                                  const nlp_value *ids, size_t n, const nlp_option *options,
-                                  size_t n_options) {
-    const nlp_result *result;
-    nlp_error err;
+/* All calls of tasks go through here; nothing of the core is held when anything is thrown. */
+nlp_status nlp_pg_site_try(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
+                           const nlp_value *ids, size_t n, const nlp_option *options,
+                           size_t n_options, const nlp_result **result, nlp_error *err) {
     nlp_session *session = nlp_pg_session();
     nlp_request request = {.struct_size = sizeof request,
                            .task = site->task,
@@ -166,8 +171,19 @@ const nlp_result *nlp_pg_site_run(nlp_pg_site *site, nlp_model *model, const nlp
                            .options = options,
                            .n_options = n_options,
                            .stop = nlp_pg_stop()};
-    nlp_pg_check(nlp_session_run(session, &request, &result, &err), &err);
-    warn_truncated(site, result);
+    nlp_status status = nlp_session_run(session, &request, result, err);
+    if (status == NLP_OK) warn_truncated(site, *result);
+    return status;
+}
+
+const nlp_result *nlp_pg_site_run(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
+                                  const nlp_value *ids, size_t n, const nlp_option *options,
+                                  size_t n_options) {
+    const nlp_result *result;
+    nlp_error err;
+    nlp_status status =
+        nlp_pg_site_try(site, model, texts, ids, n, options, n_options, &result, &err);
+    nlp_pg_check(status, &err);
     return result;
 }
 

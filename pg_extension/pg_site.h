@@ -48,5 +48,13 @@ nlp_model *nlp_pg_site_open_model(nlp_pg_site *site, const char *name);
 const nlp_result *nlp_pg_site_run(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
                                   const nlp_value *ids, size_t n, const nlp_option *options,
                                   size_t n_options);
+/* The same for those who let an error wait: only a want of memory is thrown. */
+nlp_status nlp_pg_site_try(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
+                           const nlp_value *ids, size_t n, const nlp_option *options,
+                           size_t n_options, const nlp_result **result, nlp_error *err);
+/* Whether a row would have the same model alone: a default may depend on the text. first: operands of a row
+ * before, NULL for none. */
+bool nlp_pg_site_same_model(const nlp_pg_site *site, const nlp_text *first, const nlp_text *row,
+                            const nlp_option *options, size_t n_options);
 
 #endif

@@ -1,5 +1,5 @@
 /* pg_state.c: settings (nlp.*), and the one engine and session of this backend. */
-#include "pg_nlp.h"
+#include "pg_batch.h"
 
 #include <unistd.h>
 
@@ -30,6 +30,8 @@ static struct {
     {"extract_model", "nlp.extract_model", "Model of nlp_extract where none is named.", NULL},
 };
 static int threads, max_threads, max_memory_mb, weight_cache;
+bool nlp_pg_batch_is_on, nlp_pg_parallel_is_on;
+int nlp_pg_batch_tokens;
 
 static nlp_engine *engine;
 static nlp_session *session;
@@ -80,6 +82,13 @@ void nlp_pg_settings_init(void) {
     text_setting("nlp.allowed_models",
                  "Models that may be used, commas between them; '' allows all.", &allowed_models,
                  "", PGC_SUSET, NULL, NULL);
+    DefineCustomBoolVariable("nlp.batch", "Run the calls of many rows together.", NULL,
+                             &nlp_pg_batch_is_on, true, PGC_USERSET, 0, NULL, NULL, NULL);
+    DefineCustomBoolVariable("nlp.parallel", "Plan workers for small tables, too.", NULL,
+                             &nlp_pg_parallel_is_on, true, PGC_USERSET, 0, NULL, NULL, NULL);
+    DefineCustomIntVariable("nlp.batch_tokens", "Tokens of texts that go through a model together.",
+                            NULL, &nlp_pg_batch_tokens, 16384, 1, 1 << 24, PGC_USERSET, 0, NULL,
+                            NULL, NULL);
     DefineCustomIntVariable("nlp.threads", "Threads of one call.", NULL, &threads, 1, 1, 256,
                             PGC_USERSET, 0, NULL, NULL, NULL);
     DefineCustomIntVariable("nlp.max_threads", "Limit of nlp.threads.", NULL, &max_threads, 8, 1,

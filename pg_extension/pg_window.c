@@ -68,16 +68,6 @@ static nlp_text copied_text(NullableDatum argument, nlp_type type) {
     return (nlp_text){pnstrdup(text.bytes, text.n_bytes), text.n_bytes};
 }
 
-/* Whether a row would have the same model alone: a default may depend on the text. first: of the rows
- * before, NULL or with bytes NULL for none. */
-static bool same_model(const nlp_pg_site *site, const nlp_text *first, const nlp_text *row,
-                       const nlp_option *options, size_t n_options) {
-    const nlp_task_spec *task = site->task;
-    if (site->model_at >= 0 || !task->starter || !first || !row->bytes) return true;
-    return !strcmp(nlp_pg_default_model(task, first, options, n_options),
-                   nlp_pg_default_model(task, row, options, n_options));
-}
-
 /* Texts of the rows from the current one on that can share a run; all their other arguments are the
  * same. *first: the first that is not NULL. */
 static int read_rows(FunctionCallInfo fcinfo, const nlp_pg_site *site, const nlp_option *options,
@@ -95,7 +85,7 @@ static int read_rows(FunctionCallInfo fcinfo, const nlp_pg_site *site, const nlp
         nlp_text *row = texts + (size_t)n * task->n_operands;
         row[0] = copied_text(argument, task->operands[0].type);
         if (task->n_operands > 1) row[1] = second;
-        if (!same_model(site, *first, row, options, n_options)) break;
+        if (!nlp_pg_site_same_model(site, *first, row, options, n_options)) break;
         n_bytes += row->n_bytes;
         if (!*first && row->bytes) *first = row;
     }

@@ -5,24 +5,26 @@
 
 CREATE SCHEMA _nlp;
 REVOKE ALL ON SCHEMA _nlp FROM PUBLIC;
+/* asked by the planner about calls of tasks, which loads the library */
+CREATE FUNCTION _nlp.support(internal) RETURNS internal AS 'MODULE_PATHNAME', 'nlp_pg_support' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
 /* ---- Vectors of texts ---- */
 CREATE FUNCTION nlp_embed(text text, options jsonb DEFAULT '{}') RETURNS real[]
-    AS 'MODULE_PATHNAME', 'nlp_pg_embed' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_embed(text text, model text, options jsonb DEFAULT '{}') RETURNS real[]
-    AS 'MODULE_PATHNAME', 'nlp_pg_embed' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_embed(texts text[], options jsonb DEFAULT '{}', OUT ord int, OUT embedding real[]) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_embed_array' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 100;
 CREATE FUNCTION nlp_embed(texts text[], model text, options jsonb DEFAULT '{}', OUT ord int, OUT embedding real[]) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_embed_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 ROWS 100;
 CREATE FUNCTION nlp_embed_query(text text, options jsonb DEFAULT '{}') RETURNS real[]
-    AS 'MODULE_PATHNAME', 'nlp_pg_embed_query' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed_query' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_embed_query(text text, model text, options jsonb DEFAULT '{}') RETURNS real[]
-    AS 'MODULE_PATHNAME', 'nlp_pg_embed_query' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_embed_query' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_similarity(a text, b text, options jsonb DEFAULT '{}') RETURNS real
-    AS 'MODULE_PATHNAME', 'nlp_pg_similarity' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_similarity' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_similarity(a text, b text, model text, options jsonb DEFAULT '{}') RETURNS real
-    AS 'MODULE_PATHNAME', 'nlp_pg_similarity' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_similarity' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_cosine(a real[], b real[]) RETURNS real
     AS 'MODULE_PATHNAME', 'nlp_pg_cosine' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 CREATE FUNCTION nlp_dims() RETURNS int
@@ -37,20 +39,20 @@ CREATE AGGREGATE nlp_centroid(real[]) (SFUNC = _nlp.centroid_step, STYPE = float
 
 /* ---- Classification ---- */
 CREATE FUNCTION nlp_sentiment(text text, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_sentiment(text text, model text, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_sentiment_score(text text, options jsonb DEFAULT '{}') RETURNS real
-    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment_score' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment_score' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_sentiment_score(text text, model text, options jsonb DEFAULT '{}') RETURNS real
-    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment_score' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_sentiment_score' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_classify(text text, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_classify(text text, model text, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 /* beside the zero-shot form with labels, a literal for options finds this one */
 CREATE FUNCTION nlp_classify(text text, model text, options text) RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_classify' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_classify_scores(text text, options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_classify_scores' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 ROWS 10;
 CREATE FUNCTION nlp_classify_scores(text text, model text, options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
@@ -58,19 +60,19 @@ CREATE FUNCTION nlp_classify_scores(text text, model text, options jsonb DEFAULT
 CREATE FUNCTION nlp_classify_scores(text text, model text, options text, OUT label text, OUT score real) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_classify_scores' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 ROWS 10;
 CREATE FUNCTION nlp_confidence(text text, options jsonb DEFAULT '{}') RETURNS real
-    AS 'MODULE_PATHNAME', 'nlp_pg_confidence' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_confidence' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_confidence(text text, model text, options jsonb DEFAULT '{}') RETURNS real
-    AS 'MODULE_PATHNAME', 'nlp_pg_confidence' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_confidence' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 
 /* ---- Labels of one's own ---- */
 CREATE FUNCTION nlp_classify(text text, labels text[], options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_classify(text text, labels text[], model text, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_zero_shot(text text, labels text[], options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_zero_shot(text text, labels text[], model text, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_classify_scores(text text, labels text[], options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_zero_shot_scores' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
 CREATE FUNCTION nlp_classify_scores(text text, labels text[], model text, options jsonb DEFAULT '{}', OUT label text, OUT score real) RETURNS SETOF record
@@ -82,9 +84,9 @@ CREATE FUNCTION nlp_zero_shot_scores(text text, labels text[], model text, optio
 
 /* ---- Whether a condition is true of a text ---- */
 CREATE FUNCTION nlp_filter(text text, condition text, threshold double precision DEFAULT 0.5, options jsonb DEFAULT '{}') RETURNS boolean
-    AS 'MODULE_PATHNAME', 'nlp_pg_filter' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_filter' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_filter(text text, condition text, model text, options jsonb DEFAULT '{}', threshold double precision DEFAULT 0.5) RETURNS boolean
-    AS 'MODULE_PATHNAME', 'nlp_pg_filter' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_filter' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 SUPPORT _nlp.support;
 
 /* ---- What a text holds ---- */
 CREATE FUNCTION nlp_entities(text text, options jsonb DEFAULT '{}', OUT entity text, OUT label text, OUT score real, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
@@ -92,9 +94,9 @@ CREATE FUNCTION nlp_entities(text text, options jsonb DEFAULT '{}', OUT entity t
 CREATE FUNCTION nlp_entities(text text, model text, options jsonb DEFAULT '{}', OUT entity text, OUT label text, OUT score real, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_entities' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 ROWS 10;
 CREATE FUNCTION nlp_answer(question text, context text, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_answer' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_answer' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_answer(question text, context text, model text, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_answer' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_answer' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_answer_span(question text, context text, options jsonb DEFAULT '{}', OUT answer text, OUT score real, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_answer_span' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 ROWS 1;
 CREATE FUNCTION nlp_answer_span(question text, context text, model text, options jsonb DEFAULT '{}', OUT answer text, OUT score real, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
@@ -106,17 +108,17 @@ CREATE FUNCTION nlp_fill_mask(text text, model text, options jsonb DEFAULT '{}',
 
 /* ---- Texts that go on from a prompt ---- */
 CREATE FUNCTION nlp_generate(prompt text, max_tokens int DEFAULT 256, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_generate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_generate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_generate(prompt text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256) RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_generate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_generate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_generate(prompts text[], max_tokens int DEFAULT 256, options jsonb DEFAULT '{}', OUT ord int, OUT text text) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_generate_array' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100;
 CREATE FUNCTION nlp_generate(prompts text[], model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256, OUT ord int, OUT text text) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_generate_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000000 ROWS 100;
 CREATE FUNCTION nlp_chat(messages jsonb, max_tokens int DEFAULT 256, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_chat' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_chat' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_chat(messages jsonb, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256) RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_chat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_chat' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000 SUPPORT _nlp.support;
 /* Conversations that are kept. Each role has a table of its own here, made by its first nlp_chat_create; none of them belongs to
  * the extension: they are dumped, and it can't be dropped while there are some. */
 CREATE SCHEMA nlp_chats;
@@ -128,22 +130,22 @@ CREATE FUNCTION nlp_chat_send(session uuid, text text, options jsonb DEFAULT '{}
 CREATE FUNCTION nlp_chat_history(session uuid) RETURNS TABLE (seq int, role text, content text, at timestamptz)
     AS 'MODULE_PATHNAME', 'nlp_pg_chat_history' LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 100 ROWS 20;
 CREATE FUNCTION nlp_summarize(text text, max_tokens int DEFAULT 128, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_summarize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_summarize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_summarize(text text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 128) RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_summarize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_summarize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000 SUPPORT _nlp.support;
 CREATE FUNCTION _nlp.join_step(state internal, value text) RETURNS internal
     AS 'MODULE_PATHNAME', 'nlp_pg_join_step' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 CREATE FUNCTION _nlp.join_summary(state internal) RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_join_summary' LANGUAGE C STABLE PARALLEL SAFE COST 1000000;
 CREATE AGGREGATE nlp_summarize_agg(text) (SFUNC = _nlp.join_step, STYPE = internal, FINALFUNC = _nlp.join_summary, PARALLEL = RESTRICTED);
 CREATE FUNCTION nlp_extract(text text, schema jsonb, options jsonb DEFAULT '{}') RETURNS jsonb
-    AS 'MODULE_PATHNAME', 'nlp_pg_extract' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_extract' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_extract(text text, schema jsonb, model text, options jsonb DEFAULT '{}') RETURNS jsonb
-    AS 'MODULE_PATHNAME', 'nlp_pg_extract' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_extract' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_translate(text text, target text, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_translate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_translate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_translate(text text, target text, model text, options jsonb DEFAULT '{}') RETURNS text
-    AS 'MODULE_PATHNAME', 'nlp_pg_translate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_translate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100000 SUPPORT _nlp.support;
 /* A set in a FROM list is collected whole before its first row is seen, but one in a SELECT list is not: the functions in SQL
  * are inlined and bring it there. */
 CREATE FUNCTION _nlp.generate_stream(prompt text, max_tokens int, options jsonb, OUT step int, OUT token text, OUT done boolean) RETURNS SETOF record
@@ -159,9 +161,9 @@ CREATE FUNCTION nlp_generate_stream(prompt text, model text, options jsonb DEFAU
 
 /* ---- Which document answers a query ---- */
 CREATE FUNCTION nlp_rerank_score(query text, document text, options jsonb DEFAULT '{}') RETURNS real
-    AS 'MODULE_PATHNAME', 'nlp_pg_rerank_score' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_rerank_score' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_rerank_score(query text, document text, model text, options jsonb DEFAULT '{}') RETURNS real
-    AS 'MODULE_PATHNAME', 'nlp_pg_rerank_score' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_rerank_score' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_rerank(query text, documents text[], k int DEFAULT 10, options jsonb DEFAULT '{}', OUT ord int, OUT score real, OUT document text) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_rerank' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 ROWS 10;
 CREATE FUNCTION nlp_rerank(query text, documents text[], model text, options jsonb DEFAULT '{}', k int DEFAULT 10, OUT ord int, OUT score real, OUT document text) RETURNS SETOF record
@@ -226,17 +228,17 @@ CREATE FUNCTION nlp_translate_w(text text, target text, model text, options json
 
 /* ---- Tokens ---- */
 CREATE FUNCTION nlp_token_count(text text, options jsonb DEFAULT '{}') RETURNS int
-    AS 'MODULE_PATHNAME', 'nlp_pg_token_count' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_token_count' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_token_count(text text, model text, options jsonb DEFAULT '{}') RETURNS int
-    AS 'MODULE_PATHNAME', 'nlp_pg_token_count' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_token_count' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_unknown_count(text text, options jsonb DEFAULT '{}') RETURNS int
-    AS 'MODULE_PATHNAME', 'nlp_pg_unknown_count' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_unknown_count' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_unknown_count(text text, model text, options jsonb DEFAULT '{}') RETURNS int
-    AS 'MODULE_PATHNAME', 'nlp_pg_unknown_count' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_unknown_count' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_tokenize(text text, options jsonb DEFAULT '{}') RETURNS int[]
-    AS 'MODULE_PATHNAME', 'nlp_pg_tokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_tokenize' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_tokenize(text text, model text, options jsonb DEFAULT '{}') RETURNS int[]
-    AS 'MODULE_PATHNAME', 'nlp_pg_tokenize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_tokenize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_tokens(text text, options jsonb DEFAULT '{}', OUT ord int, OUT id int, OUT token text, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_tokens' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000 ROWS 50;
 CREATE FUNCTION nlp_tokens(text text, model text, options jsonb DEFAULT '{}', OUT ord int, OUT id int, OUT token text, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
@@ -246,9 +248,9 @@ CREATE FUNCTION nlp_detokenize(ids int[], options jsonb DEFAULT '{}') RETURNS te
 CREATE FUNCTION nlp_detokenize(ids int[], model text, options jsonb DEFAULT '{}') RETURNS text
     AS 'MODULE_PATHNAME', 'nlp_pg_detokenize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
 CREATE FUNCTION nlp_would_truncate(text text, options jsonb DEFAULT '{}') RETURNS boolean
-    AS 'MODULE_PATHNAME', 'nlp_pg_would_truncate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_would_truncate' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 CREATE FUNCTION nlp_would_truncate(text text, model text, options jsonb DEFAULT '{}') RETURNS boolean
-    AS 'MODULE_PATHNAME', 'nlp_pg_would_truncate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000;
+    AS 'MODULE_PATHNAME', 'nlp_pg_would_truncate' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10000 SUPPORT _nlp.support;
 /* its options go by name: behind the text stand three of them as arguments of their own */
 /* Not STRICT: an overlap that is not given follows from max_tokens. Other NULLs give no rows. */
 CREATE FUNCTION nlp_chunk(text text, max_tokens int DEFAULT 256, overlap int DEFAULT NULL, by text DEFAULT 'sentence', options jsonb DEFAULT '{}', OUT ord int, OUT chunk text, OUT tokens int, OUT start_pos int, OUT end_pos int) RETURNS SETOF record

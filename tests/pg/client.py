@@ -1,0 +1,32 @@
+"""What the tests of PostgreSQL share: psql against the server that tests/pg/run started."""
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from harness import check  # noqa: E402
+
+BUILD, BIN, SOCKET, MODELS = sys.argv[1:5]
+NLP = os.path.join(BUILD, "nlp")
+PSQL = [os.path.join(BIN, "psql"), "-X", "-q", "-A", "-t", "-h", SOCKET, "-U", "postgres", "-v", "VERBOSITY=verbose"]
+
+
+def psql(sql, database="test", user=None):
+    """Output and messages of a script."""
+    command = [*PSQL, "-d", database] + (["-U", user] if user else [])
+    done = subprocess.run(command, input=sql, capture_output=True, text=True)
+    return done.stdout.strip(), done.stderr.strip()
+
+
+def value(sql, **options):
+    out, err = psql(sql, **options)
+    return out if not err else f"{out} !! {err}"
+
+
+def is_true(name, sql):
+    check(name, value(f"SELECT {sql}") == "t", value(f"SELECT {sql}"))
+
+
+def fails(name, sql, state, *words, **options):
+    _, err = psql(sql, **options)
+    check(f"{state} {name}", f"ERROR:  {state}" in err and all(w in err for w in words), err)
