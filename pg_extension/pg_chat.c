@@ -105,8 +105,7 @@ static char *need_table(void) {
 }
 
 /* The same words for one that never was and one of another user: nothing is told of others. */
-static void unknown_session(Datum session) pg_attribute_noreturn();
-static void unknown_session(Datum session) {
+static _Noreturn void unknown_session(Datum session) {
     ereport(ERROR,
             (errcode(ERRCODE_UNDEFINED_OBJECT),
              errmsg("there is no chat session %s of user \"%s\"",

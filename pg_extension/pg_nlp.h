@@ -31,7 +31,7 @@ bool nlp_pg_equal_bits(
     void); /* false for a backend whose bits differ: refused where the model is named */
 
 /* ---- pg_error.c ---- */
-void nlp_pg_throw(const nlp_error *err) pg_attribute_noreturn();
+_Noreturn void nlp_pg_throw(const nlp_error *err);
 /* Throws for a status that is not NLP_OK; a cancel becomes the query's own. */
 void nlp_pg_check(nlp_status status, const nlp_error *err);
 
