@@ -308,6 +308,11 @@ NLP_API void nlp_session_close(nlp_session *session); /* NULL is allowed */
  * set aside and restored. */
 NLP_API nlp_status nlp_session_run(nlp_session *session, const nlp_request *request,
                                    const nlp_result **result, nlp_error *err);
+/* One row of an output, cells [task->n_columns], as JSON text: the value of a scalar task, else an object of
+ * the columns that SQL shows. Writes at most `capacity` bytes, without a 0 behind them, and returns how many
+ * there are in all, as snprintf does. Any thread. */
+NLP_API size_t nlp_row_json(const nlp_task_spec *task, const nlp_value *cells, char *json,
+                            size_t capacity);
 /* The most bytes that the session has held at once. */
 NLP_API size_t nlp_session_scratch_bytes(const nlp_session *session);
 /* ---- Streams: a text of a task that writes, as its tokens are made ---- */

@@ -43,6 +43,11 @@ static void add_rows(void *distillation) {
     nlp_pg_check(nlp_distill_add(distillation, texts, n, &stop, &err), &err);
 }
 
+static bool is_text(TupleDesc columns, void *context) {
+    (void)context;
+    return columns->natts == 1 && nlp_pg_are_texts(columns, 1, 1);
+}
+
 PG_FUNCTION_INFO_V1(nlp_pg_distill);
 /* What can be wrong with the call is found before the rows are read, and storing comes last. */
 Datum nlp_pg_distill(PG_FUNCTION_ARGS) {
@@ -63,7 +68,7 @@ Datum nlp_pg_distill(PG_FUNCTION_ARGS) {
     r.teacher = model_of(&r, "teacher", "zero_shot");
     r.base = model_of(&r, "base", "embed");
     nlp_distillation *d = open_distillation(&r);
-    nlp_pg_read_query(query, 1, "one text column", add_rows, d);
+    nlp_pg_read_query(query, &(nlp_pg_reader){"one text column", is_text, add_rows, d});
     nlp_pg_check(nlp_distill_finish(d, &stop, &result, &err), &err);
     nlp_pg_put_metrics(set, result.metrics, result.n_metrics);
     nlp_pg_store_pack(name, result.pack, result.pack_bytes);

@@ -33,6 +33,11 @@ static void add_rows(void *evaluation) {
     nlp_pg_check(nlp_evaluation_add(evaluation, texts, labels, n, &stop, &err), &err);
 }
 
+static bool are_text_and_label(TupleDesc columns, void *context) {
+    (void)context;
+    return columns->natts == 2 && nlp_pg_are_texts(columns, 1, 2);
+}
+
 PG_FUNCTION_INFO_V1(nlp_pg_evaluate);
 Datum nlp_pg_evaluate(PG_FUNCTION_ARGS) {
     const nlp_metric *metrics;
@@ -43,7 +48,8 @@ Datum nlp_pg_evaluate(PG_FUNCTION_ARGS) {
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0)),
          *query = text_to_cstring(PG_GETARG_TEXT_PP(1));
     nlp_evaluation *e = open_evaluation(nlp_pg_model(name, CurrentMemoryContext));
-    nlp_pg_read_query(query, 2, "two text columns, text and label", add_rows, e);
+    nlp_pg_read_query(query, &(nlp_pg_reader){"two text columns, text and label",
+                                              are_text_and_label, add_rows, e});
     nlp_pg_check(nlp_evaluation_finish(e, &metrics, &n, &err), &err);
     nlp_pg_put_metrics(set, metrics, n);
     return (Datum)0;

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/htup.h"
+#include "access/tupdesc.h"
 #include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "utils/jsonb.h"
@@ -53,10 +54,16 @@ void nlp_pg_put_metrics(ReturnSetInfo *set, const nlp_metric *metrics, size_t n)
 
 /* ---- pg_query.c ---- */
 enum { NLP_PG_BATCH = 256 };
-/* Runs a SELECT of so many text columns, read-only, and calls `use` for each NLP_PG_BATCH rows at most, which
- * lie in SPI_tuptable. columns: how messages call them. */
-void nlp_pg_read_query(const char *query, int n_columns, const char *columns,
-                       void (*use)(void *context), void *context);
+typedef struct nlp_pg_reader {
+    const char *columns; /* how messages call them: "one text column" */
+    bool (*accepts)(TupleDesc columns, void *context);
+    void (*use)(void *context); /* the rows in SPI_tuptable, NLP_PG_BATCH at most */
+    void *context;
+} nlp_pg_reader;
+/* Runs a SELECT, read-only. Throws where it is none of such columns. */
+void nlp_pg_read_query(const char *query, const nlp_pg_reader *reader);
+/* Whether n columns, from number `first` on, from 1, are of the type text. */
+bool nlp_pg_are_texts(TupleDesc columns, int first, int n);
 
 /* ---- pg_fit.c: heads made in SQL ---- */
 /* Throws where the model path has a model of that name: what is made in SQL shadows no file. */

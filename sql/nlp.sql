@@ -258,6 +258,16 @@ CREATE FUNCTION nlp_chunk(text text, max_tokens int DEFAULT 256, overlap int DEF
 CREATE FUNCTION nlp_chunk(text text, model text, options jsonb DEFAULT '{}', max_tokens int DEFAULT 256, overlap int DEFAULT NULL, by text DEFAULT 'sentence', OUT ord int, OUT chunk text, OUT tokens int, OUT start_pos int, OUT end_pos int) RETURNS SETOF record
     AS 'MODULE_PATHNAME', 'nlp_pg_chunk' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10000 ROWS 20;
 
+/* ---- Any task by its name. Answers are jsonb: the value of a scalar task, an object of columns for each row of the others. Not STRICT:
+ * without a model the task's default runs ---- */
+CREATE FUNCTION nlp_run(task text, text text, model text DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS jsonb
+    AS 'MODULE_PATHNAME', 'nlp_pg_run' LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+CREATE FUNCTION nlp_run_rows(task text, text text, model text DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS SETOF jsonb
+    AS 'MODULE_PATHNAME', 'nlp_pg_run_rows' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+/* over the rows of a query: a key, if there is one more column than the task has operands, then these; 256 rows at a time */
+CREATE FUNCTION nlp_map(query text, task text, model text DEFAULT NULL, options jsonb DEFAULT '{}', OUT key text, OUT result jsonb)
+    RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_map' LANGUAGE C STABLE PARALLEL UNSAFE COST 1000000 ROWS 1000;
+
 /* ---- Heads made in SQL: rows of a table, in the caller's transaction; dumped and restored before user tables ---- */
 CREATE TABLE _nlp.packs (
     name text PRIMARY KEY CHECK (name ~ '^[a-z0-9_-][a-z0-9_.-]{0,62}$'),
@@ -289,6 +299,115 @@ CREATE FUNCTION nlp_drop_model(model text) RETURNS boolean LANGUAGE sql VOLATILE
     AS $$ WITH gone AS (DELETE FROM _nlp.packs WHERE name OPERATOR(pg_catalog.=) model RETURNING 1) SELECT pg_catalog.count(*) OPERATOR(pg_catalog.>) 0 FROM gone $$;
 REVOKE ALL ON FUNCTION nlp_fit(text, text, text, jsonb), nlp_fit(text, text), nlp_distill(text, text, text[], jsonb), nlp_pack(text), nlp_pack_put(text, bytea), nlp_drop_model(text), _nlp.centroid_step(float8[], real[]), _nlp.centroid_final(float8[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION _nlp.centroid_step(float8[], real[]), _nlp.centroid_final(float8[]) TO PUBLIC;
+
+/* ---- A column of vectors, filled in batches that are committed on the way: call it again after whatever stopped it ---- */
+/* names as text, not regclass: dumped data is restored before the tables */
+CREATE TABLE _nlp.jobs (
+    by name NOT NULL DEFAULT current_user,
+    relation text NOT NULL,
+    source name NOT NULL,
+    target name NOT NULL,
+    model text NOT NULL,
+    digest text NOT NULL,
+    rows_done bigint NOT NULL,
+    rows_total bigint NOT NULL,
+    started timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    updated timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    finished timestamptz,
+    pid int NOT NULL DEFAULT pg_catalog.pg_backend_pid(),
+    PRIMARY KEY (by, relation, target)
+);
+SELECT pg_catalog.pg_extension_config_dump('_nlp.jobs', '');
+ALTER TABLE _nlp.jobs ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_jobs ON _nlp.jobs USING (by = current_user);
+GRANT SELECT, INSERT, UPDATE, DELETE ON _nlp.jobs TO PUBLIC;
+CREATE VIEW nlp_progress AS
+    SELECT relation, source, target, model, rows_done, rows_total, started, updated, finished, by,
+        CASE WHEN finished IS NOT NULL THEN 'finished'
+            WHEN EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = j.pid AND (a.backend_start IS NULL OR a.backend_start < j.started)) THEN 'running'
+            ELSE 'stopped' END AS state
+    FROM _nlp.jobs j;
+GRANT SELECT ON nlp_progress TO PUBLIC;
+
+/* Which rows are left is what the table itself says: target is NULL, source is not. Vectors of two models never mix. */
+CREATE FUNCTION _nlp.job_begin(relation regclass, source name, target name, model text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    todo bigint;
+    total bigint;
+    known text := (SELECT m.digest FROM @extschema@.nlp_models m WHERE m.name = split_part(model, '@', 1));
+    before text := (SELECT j.digest FROM _nlp.jobs j WHERE j.by = current_user AND j.relation = job_begin.relation::text AND j.target = job_begin.target);
+BEGIN
+    EXECUTE format('SELECT count(*) FILTER (WHERE %I IS NULL), count(*) FROM %s WHERE %I IS NOT NULL', target, relation, source) INTO todo, total;
+    IF before <> known AND todo < total THEN
+        RAISE EXCEPTION '% rows of "%" have vectors of model %, but "%" is % now', total - todo, target, left(before, 16), model, left(known, 16)
+            USING ERRCODE = '55000', HINT = format('UPDATE %s SET %I = NULL begins anew', relation, target);
+    END IF;
+    INSERT INTO _nlp.jobs (relation, source, target, model, digest, rows_done, rows_total)
+        VALUES (relation::text, source, target, model, coalesce(known, ''), total - todo, total)
+        ON CONFLICT ON CONSTRAINT jobs_pkey DO UPDATE SET source = excluded.source, model = excluded.model, digest = excluded.digest, rows_done = excluded.rows_done,
+            rows_total = excluded.rows_total, started = now(), updated = now(), finished = NULL, pid = pg_backend_pid();
+END $$;
+/* The next rows behind a place, at most batch_size of them; rows that others hold are left for later. */
+CREATE FUNCTION _nlp.job_step(leaf regclass, source name, target name, model text, batch_size int, INOUT place tid, OUT n bigint) LANGUAGE plpgsql
+    SET client_min_messages = error AS $$ /* the job itself says at its end that texts were cut */
+BEGIN
+    EXECUTE format('WITH part AS (SELECT ctid AS at FROM ONLY %1$s WHERE ctid > $1 AND %2$I IS NULL AND %3$I IS NOT NULL LIMIT $2 FOR UPDATE SKIP LOCKED),
+            made AS (UPDATE ONLY %1$s t SET %2$I = @extschema@.nlp_embed(t.%3$I, $3) FROM part WHERE t.ctid = part.at RETURNING part.at)
+            SELECT max(at), count(*) FROM made', leaf, target, source)
+        INTO place, n USING place, batch_size, model;
+END $$;
+CREATE FUNCTION _nlp.job_count(relation regclass, target name, n bigint, is_end boolean) RETURNS void LANGUAGE sql
+    AS $$ UPDATE _nlp.jobs j SET rows_done = j.rows_done + $3, rows_total = greatest(j.rows_total, j.rows_done + $3), updated = clock_timestamp(),
+            finished = CASE WHEN $4 THEN clock_timestamp() END
+        WHERE j.by = current_user AND j.relation = $1::text AND j.target = $2 $$;
+CREATE PROCEDURE nlp_embed_column(relation regclass, source name, target name, model text DEFAULT NULL, batch_size int DEFAULT 256, commit_every int DEFAULT 4096)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    used text := coalesce(model, nullif(current_setting('nlp.embed_model', true), ''), 'minilm');
+    leaves regclass[] := (SELECT array_agg(t.relid) FROM pg_partition_tree(relation) t WHERE t.isleaf);
+    leaf regclass;
+    place tid;
+    n bigint;
+    since_commit bigint := 0;
+    moved bigint;
+    held bigint;
+    cut bigint := (SELECT truncated FROM @extschema@.nlp_stats);
+BEGIN
+    IF batch_size NOT BETWEEN 1 AND 100000 OR commit_every < 1 THEN
+        RAISE EXCEPTION 'batch_size is from 1 to 100000, commit_every at least 1' USING ERRCODE = '22023';
+    END IF;
+    PERFORM @extschema@.nlp_dims(used);
+    PERFORM _nlp.job_begin(relation, source, target, used);
+    COMMIT;
+    LOOP
+        moved := 0;
+        FOREACH leaf IN ARRAY coalesce(leaves, ARRAY[relation]) LOOP
+            place := '(0,0)';
+            LOOP
+                SELECT s.place, s.n INTO place, n FROM _nlp.job_step(leaf, source, target, used, batch_size, place) s;
+                EXIT WHEN n = 0;
+                moved := moved + n;
+                since_commit := since_commit + n;
+                IF since_commit >= commit_every THEN
+                    PERFORM _nlp.job_count(relation, target, since_commit, false);
+                    since_commit := 0;
+                    COMMIT;
+                END IF;
+            END LOOP;
+        END LOOP;
+        EXIT WHEN moved = 0; /* rows that came meanwhile are done, too */
+    END LOOP;
+    EXECUTE format('SELECT count(*) FROM %s WHERE %I IS NULL AND %I IS NOT NULL', relation, target, source) INTO held;
+    IF held > 0 THEN
+        RAISE NOTICE '% rows are held by other transactions: call nlp_embed_column again', held;
+    END IF;
+    PERFORM _nlp.job_count(relation, target, since_commit, held = 0);
+    cut := (SELECT truncated FROM @extschema@.nlp_stats) - cut;
+    IF cut > 0 THEN
+        RAISE WARNING '% texts were longer than the model takes and were cut', cut USING HINT = 'nlp_would_truncate finds such texts';
+    END IF;
+    COMMIT;
+END $$;
 
 /* ---- What is there and what was done ---- */
 CREATE FUNCTION _nlp.models(OUT name text, OUT digest text, OUT base_digest text, OUT family text, OUT tasks text, OUT languages text,

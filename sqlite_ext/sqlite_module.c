@@ -41,6 +41,8 @@ NLP_API int sqlite3_nlp_init(sqlite3 *db, char **message, const sqlite3_api_rout
     if (rc == SQLITE_OK) rc = nlp_sqlite_streams(c);
     if (rc == SQLITE_OK) rc = nlp_sqlite_packs(c);
     if (rc == SQLITE_OK) rc = nlp_sqlite_chats(c);
+    if (rc == SQLITE_OK) rc = nlp_sqlite_map(c);
+    if (rc == SQLITE_OK) rc = nlp_sqlite_columns(c);
     nlp_sqlite_release(c); /* the functions hold it now */
     return rc == SQLITE_OK ? SQLITE_OK_LOAD_PERMANENTLY : rc;
 }

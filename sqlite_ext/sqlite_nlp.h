@@ -96,6 +96,8 @@ int nlp_sqlite_tables(nlp_connection *c);
 int nlp_sqlite_packs(nlp_connection *c);
 int nlp_sqlite_streams(nlp_connection *c); /* sqlite_stream.c */
 int nlp_sqlite_chats(nlp_connection *c);   /* sqlite_chat.c */
+int nlp_sqlite_map(nlp_connection *c);     /* sqlite_map.c */
+int nlp_sqlite_columns(nlp_connection *c); /* sqlite_column.c */
 /* sqlite_packs.c: the heads that live in this database, with backing "table"; false ends it. */
 nlp_status nlp_sqlite_list_packs(nlp_connection *c,
                                  bool (*visit)(void *context, const nlp_model_info *info),

@@ -522,6 +522,74 @@ def check_chats_of_connections():
         check("an ordinary table, readable without the extension", out == "system,user,assistant,user,assistant,user,assistant", out)
 
 
+def check_map():
+    db = connect()
+    db.executescript("CREATE TABLE r (id, body); INSERT INTO r VALUES (1, 'I love it'), (2, 'terrible, it broke'), (3, NULL), ('x', 'The film was boring');")
+    db.executemany("INSERT INTO r VALUES (?, ?)", [(i, f"text number {i}") for i in range(10, 150)])
+    mapped = db.execute("SELECT key, result FROM nlp_map('SELECT id, body FROM r', 'sentiment')").fetchall()
+    check("nlp_map gives each row what its function gives", mapped == db.execute("SELECT id, nlp_sentiment(body) FROM r").fetchall() and len(mapped) == 144)
+    check("... vectors as BLOBs", db.execute("SELECT result FROM nlp_map('SELECT body FROM r', 'embed', 'minilm')").fetchall() == db.execute("SELECT nlp_embed(body, 'minilm') FROM r").fetchall())
+    check("... numbered rows without a key", [k for k, in db.execute("SELECT key FROM nlp_map('SELECT body FROM r', 'sentiment') LIMIT 70")] == list(range(1, 71)))
+    check("... rows of a task of rows, as JSON", [json.loads(r)["token"] for _, r in db.execute("SELECT * FROM nlp_map('SELECT id, body FROM r WHERE id = 1', 'tokens')")] == ["[CLS]", "i", "love", "it", "[SEP]"])
+    check("... two operands, a list", db.execute("SELECT result FROM nlp_map('SELECT body, json_array(''film'', ''tax'') FROM r WHERE id = ''x''', 'zero_shot')").fetchall() == [("film",)])
+    check("... a named model and options", one("SELECT result FROM nlp_map('SELECT ''hm''', 'sentiment', 'sentiment', '{\"threshold\": 0.999}')", db=db) == "neutral")
+    check("... stops with LIMIT", one("SELECT count(*) FROM (SELECT * FROM nlp_map('WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, ''text'' FROM n', 'token_count') LIMIT 100)", db=db) == 100)
+    for name, call, word in (("an unknown task", "'SELECT 1', 'nothing'", "no such task"), ("a statement that writes", "'DELETE FROM r', 'sentiment'", "one SELECT"), ("two statements", "'SELECT 1; SELECT 2', 'sentiment'", "one SELECT"),
+                             ("too many columns", "'SELECT 1, 2, 3', 'sentiment'", "one SELECT"), ("no SQL", "'SELEC', 'sentiment'", "syntax error"), ("NULL", "NULL, 'sentiment'", "needs a query"), ("a model that is not there", "'SELECT ''x''', 'embed', 'nothing'", "nothing")):
+        check(f"nlp_map: {name}", word in error(f"SELECT * FROM nlp_map({call})", db=db), error(f"SELECT * FROM nlp_map({call})", db=db))
+    check("nlp_run", [one(f"SELECT nlp_run({call})", db=db) for call in ("'sentiment', 'I love it'", "'token_count', 'a b'", "'sentiment', NULL")] == ["positive", 4, None])
+    check("nlp_run of a task of rows", [t["token"] for t in json.loads(one("SELECT nlp_run('tokens', 'a \"b\"')", db=db))] == ["[CLS]", "a", '"', "b", '"', "[SEP]"])
+    check("nlp_run: errors", "nlp_map" in error("SELECT nlp_run('answer', 'x')", db=db) and "no such task" in error("SELECT nlp_run('x', 'y')", db=db) and "needs a task" in error("SELECT nlp_run('x')", db=db))
+
+
+def check_column():
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "column.db")
+    db = connect(path, isolation_level=None)
+    db.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, body TEXT, emb BLOB)")
+    db.executemany("INSERT INTO texts VALUES (?, ?, NULL)", [(i, None if i % 50 == 0 else f"text number {i}") for i in range(1, 401)])
+    check("nlp_progress without a job", db.execute("SELECT * FROM nlp_progress").fetchall() == [])
+    check("nlp_embed_column fills a column", one("SELECT nlp_embed_column('texts', 'body', 'emb')", db=db) == 392 and one("SELECT count(emb) = 392 AND sum(emb = nlp_embed(body)) = 392 FROM texts", db=db) == 1)
+    check("nlp_progress", db.execute("SELECT relation, target, model, rows_done, rows_total, finished IS NOT NULL FROM nlp_progress").fetchall() == [("texts", "emb", "minilm", 392, 392, 1)])
+    db.execute("INSERT INTO texts VALUES (1000, 'one more', NULL)")
+    check("... goes on with new rows", one("SELECT nlp_embed_column('texts', 'body', 'emb')", db=db) == 1 and one("SELECT rows_done FROM nlp_progress", db=db) == 393)
+    db.execute("UPDATE nlp_jobs SET digest = 'other'")
+    db.execute("UPDATE texts SET emb = NULL WHERE id = 5")
+    check("vectors of two models do not mix", "other" in error("SELECT nlp_embed_column('texts', 'body', 'emb')", db=db))
+    db.execute("UPDATE texts SET emb = NULL")
+    check("... but a column that is empty takes any", one("SELECT nlp_embed_column('texts', 'body', 'emb', 'minilm')", db=db) == 393)
+    for name, call in (("an unknown table", "'nothing', 'body', 'emb'"), ("an unknown column", "'texts', 'nothing', 'emb'"), ("another unknown column", "'texts', 'body', 'nothing'"), ("an unknown model", "'texts', 'body', 'emb', 'nothing'")):
+        check(f"nlp_embed_column: {name}", "nothing" in error(f"SELECT nlp_embed_column({call})", db=db), error(f"SELECT nlp_embed_column({call})", db=db))
+    check("nlp_embed_column needs three names", "needs a table" in error("SELECT nlp_embed_column('texts')", db=db))
+    db.execute("BEGIN")
+    db.execute("UPDATE texts SET emb = NULL WHERE id < 100")
+    one("SELECT nlp_embed_column('texts', 'body', 'emb')", db=db)
+    db.execute("ROLLBACK")
+    check("... rolls back with its transaction", one("SELECT count(emb) FROM texts", db=db) == 393)
+    check_killed_column(path, db)
+    db.close()
+    shutil.rmtree(folder)
+
+
+def check_killed_column(path, db):
+    """A process is killed five times in the middle."""
+    db.executescript("UPDATE texts SET emb = NULL; CREATE TABLE written (id); CREATE TRIGGER t AFTER UPDATE OF emb ON texts BEGIN INSERT INTO written VALUES (new.id); END;")
+    db.executemany("INSERT INTO texts VALUES (?, ?, NULL)", [(i, f"another text {i} " * 12) for i in range(2000, 3000)])
+    db.executescript("DELETE FROM written;")
+    script = f"import sqlite3; db = sqlite3.connect({path!r}, isolation_level=None); db.enable_load_extension(True); db.load_extension({LIBRARY!r}); db.execute(\"SELECT nlp_embed_column('texts', 'body', 'emb')\").fetchall()"
+    truthful = True
+    for _ in range(5):
+        before = one("SELECT count(emb) FROM texts", db=db)
+        with subprocess.Popen([sys.executable, "-c", script]) as process:
+            while process.poll() is None and one("SELECT count(emb) FROM texts", db=db) <= before + 60:
+                time.sleep(0.02)
+            process.kill()
+        truthful = truthful and one("SELECT rows_done FROM nlp_progress", db=db) == one("SELECT count(emb) FROM texts", db=db)
+    check("killed five times: progress says what is there", truthful)
+    one("SELECT nlp_embed_column('texts', 'body', 'emb')", db=db)
+    check("... called again it finishes, each row was written once", db.execute("SELECT count(emb), count(body) FROM texts").fetchone() == (1393, 1393) and db.execute("SELECT count(*), count(DISTINCT id) FROM written").fetchone() == (1393, 1393), db.execute("SELECT count(*), count(DISTINCT id) FROM written").fetchone())
+
+
 def interrupted(sql, value):
     """The statement reads its text from a table: binding a long one takes longer than what is measured."""
     db = connect(check_same_thread=False)
@@ -603,6 +671,6 @@ def check_shell():
     check("one exported symbol", [s.split()[-1] for s in symbols if s] == ["sqlite3_nlp_init"], symbols)
 
 
-for group in (check_functions, check_heads, check_null_and_empty, check_bad_input, check_settings, check_fit, check_distill, check_writing, check_interrupts, check_schemas, check_threads, check_shell):
+for group in (check_functions, check_heads, check_null_and_empty, check_bad_input, check_settings, check_fit, check_distill, check_writing, check_map, check_column, check_interrupts, check_schemas, check_threads, check_shell):
     group()
 finish()
