@@ -4,8 +4,9 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "base/json_read.h"
 
 void nlp_json_put(nlp_json_out *out, const char *bytes, size_t n_bytes) {
     size_t room = out->n < out->capacity ? out->capacity - out->n : 0;
@@ -37,22 +38,29 @@ void nlp_json_put_text(nlp_json_out *out, nlp_text text) {
     nlp_json_put(out, "\"", 1);
 }
 
+/* The host's locale may have another point. */
+static nlp_text write_real(char *text, size_t capacity, double real, int digits) {
+    int n = snprintf(text, capacity, "%.*g", digits, real);
+    for (int i = 0; i < n; i++)
+        if (text[i] != 'e' && text[i] != '-' && text[i] != '+' && (text[i] < '0' || text[i] > '9'))
+            text[i] = '.';
+    return (nlp_text){text, (size_t)n};
+}
+
 void nlp_json_put_real(nlp_json_out *out, double real) {
     enum { FEWEST = 6, MOST = 9 };
     char text[32];
-    int n = 0;
+    nlp_json number = {.kind = NLP_JSON_NUMBER};
     if (!isfinite(real)) {
         nlp_json_put(out, "null", 4);
         return;
     }
     for (int digits = FEWEST; digits <= MOST; digits++) {
-        n = snprintf(text, sizeof text, "%.*g", digits, real);
-        if (strtof(text, NULL) == (float)real) break;
+        double back;
+        number.text = write_real(text, sizeof text, real, digits);
+        if (nlp_json_to_real(&number, &back) && (float)back == (float)real) break;
     }
-    for (int i = 0; i < n; i++) /* the host's locale may have another point */
-        if (text[i] != 'e' && text[i] != '-' && text[i] != '+' && (text[i] < '0' || text[i] > '9'))
-            text[i] = '.';
-    nlp_json_put(out, text, (size_t)n);
+    nlp_json_put(out, number.text.bytes, number.text.n_bytes);
 }
 
 void nlp_json_put_integer(nlp_json_out *out, int64_t integer) {

@@ -1,10 +1,12 @@
-/* core/base/json_read: what it takes and refuses, what a tree says; beside libjansson on random texts. */
+/* core/base/json_read: what it takes and refuses, what a tree says; beside libjansson on random texts. And
+ * json_write, read back by libjansson. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json_read.h"
+#include "base/json_write.h"
 #include "random.h"
 #include "test.h"
 
@@ -258,6 +260,51 @@ static void test_agrees_with_jansson_on_random_texts(void) {
     CHECK(n_both > 5000 && n_both < 25000);
 }
 
+static void test_written_texts_read_back(void) {
+    char text[256], json[1600];
+    nlp_json_out out = {json, sizeof json, 0};
+    for (int c = 0; c < 128; c++) text[c] = (char)c;
+    size_t n = 128 + (size_t)snprintf(text + 128, 64, "\xC3\xA9\xF0\x9F\x98\x80");
+    nlp_json_put_text(&out, (nlp_text){text, n});
+    CHECK(out.n < sizeof json);
+    json_t *read = json_loadb(json, out.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    CHECK(read && json_string_length(read) == n && !memcmp(json_string_value(read), text, n));
+    json_decref(read);
+}
+
+static void test_written_numbers_read_back(void) {
+    nlp_random random = {5};
+    for (int i = 0; i < 20000; i++) {
+        union {
+            uint32_t bits;
+            float real;
+        } x = {.bits = random_u32(&random)};
+        char json[40];
+        nlp_json_out out = {json, sizeof json - 1, 0};
+        nlp_json_put_real(&out, (double)x.real);
+        json[out.n] = 0;
+        if (!isfinite(x.real))
+            CHECK(!strcmp(json, "null"));
+        else if (strtof(json, NULL) != x.real || out.n > 16)
+            nlp_test_fail(__FILE__, __LINE__, "%.9g is written as %s", (double)x.real, json);
+    }
+    char json[8];
+    nlp_json_out out = {json, sizeof json, 0};
+    nlp_json_put_real(&out, 0.25);
+    CHECK(out.n == 4 && !memcmp(json, "0.25", 4));
+}
+
+static void test_what_does_not_fit_is_counted(void) {
+    char json[4] = "....";
+    nlp_json_out out = {json, 3, 0};
+    nlp_json_put_text(&out, (nlp_text){"abcdef", 6});
+    nlp_json_put_integer(&out, -12);
+    CHECK(out.n == 11 && !memcmp(json, "\"ab.", 4));
+    out = (nlp_json_out){NULL, 0, 0};
+    nlp_json_put_text(&out, (nlp_text){"", 0});
+    CHECK(out.n == 2);
+}
+
 int main(int argc, char **argv) {
     static const nlp_test tests[] = {
         {"tree_has_members_in_order", test_tree_has_members_in_order},
@@ -268,6 +315,9 @@ int main(int argc, char **argv) {
         {"numbers_have_values", test_numbers_have_values},
         {"members_sort_as_in_jsonb", test_members_sort_as_in_jsonb},
         {"agrees_with_jansson_on_random_texts", test_agrees_with_jansson_on_random_texts},
+        {"written_texts_read_back", test_written_texts_read_back},
+        {"written_numbers_read_back", test_written_numbers_read_back},
+        {"what_does_not_fit_is_counted", test_what_does_not_fit_is_counted},
     };
     nlp_mem_init(&mem, NULL, NULL, 0);
     return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
