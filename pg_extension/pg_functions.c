@@ -9,10 +9,13 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
+
+enum { RECENT_BYTES = 64 * 1024 }; /* of a text whose answer a backend keeps */
 
 /* The operands are known by their place, everything behind them by its name: so every overload,
  * and named arguments in any order, end here. */
@@ -249,8 +252,61 @@ static void memo_keep(nlp_pg_site *site, const nlp_text *text, const char *optio
     MemoryContextSwitchTo(old);
 }
 
-/* The memo serves what the planner can't fold: a STABLE call on a constant, beside a column,
- * in ORDER BY. */
+/* The planner computes a STABLE call on a constant for its estimates, and the executor once more, at a site of its
+ * own: the first answer of a site is kept for the first call of another. */
+static struct {
+    MemoryContext context;
+    const nlp_task_spec *task; /* NULL: nothing is kept */
+    char digest[65], *overflow;
+    nlp_text text;
+    char *options;
+    Datum datum;
+    bool is_null;
+} recent;
+
+static const char *digest_of(const nlp_model *model, nlp_model_info *info) {
+    *info = (nlp_model_info){.struct_size = sizeof *info};
+    nlp_model_get_info(model, info);
+    return info->digest;
+}
+
+static bool recent_hit(const nlp_pg_site *site, const nlp_text *text, const char *options,
+                       const nlp_model *model) {
+    nlp_model_info info;
+    return recent.task == site->task && !site->memo.valid && recent.text.n_bytes == text->n_bytes &&
+           !memcmp(recent.text.bytes, text->bytes, text->n_bytes) &&
+           !strcmp(recent.options, options) && !strcmp(recent.overflow, nlp_pg_on_overflow()) &&
+           !strcmp(recent.digest, digest_of(model, &info));
+}
+
+static void recent_keep(const nlp_pg_site *site, const nlp_text *text, const char *options,
+                        const nlp_model *model, const nlp_value *value) {
+    nlp_model_info info;
+    if (!recent.context)
+        recent.context =
+            AllocSetContextCreate(TopMemoryContext, "nlp answer", ALLOCSET_SMALL_SIZES);
+    recent.task = NULL;
+    MemoryContextReset(recent.context);
+    if (text->n_bytes > RECENT_BYTES) return;
+    MemoryContext old = MemoryContextSwitchTo(recent.context);
+    recent.text = (nlp_text){pnstrdup(text->bytes, text->n_bytes), text->n_bytes};
+    recent.options = pstrdup(options);
+    recent.overflow = pstrdup(nlp_pg_on_overflow());
+    recent.datum = nlp_pg_datum(value, &recent.is_null);
+    strlcpy(recent.digest, digest_of(model, &info), sizeof recent.digest);
+    MemoryContextSwitchTo(old);
+    recent.task = site->task;
+}
+
+/* Since another site may take its place while this one's value is in use. */
+static Datum recent_copy(FunctionCallInfo fcinfo) {
+    int16 length;
+    bool by_value;
+    get_typlenbyval(get_func_rettype(fcinfo->flinfo->fn_oid), &length, &by_value);
+    return datumCopy(recent.datum, by_value, length);
+}
+
+/* The memos serve what the planner can't fold: a STABLE call on a constant, beside a column, in ORDER BY. */
 static Datum run_scalar(FunctionCallInfo fcinfo, const char *task) {
     nlp_pg_site *site = nlp_pg_site_of(fcinfo, task);
     nlp_option options[NLP_PG_SITE_OPTIONS];
@@ -264,7 +320,13 @@ static Datum run_scalar(FunctionCallInfo fcinfo, const char *task) {
         if (site->memo.is_null) PG_RETURN_NULL();
         return site->memo.datum;
     }
+    if (memo && recent_hit(site, &o.texts[0], key, model)) {
+        if (recent.is_null) PG_RETURN_NULL();
+        return recent_copy(fcinfo);
+    }
     const nlp_result *result = nlp_pg_site_run(site, model, o.texts, &o.ids, 1, options, n_options);
+    if (memo && !site->memo.valid)
+        recent_keep(site, &o.texts[0], key, model, result->outputs->cells);
     if (memo) memo_keep(site, &o.texts[0], key, result->outputs->cells);
     Datum datum = nlp_pg_datum(result->outputs->cells, &is_null);
     if (is_null) PG_RETURN_NULL();
