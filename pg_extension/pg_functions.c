@@ -160,11 +160,29 @@ static void warn_truncated(nlp_pg_site *site, const nlp_result *result) {
              errhint("nlp_would_truncate finds such texts; on_overflow 'chunk' uses all of them")));
 }
 
+/* nlp.max_generate_tokens, for tasks that write: over it there is an error, never a shorter answer. */
+void nlp_pg_check_tokens(const nlp_task_spec *task, const nlp_option *options, size_t n) {
+    int64 wanted = 0;
+    if (!takes(task, "temperature")) return;
+    for (uint32_t i = 0; i < task->n_options; i++)
+        if (!strcmp(task->options[i].key, "max_tokens") && task->options[i].default_value)
+            wanted = atoll(task->options[i].default_value);
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(options[i].key, "max_tokens") && options[i].value.type == NLP_TYPE_INTEGER)
+            wanted = options[i].value.as.integer;
+    if (wanted > nlp_pg_max_generate_tokens())
+        ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+                        errmsg("max_tokens is %lld, nlp.max_generate_tokens is %d",
+                               (long long)wanted, nlp_pg_max_generate_tokens()),
+                        errhint("give max_tokens, or have a superuser raise the limit")));
+}
+
 /* All calls of tasks go through here; nothing of the core is held when anything is thrown. */
 nlp_status nlp_pg_site_try(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
                            const nlp_value *ids, size_t n, const nlp_option *options,
                            size_t n_options, const nlp_result **result, nlp_error *err) {
     nlp_session *session = nlp_pg_session();
+    nlp_pg_check_tokens(site->task, options, n_options);
     nlp_request request = {.struct_size = sizeof request,
                            .task = site->task,
                            .model = model,
@@ -225,10 +243,23 @@ static operands read_operands(FunctionCallInfo fcinfo, const nlp_task_spec *task
 
 /* ---- The memo of the last answer ---- */
 
-static char *options_key(FunctionCallInfo fcinfo, const nlp_pg_site *site) {
-    if (site->options_at < 0) return pstrdup("");
-    Jsonb *j = options_argument(fcinfo, site);
-    return JsonbToCString(NULL, &j->root, (int)VARSIZE(j));
+/* All that a result depends on beside text and model: options, tunable arguments, settings. */
+static char *options_key(const nlp_option *options, size_t n) {
+    StringInfoData key;
+    initStringInfo(&key);
+    for (size_t i = 0; i < n; i++) {
+        const nlp_value *v = &options[i].value;
+        appendStringInfo(&key, "%s:%d=", options[i].key, (int)v->type);
+        if (v->type == NLP_TYPE_TEXT || v->type == NLP_TYPE_JSON)
+            appendStringInfo(&key, "%u:%.*s;", v->n, (int)v->n, v->as.text);
+        else if (v->type == NLP_TYPE_REAL)
+            appendStringInfo(&key, "%.17g;", v->as.real);
+        else if (v->type == NLP_TYPE_BOOLEAN)
+            appendStringInfo(&key, "%d;", v->as.boolean);
+        else if (v->type == NLP_TYPE_INTEGER)
+            appendStringInfo(&key, INT64_FORMAT ";", v->as.integer);
+    }
+    return key.data;
 }
 
 static bool memo_hit(const nlp_pg_site *site, const nlp_text *text, const char *options,
@@ -257,7 +288,7 @@ static void memo_keep(nlp_pg_site *site, const nlp_text *text, const char *optio
 static struct {
     MemoryContext context;
     const nlp_task_spec *task; /* NULL: nothing is kept */
-    char digest[65], *overflow;
+    char digest[65];
     nlp_text text;
     char *options;
     Datum datum;
@@ -275,8 +306,7 @@ static bool recent_hit(const nlp_pg_site *site, const nlp_text *text, const char
     nlp_model_info info;
     return recent.task == site->task && !site->memo.valid && recent.text.n_bytes == text->n_bytes &&
            !memcmp(recent.text.bytes, text->bytes, text->n_bytes) &&
-           !strcmp(recent.options, options) && !strcmp(recent.overflow, nlp_pg_on_overflow()) &&
-           !strcmp(recent.digest, digest_of(model, &info));
+           !strcmp(recent.options, options) && !strcmp(recent.digest, digest_of(model, &info));
 }
 
 static void recent_keep(const nlp_pg_site *site, const nlp_text *text, const char *options,
@@ -291,7 +321,6 @@ static void recent_keep(const nlp_pg_site *site, const nlp_text *text, const cha
     MemoryContext old = MemoryContextSwitchTo(recent.context);
     recent.text = (nlp_text){pnstrdup(text->bytes, text->n_bytes), text->n_bytes};
     recent.options = pstrdup(options);
-    recent.overflow = pstrdup(nlp_pg_on_overflow());
     recent.datum = nlp_pg_datum(value, &recent.is_null);
     strlcpy(recent.digest, digest_of(model, &info), sizeof recent.digest);
     MemoryContextSwitchTo(old);
@@ -313,8 +342,8 @@ static Datum run_scalar(FunctionCallInfo fcinfo, const char *task) {
     size_t n_options = nlp_pg_site_options(fcinfo, site, options);
     operands o = read_operands(fcinfo, site->task);
     nlp_model *model = nlp_pg_site_model(fcinfo, site, o.texts, options, n_options);
-    bool memo = site->task->n_operands == 1 && o.texts[0].bytes && site->n_arguments <= 3;
-    char *key = memo ? options_key(fcinfo, site) : NULL;
+    bool memo = site->task->n_operands == 1 && o.texts[0].bytes;
+    char *key = memo ? options_key(options, n_options) : NULL;
     bool is_null;
     if (memo && memo_hit(site, &o.texts[0], key, model)) {
         if (site->memo.is_null) PG_RETURN_NULL();

@@ -28,6 +28,8 @@ nlp_stop nlp_pg_stop(void);        /* only reads InterruptPending */
 char *nlp_pg_default_model(const nlp_task_spec *task, const nlp_text *operands,
                            const nlp_option *options, size_t n_options);
 const char *nlp_pg_on_overflow(void); /* "" where it is not set */
+int nlp_pg_max_generate_tokens(void);
+size_t nlp_pg_scratch_bytes(void); /* of this backend, the most so far */
 bool nlp_pg_equal_bits(
     void); /* false for a backend whose bits differ: refused where the model is named */
 

@@ -52,6 +52,8 @@ const nlp_result *nlp_pg_site_run(nlp_pg_site *site, nlp_model *model, const nlp
 nlp_status nlp_pg_site_try(nlp_pg_site *site, nlp_model *model, const nlp_text *texts,
                            const nlp_value *ids, size_t n, const nlp_option *options,
                            size_t n_options, const nlp_result **result, nlp_error *err);
+/* Throws where a task that writes is asked for more tokens than nlp.max_generate_tokens. */
+void nlp_pg_check_tokens(const nlp_task_spec *task, const nlp_option *options, size_t n);
 /* Whether a row would have the same model alone: a default may depend on the text. first: operands of a row
  * before, NULL for none. */
 bool nlp_pg_site_same_model(const nlp_pg_site *site, const nlp_text *first, const nlp_text *row,

@@ -29,7 +29,7 @@ static struct {
     {"summarize_model", "nlp.summarize_model", "Model of nlp_summarize where none is named.", NULL},
     {"extract_model", "nlp.extract_model", "Model of nlp_extract where none is named.", NULL},
 };
-static int threads, max_threads, max_memory_mb, weight_cache;
+static int threads, max_threads, max_memory_mb, max_generate_tokens, weight_cache;
 bool nlp_pg_batch_is_on, nlp_pg_parallel_is_on;
 int nlp_pg_batch_tokens;
 
@@ -96,6 +96,9 @@ void nlp_pg_settings_init(void) {
     DefineCustomIntVariable("nlp.max_memory", "Scratch memory of one backend.", NULL,
                             &max_memory_mb, 1024, 1, 1 << 20, PGC_SUSET, GUC_UNIT_MB, NULL, NULL,
                             NULL);
+    DefineCustomIntVariable("nlp.max_generate_tokens",
+                            "The most tokens of one text that is written.", NULL,
+                            &max_generate_tokens, 4096, 1, 1 << 24, PGC_SUSET, 0, NULL, NULL, NULL);
     DefineCustomEnumVariable("nlp.weight_cache", "Where weights lie: auto, shm or file.", NULL,
                              &weight_cache, NLP_CACHE_AUTO, weight_cache_names, PGC_SUSET, 0, NULL,
                              NULL, NULL);
@@ -155,6 +158,12 @@ char *nlp_pg_default_model(const nlp_task_spec *task, const nlp_text *operands,
 
 const char *nlp_pg_on_overflow(void) {
     return on_overflow;
+}
+int nlp_pg_max_generate_tokens(void) {
+    return max_generate_tokens;
+}
+size_t nlp_pg_scratch_bytes(void) {
+    return session ? nlp_session_scratch_bytes(session) : 0;
 }
 bool nlp_pg_equal_bits(void) {
     return !engine_backend || !*engine_backend;

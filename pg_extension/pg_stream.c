@@ -22,6 +22,7 @@ static pg_stream *open_stream(FunctionCallInfo fcinfo, const char *task, MemoryC
     nlp_option options[NLP_PG_SITE_OPTIONS];
     nlp_error err;
     size_t n_options = nlp_pg_site_options(fcinfo, site, options);
+    nlp_pg_check_tokens(site->task, options, n_options);
     nlp_text text = nlp_pg_text(PG_GETARG_DATUM(0));
     nlp_model *model = nlp_pg_site_model(fcinfo, site, NULL, options, n_options);
     pg_stream *s = palloc0(sizeof *s);

@@ -181,3 +181,8 @@ Datum nlp_pg_stats(PG_FUNCTION_ARGS) {
     tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
     return (Datum)0;
 }
+
+PG_FUNCTION_INFO_V1(nlp_pg_scratch);
+Datum nlp_pg_scratch(PG_FUNCTION_ARGS) {
+    PG_RETURN_INT64((int64)nlp_pg_scratch_bytes());
+}

@@ -428,7 +428,12 @@ CREATE VIEW nlp_models AS
 CREATE FUNCTION _nlp.stats(OUT calls bigint, OUT inputs bigint, OUT forward_passes bigint, OUT tokens bigint, OUT truncated bigint,
     OUT unknown_tokens bigint, OUT errors bigint, OUT canceled bigint) RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_stats' LANGUAGE C VOLATILE ROWS 1;
 CREATE VIEW nlp_stats AS SELECT * FROM _nlp.stats();
-GRANT SELECT ON nlp_models, nlp_stats TO PUBLIC;
+CREATE FUNCTION _nlp.scratch_bytes() RETURNS bigint AS 'MODULE_PATHNAME', 'nlp_pg_scratch' LANGUAGE C VOLATILE;
+/* weights that this backend has opened, and what its calls needed most beside them */
+CREATE VIEW nlp_memory AS
+    SELECT 'weights' AS kind, name, backing, bytes, processes FROM _nlp.models() WHERE backing <> ''
+    UNION ALL SELECT 'scratch', '', 'private', _nlp.scratch_bytes(), 1;
+GRANT SELECT ON nlp_models, nlp_stats, nlp_memory TO PUBLIC;
 CREATE FUNCTION nlp_version() RETURNS text AS 'MODULE_PATHNAME', 'nlp_pg_version' LANGUAGE C STABLE PARALLEL SAFE;
 CREATE FUNCTION nlp_build_info() RETURNS text AS 'MODULE_PATHNAME', 'nlp_pg_build_info' LANGUAGE C STABLE PARALLEL SAFE;
 CREATE FUNCTION _nlp.task_names() RETURNS SETOF text AS 'MODULE_PATHNAME', 'nlp_pg_task_names' LANGUAGE C STABLE;

@@ -429,6 +429,37 @@ static nlp_status fill_stats(nlp_connection *c, const nlp_table_kind *kind, int 
     return NLP_OK;
 }
 
+/* ---- nlp_memory ---- */
+
+static bool add_memory(nlp_rows *rows, const char *kind, const char *name, const char *backing,
+                       uint64_t bytes, uint32_t processes) {
+    nlp_value *row = nlp_rows_add(rows);
+    if (!row) return false;
+    row[0] = nlp_value_of_text(kind), row[1] = nlp_value_of_text(name);
+    row[2] = nlp_value_of_text(backing);
+    row[3] = (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = (int64_t)bytes};
+    row[4] = (nlp_value){.type = NLP_TYPE_INTEGER, .as.integer = processes};
+    return true;
+}
+
+/* What this process has opened. */
+static bool add_weights(void *context, const nlp_model_info *info) {
+    return !*info->backing || add_memory(context, "weights", info->name, info->backing,
+                                         info->file_bytes, info->processes);
+}
+
+static nlp_status fill_memory(nlp_connection *c, const nlp_table_kind *kind, int argc,
+                              sqlite3_value **argv, void **state, nlp_rows *rows, nlp_error *err) {
+    (void)kind, (void)argc, (void)argv;
+    if (*state) return NLP_OK;
+    if (!(*state = sqlite3_malloc(1))) return nlp_sqlite_out_of_memory(err);
+    nlp_status status = nlp_model_list(c->engine, add_weights, rows, err);
+    if (status == NLP_OK &&
+        !add_memory(rows, "scratch", "", "private", nlp_session_scratch_bytes(c->session), 1))
+        status = nlp_sqlite_out_of_memory(err);
+    return status;
+}
+
 int nlp_sqlite_tables(nlp_connection *c) {
     static const nlp_table_kind each = {
         .name = "nlp_embed_each",
@@ -452,9 +483,14 @@ int nlp_sqlite_tables(nlp_connection *c) {
         .n_columns = 8,
         .direct_only = true,
         .fill = fill_stats};
-    const nlp_table_kind *const kinds[] = {&each, &models, &stats};
+    static const nlp_table_kind memory = {.name = "nlp_memory",
+                                          .columns = "kind, name, backing, bytes, processes",
+                                          .n_columns = 5,
+                                          .direct_only = true,
+                                          .fill = fill_memory};
+    const nlp_table_kind *const kinds[] = {&each, &models, &stats, &memory};
     int rc = SQLITE_OK;
-    for (size_t i = 0; i < 3 && rc == SQLITE_OK; i++) rc = nlp_sqlite_table(c, kinds[i]);
+    for (size_t i = 0; i < 4 && rc == SQLITE_OK; i++) rc = nlp_sqlite_table(c, kinds[i]);
     for (size_t i = 0; i < nlp_task_count(c->engine) && rc == SQLITE_OK; i++)
         if (nlp_task_at(c->engine, i)->returns_rows)
             rc = add_task_table(c, nlp_task_at(c->engine, i));

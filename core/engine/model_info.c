@@ -117,6 +117,11 @@ static void add_base(const nlp_model *base, nlp_model_info *info) {
     take_from_base(info, &of_base);
 }
 
+static void add_mapping(nlp_model_info *info, const nlp_model *m) {
+    info->backing = nlp_backing_name(m->mapping.backing);
+    info->processes = nlp_store_processes(*m->mapping.segment ? m->mapping.segment : info->path);
+}
+
 /* Copies no more than the struct that the caller was compiled with. */
 void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
     /* texts are kept in the model's arena, under the lock */
@@ -129,8 +134,7 @@ void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
     full.path = m->path ? m->path : "";
     full.labels = m->label_texts;
     if (!full.labels) full.n_labels = 0; /* labels of no head */
-    full.backing = nlp_backing_name(m->mapping.backing);
-    full.processes = nlp_store_processes(*m->mapping.segment ? m->mapping.segment : full.path);
+    add_mapping(&full, m);
     full.problem = m->mapping.note;
     if (m->base) add_base(m->base, &full);
     size_t n =
@@ -201,8 +205,7 @@ static bool list_file(void *context, const char *path, const char *name) {
     if (status != NLP_OK) info.problem = nlp_arena_format(&l->arena, "%s", err.message);
     if (!info.problem) info.problem = "";
     for (nlp_model *m = l->engine->models; m; m = m->next)
-        if (m->path && !strcmp(m->path, path) && m->n_references)
-            info.backing = nlp_backing_name(m->mapping.backing);
+        if (m->path && !strcmp(m->path, path) && m->mapping.bytes) add_mapping(&info, m);
     bool go_on = l->visit(l->context, &info);
     nlp_arena_reset(&l->arena);
     return go_on;

@@ -123,6 +123,7 @@ def check_counts():
     counts("ORDER BY created LIMIT 5", f"SELECT id, {F} FROM docs WHERE body <> '' ORDER BY created LIMIT 5", 5)
     counts("the call in SELECT and WHERE", f"SELECT id, {F} FROM docs WHERE id <= 50 AND {F} > 3", 50)
     counts("a constant that the planner looks at, too", "SELECT id FROM docs WHERE title = nlp_sentiment('I love it')", 1)
+    check("a memo knows all arguments", value("SET nlp.batch = off; SELECT count(DISTINCT n) FROM (SELECT array_length(nlp_embed('x', options => jsonb_build_object('dimensions', i)), 1) AS n FROM generate_series(1, 5) i) s") == "5")
     counts("two constants", "SELECT nlp_sentiment('I love it'), nlp_sentiment('I hate it') FROM docs WHERE id < 5", 2)
     there = int(value("SELECT count(*) FROM docs WHERE body IS NOT NULL"))
     passing = int(value(f"SELECT count(*) FROM docs WHERE {F} > 12"))

@@ -566,6 +566,19 @@ def check_sharing():
     check("the segment is shared", backing in ("shm", ""), backing)
 
 
+def check_limits():
+    out = value("SELECT nlp_embed('x') IS NULL; SELECT kind, backing IN ('shm', 'file'), bytes > 1000000, processes >= 0 FROM nlp_memory WHERE name = 'minilm'; SELECT bytes > 10000 FROM nlp_memory WHERE kind = 'scratch'")
+    check("nlp_memory", out.split("\n") == ["f", "weights|t|t|t", "t"], out)
+    fails("a text longer than nlp.max_generate_tokens", "SELECT nlp_generate('x', 'nothing', max_tokens => 5000)", "42704")
+    psql("CREATE ROLE small_user LOGIN", "postgres")
+    fails("nlp.max_generate_tokens, set by anyone", "LOAD 'nlp'; SET nlp.max_generate_tokens = 10", "42501", user="small_user")
+    fails("nlp.max_memory, set by anyone", "SELECT nlp_version(); SET nlp.max_memory = '2GB'", "42501", user="small_user")
+    fails("nlp.allowed_models, set by anyone", "SELECT nlp_version(); SET nlp.allowed_models = ''", "42501", user="small_user")
+    fails("nlp.model_path, set in a session", "SELECT nlp_version(); SET nlp.model_path = '/'", "55P02")
+    for name, setting in {"nlp.threads": "0", "nlp.max_memory": "0", "nlp.batch_tokens": "0", "nlp.on_overflow": "'explode'", "nlp.weight_cache": "'none'", "nlp.max_generate_tokens": "0"}.items():
+        fails(f"{name} = {setting}", f"SELECT nlp_version(); SET {name} = {setting}", "22023")
+
+
 def check_leaks():
     out = value("DO $$ BEGIN FOR i IN 1..2000 LOOP BEGIN PERFORM nlp_embed('x', 'nosuch'); EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END $$; SELECT pg_backend_pid() > 0, nlp_sentiment('still fine')")
     check("2,000 errors in subtransactions", out == "t|positive" or out.startswith("t|"), out)
@@ -578,6 +591,6 @@ def check_leaks():
 setup()
 psql("CREATE ROLE plain LOGIN", "postgres")
 psql("GRANT ALL ON SCHEMA public TO plain")
-for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_distill, check_fit, check_writing, check_chats, check_window, check_cancel, check_sharing, check_leaks):
+for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_distill, check_fit, check_writing, check_chats, check_window, check_cancel, check_sharing, check_limits, check_leaks):
     group()
 finish()

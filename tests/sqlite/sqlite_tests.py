@@ -548,6 +548,8 @@ def check_column():
     db = connect(path, isolation_level=None)
     db.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, body TEXT, emb BLOB)")
     db.executemany("INSERT INTO texts VALUES (?, ?, NULL)", [(i, None if i % 50 == 0 else f"text number {i}") for i in range(1, 401)])
+    memory = db.execute("SELECT kind, name, backing, bytes > 0 FROM nlp_memory").fetchall()
+    check("nlp_memory", ("scratch", "", "private", 1) in memory or ("scratch", "", "private", 0) in memory, memory)
     check("nlp_progress without a job", db.execute("SELECT * FROM nlp_progress").fetchall() == [])
     check("nlp_embed_column fills a column", one("SELECT nlp_embed_column('texts', 'body', 'emb')", db=db) == 392 and one("SELECT count(emb) = 392 AND sum(emb = nlp_embed(body)) = 392 FROM texts", db=db) == 1)
     check("nlp_progress", db.execute("SELECT relation, target, model, rows_done, rows_total, finished IS NOT NULL FROM nlp_progress").fetchall() == [("texts", "emb", "minilm", 392, 392, 1)])
