@@ -297,6 +297,7 @@ typedef struct nlp_result {
     size_t n_inputs;
     const nlp_output *outputs; /* [n_inputs], in input order */
     uint64_t n_tokens, n_truncated;
+    uint64_t n_reused; /* inputs that are equal to an earlier one, which was computed for both */
 } nlp_result;
 
 /* A session is used by one thread at a time; it grows its scratch to what a request plans, and between

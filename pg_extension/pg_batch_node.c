@@ -47,8 +47,9 @@ typedef struct call {
     const FuncExpr *expression;
 } call;
 
-enum { BATCHES, ROWS, TOKENS, TRUNCATED, N_COUNTS };
-static const char *const count_names[N_COUNTS] = {"Batches", "Rows", "Tokens", "Truncated"};
+enum { BATCHES, ROWS, TOKENS, TRUNCATED, REUSED, N_COUNTS };
+static const char *const count_names[N_COUNTS] = {"Batches", "Rows", "Tokens", "Truncated",
+                                                  "Reused"};
 
 typedef struct batch_node {
     CustomScanState scan; /* first */
@@ -254,6 +255,7 @@ static void keep_results(batch_node *node, const run *r, int first, const nlp_re
     node->counts[ROWS] += result->n_inputs;
     node->counts[TOKENS] += result->n_tokens;
     node->counts[TRUNCATED] += result->n_truncated;
+    node->counts[REUSED] += result->n_reused;
 }
 
 /* n texts from number `first` on. An error of many is looked for row by row; that of one waits for it. */

@@ -18,7 +18,7 @@ typedef struct column_job {
     nlp_arguments arguments; /* model and options */
     nlp_model_info model;
     int64_t n_todo, n_all; /* rows with a text: without a vector, and all */
-    int64_t place;         /* the rowid of the last row that was read */
+    int64_t next;          /* the rowid from which on rows are read */
     int64_t n_done;        /* by this call */
 } column_job;
 
@@ -118,13 +118,14 @@ static nlp_status read_part(column_job *j, part *p, nlp_error *err) {
     sqlite3_stmt *s = prepare(
         j,
         sqlite3_mprintf(
-            "SELECT t.rowid, t.\"%w\" FROM \"%w\" t WHERE t.rowid > %lld AND t.\"%w\" IS NULL "
+            "SELECT t.rowid, t.\"%w\" FROM \"%w\" t WHERE t.rowid >= %lld AND t.\"%w\" IS NULL "
             "AND t.\"%w\" IS NOT NULL ORDER BY t.rowid LIMIT %d",
-            j->source, j->table, j->place, j->target, j->source, PART),
+            j->source, j->table, j->next, j->target, j->source, PART),
         err);
     if (!s) return err->code;
     while (p->n < PART && (rc = sqlite3_step(s)) == SQLITE_ROW) {
-        j->place = p->rowids[p->n] = sqlite3_column_int64(s, 0);
+        int64_t rowid = p->rowids[p->n] = sqlite3_column_int64(s, 0);
+        j->next = rowid < INT64_MAX ? rowid + 1 : rowid;
         sqlite3_value *copy = p->values[p->n] = sqlite3_value_dup(sqlite3_column_value(s, 1));
         if (!copy) break;
         p->texts[p->n++] = nlp_sqlite_text(copy);
@@ -206,7 +207,9 @@ static nlp_status run_parts(column_job *j, nlp_error *err) {
 
 /* The number of rows that got a vector. */
 static void embed_column(sqlite3_context *context, int argc, sqlite3_value **argv) {
-    column_job j = {.c = sqlite3_user_data(context), .model = {.struct_size = sizeof j.model}};
+    column_job j = {.c = sqlite3_user_data(context),
+                    .model = {.struct_size = sizeof j.model},
+                    .next = INT64_MIN};
     nlp_error err;
     nlp_status status = NLP_OK;
     for (int i = 0; i < 3; i++)

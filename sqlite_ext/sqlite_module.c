@@ -6,6 +6,13 @@
 
 SQLITE_EXTENSION_INIT1
 
+/* A library that was loaded stays: engines and segments outlive connections. Linked, it stays anyway. */
+#ifdef SQLITE_CORE
+enum { DONE = SQLITE_OK };
+#else
+enum { DONE = SQLITE_OK_LOAD_PERMANENTLY };
+#endif
+
 static nlp_connection *connection_open(sqlite3 *db, nlp_error *err) {
     nlp_connection *c = sqlite3_malloc(sizeof *c);
     if (!c) return NULL;
@@ -44,5 +51,5 @@ NLP_API int sqlite3_nlp_init(sqlite3 *db, char **message, const sqlite3_api_rout
     if (rc == SQLITE_OK) rc = nlp_sqlite_map(c);
     if (rc == SQLITE_OK) rc = nlp_sqlite_columns(c);
     nlp_sqlite_release(c); /* the functions hold it now */
-    return rc == SQLITE_OK ? SQLITE_OK_LOAD_PERMANENTLY : rc;
+    return rc == SQLITE_OK ? DONE : rc;
 }

@@ -124,6 +124,7 @@ static nlp_status fan_out(nlp_session *s, const nlp_request *r, const distinct *
     nlp_output *outputs = NLP_PUSH(&s->arena, nlp_output, r->n_inputs);
     nlp_value *nulls = NLP_PUSH_ZERO(&s->arena, nlp_value, r->task->n_columns);
     NLP_TRY(nlp_arena_status(&s->arena, err));
+    size_t n_texts = 0;
     s->result = (nlp_result){.n_inputs = r->n_inputs, .outputs = outputs};
     for (size_t i = 0; i < r->n_inputs; i++) {
         outputs[i] = d->index[i] == SIZE_MAX ? null_output(r->task, nulls) : computed[d->index[i]];
@@ -131,7 +132,9 @@ static nlp_status fan_out(nlp_session *s, const nlp_request *r, const distinct *
             outputs[i].cells = nulls, outputs[i].n_rows = r->task->returns_rows ? 0 : 1;
         s->result.n_tokens += outputs[i].n_tokens;
         s->result.n_truncated += outputs[i].truncated;
+        n_texts += d->index[i] != SIZE_MAX;
     }
+    s->result.n_reused = n_texts - d->n;
     return NLP_OK;
 }
 

@@ -196,7 +196,9 @@ def check_security():
 
 def check_explain():
     plan = value("SET max_parallel_workers_per_gather = 0; EXPLAIN (ANALYZE, VERBOSE) SELECT id, nlp_sentiment(body) FROM docs WHERE id < 90")
-    check("EXPLAIN shows model, batches, rows, tokens, what was cut", all(w in plan for w in ("Model: sentiment@", "Batches: ", "Rows: 89", "Tokens: ", "Truncated: ")), plan)
+    check("EXPLAIN shows model, batches, rows, tokens, what was cut", all(w in plan for w in ("Model: sentiment@", "Batches: ", "Rows: 89", "Tokens: ", "Truncated: ", "Reused: ")), plan)
+    plan = value("SET max_parallel_workers_per_gather = 0; SET nlp.batch_tokens = 1000000; EXPLAIN (ANALYZE) SELECT nlp_token_count('all the same' || left(title, 1)) FROM docs")
+    check("... and what was equal", "Batches: 7" in plan and "Rows: 600" in plan and "Reused: 593" in plan, plan)
     plan = value(f"{MODES['workers']} EXPLAIN (ANALYZE) SELECT {F} FROM docs")
     total = sum(int(line.split("Rows: ")[1]) for line in plan.split("\n") if " Rows: " in line or line.strip().startswith("Rows: "))
     check("... of workers, too", "Parallel Custom Scan (nlp batch)" in plan and total == int(value("SELECT count(body) FROM docs")), plan)

@@ -579,6 +579,24 @@ def check_limits():
         fails(f"{name} = {setting}", f"SELECT nlp_version(); SET {name} = {setting}", "22023")
 
 
+def check_upgrade():
+    """A later version of the SQL objects, made up: sessions that are open go on, before and behind the update."""
+    folder = os.path.join(value("SELECT setting FROM pg_config WHERE name = 'SHAREDIR'"), "extension")
+    script = os.path.join(folder, "nlp--0.1.0--0.1.1.sql")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write("CREATE FUNCTION nlp_new() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'new' $$;\nALTER FUNCTION nlp_sentiment(text, jsonb) COST 9000;\n")
+    os.chmod(script, 0o644)
+    with subprocess.Popen([*PSQL, "-d", "test"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as old:
+        old.stdin.write("PREPARE p AS SELECT nlp_sentiment(body) FROM (VALUES ('I love it'), ('I hate it')) v (body); EXECUTE p;\n")
+        old.stdin.flush()
+        first = [old.stdout.readline().strip(), old.stdout.readline().strip()]
+        check("ALTER EXTENSION nlp UPDATE", value("ALTER EXTENSION nlp UPDATE TO '0.1.1'; SELECT extversion, nlp_new() FROM pg_extension WHERE extname = 'nlp'") == "0.1.1|new")
+        out, _ = old.communicate("EXECUTE p; SELECT nlp_new();\n")
+        check("... an old session goes on, with its prepared statement", first == ["positive", "negative"] and out.split() == ["positive", "negative", "new"], out)
+    os.remove(script)
+    check("DISCARD ALL, as a pool does between clients", value("SELECT nlp_sentiment('I love it'); SET nlp.threads = 2; DISCARD ALL; SHOW nlp.threads; SELECT nlp_sentiment('I hate it')") == "positive\n1\nnegative")
+
+
 def check_leaks():
     out = value("DO $$ BEGIN FOR i IN 1..2000 LOOP BEGIN PERFORM nlp_embed('x', 'nosuch'); EXCEPTION WHEN OTHERS THEN NULL; END; END LOOP; END $$; SELECT pg_backend_pid() > 0, nlp_sentiment('still fine')")
     check("2,000 errors in subtransactions", out == "t|positive" or out.startswith("t|"), out)
@@ -591,6 +609,6 @@ def check_leaks():
 setup()
 psql("CREATE ROLE plain LOGIN", "postgres")
 psql("GRANT ALL ON SCHEMA public TO plain")
-for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_distill, check_fit, check_writing, check_chats, check_window, check_cancel, check_sharing, check_limits, check_leaks):
+for group in (check_overloads, check_forms, check_same_bits, check_heads, check_day_one, check_bad_input, check_distill, check_fit, check_writing, check_chats, check_window, check_cancel, check_sharing, check_limits, check_upgrade, check_leaks):
     group()
 finish()

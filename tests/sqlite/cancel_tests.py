@@ -6,6 +6,7 @@ import sqlite3
 import sys
 import tempfile
 import threading
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
