@@ -1,9 +1,10 @@
 """Many rows a run: every shape of a statement gives the rows that it gives with nlp.batch off. Run by tests/pg/run."""
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from client import psql, value  # noqa: E402
+from client import MODELS, psql, value  # noqa: E402
 from harness import ROOT, check, finish  # noqa: E402
 
 SETUP = """
@@ -210,6 +211,28 @@ def check_explain():
     check("calls alone bring no machine code", "JIT" not in plan, plan)
 
 
+def check_strange():
+    calls = ", ".join(f"nlp_token_count(body || {i})" for i in range(200))
+    wide = f"SELECT {calls} FROM docs WHERE id < 12"
+    check("200 calls a row", rows("", wide) == rows("SET nlp.batch = off;", wide) and len(rows("", wide)[0].split("|")) == 200, str(rows("", wide))[:200])
+    psql("CREATE TABLE nulls (body text); INSERT INTO nulls SELECT NULL FROM generate_series(1, 50); CREATE TABLE huge (id int, body text); INSERT INTO huge SELECT i, repeat('many words ' || i || ' ', 800000) FROM generate_series(1, 3) i")
+    check("a table of NULLs", value("SELECT count(*), count(nlp_embed(body)) FROM nulls") == "50|0")
+    check("rows of 10 MB", rows("", "SELECT id, nlp_token_count(body) > 1000000, nlp_sentiment(body) IS NULL FROM huge") == ["1|t|f", "2|t|f", "3|t|f"], str(rows("", "SELECT id, nlp_token_count(body) > 1000000, nlp_sentiment(body) IS NULL FROM huge")))
+    check("a trigger that calls tasks while a batch is delivered", value("CREATE TABLE moods (body text, n int, mood text); CREATE FUNCTION feel() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.mood := (SELECT max(nlp_sentiment(new.body || x)) FROM (VALUES ('!'), ('?')) v (x)); RETURN new; END $$;"
+          "CREATE TRIGGER t BEFORE INSERT ON moods FOR EACH ROW EXECUTE FUNCTION feel(); INSERT INTO moods SELECT body, nlp_token_count(body) FROM docs WHERE id < 30 AND body <> ''; SELECT count(*), bool_and(n = nlp_token_count(body)), count(mood) FROM moods") == "29|t|29")
+    check("a function that calls tasks in an argument", value("CREATE FUNCTION mood(t text) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN nlp_sentiment(t); END $$; SELECT bool_and(nlp_token_count(mood(body)) = 3) FROM docs WHERE id < 20 AND body <> ''") == "t")
+    psql("CREATE ROLE limited LOGIN; ALTER ROLE limited SET nlp.allowed_models = 'minilm'; GRANT SELECT ON docs TO limited; CREATE VIEW of_mood AS SELECT id, nlp_sentiment(body) AS mood FROM docs; GRANT SELECT ON of_mood TO limited")
+    check("a role that may use one model", value("SELECT count(nlp_embed(body)) FROM docs WHERE id < 5", user="limited") == "4")
+    check("... no other one", "42501" in psql("SELECT nlp_sentiment(body) FROM docs", user="limited")[1])
+    check("... not through another's view either", "42501" in psql("SELECT mood FROM of_mood", user="limited")[1])
+    check("... and can't help itself", "42501" in psql("SELECT nlp_version(); SET nlp.allowed_models = ''", user="limited")[1])
+    source, name = os.path.join(MODELS, "sentiment.nlp"), os.path.join(MODELS, "changing.nlp")
+    shutil.copy(source, name)
+    out, err = psql(f"PREPARE p AS SELECT count(nlp_classify(body, 'changing')) FROM docs WHERE id < 20; EXECUTE p; \\! rm '{name}'\nEXECUTE p; \\! cp '{os.path.join(MODELS, 'minilm.nlp')}' '{name}'\nEXECUTE p; \\! cp '{source}' '{name}'\nEXECUTE p")
+    check("a model that is removed, replaced, and put back between executions", out == "19\n19" and "42704" in err and "0A000" in err, out + err)
+    os.remove(name)
+
+
 def main():
     psql("CREATE DATABASE test", "postgres")
     _, err = psql("SET client_min_messages = warning;" + SETUP % os.path.join(ROOT, "examples/reviews/reviews.tsv"))
@@ -221,6 +244,7 @@ def main():
     check_errors()
     check_security()
     check_explain()
+    check_strange()
 
 
 main()

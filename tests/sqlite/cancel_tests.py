@@ -19,7 +19,7 @@ FOLDER = tempfile.mkdtemp(prefix="nlp-cancel-")
 WORK = {
     "embed": "SELECT count(nlp_embed(body)) FROM texts",
     "generate": "SELECT nlp_generate('word word word', 'writer', '{\"max_tokens\": 2000}')",
-    "tokenize 1 MB": "SELECT count(nlp_token_count(x || id)) FROM long, texts",
+    "tokenize 1 MB": "SELECT count(nlp_token_count(x || id)) FROM long, texts WHERE id <= 60",
     "each": "SELECT count(embedding) FROM nlp_embed_each((SELECT json_group_array(body) FROM texts))",
     "map": "SELECT count(*) FROM nlp_map('SELECT id, body FROM texts', 'embed')",
     "column job": "SELECT nlp_embed_column('texts', 'body', 'emb')",
@@ -66,9 +66,11 @@ def memory():
 
 def check_interrupts(db):
     random.seed(7)
-    for sql in WORK.values():
-        for _ in range(3):
-            interrupt_at(db, sql, 0.4)
+    for sql in WORK.values():  # everything is loaded and has its room
+        db.execute(sql).fetchall()
+    db.execute("UPDATE texts SET emb = NULL")
+    db.execute("DELETE FROM nlp_jobs")
+    db.execute("SELECT nlp_drop_model('fitted')").fetchall()
     before, times = memory(), []
     for i in range(N):
         if i == N // 2:
@@ -102,7 +104,7 @@ task_packs(NLP, FOLDER)
 DB = connect()
 DB.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, body TEXT, emb BLOB)")
 DB.execute("CREATE TABLE long AS SELECT ? AS x", ("some words of a text, " * 45000,))
-DB.executemany("INSERT INTO texts VALUES (?, ?, NULL)", [(i, f"{i} " + "words of a longer text to be computed " * (i % 9 + 1)) for i in range(1, 8001)])
+DB.executemany("INSERT INTO texts VALUES (?, ?, NULL)", [(i, f"{i} " + "words of a longer text to be computed " * (i % 9 + 1)) for i in range(1, 3001)])
 check_interrupts(DB)
 check_soak(DB)
 finish()
