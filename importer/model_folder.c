@@ -160,6 +160,22 @@ nlp_status nlp_head_read(nlp_model_folder *f, const json_t *config, nlp_error *e
     return s ? nlp_head_take(f, s, config, err) : NLP_OK;
 }
 
+/* "nlp_aggregation": how the recipes of models/ say that a head of tokens wants to be read. */
+static nlp_status read_aggregation(nlp_model_folder *f, const json_t *config, nlp_error *err) {
+    static const char *const names[] = {"", "simple", "first", "average", "max", "none"};
+    const char *name;
+    NLP_TRY(nlp_json_text(config, "config.json", "nlp_aggregation", "", &name, err));
+    for (uint32_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) {
+            f->head.aggregation = i;
+            return NLP_OK;
+        }
+    return nlp_fail(err, NLP_EINVAL,
+                    "config.json: \"nlp_aggregation\" is %.40s; known are simple, first, average, "
+                    "max and none",
+                    name);
+}
+
 nlp_status nlp_head_take(nlp_model_folder *f, const nlp_head_source *s, const json_t *config,
                          nlp_error *err) {
     nlp_source_tensor *classifier = weight_of(f, s->classifier), *hidden = weight_of(f, s->hidden);
@@ -183,6 +199,7 @@ nlp_status nlp_head_take(nlp_model_folder *f, const nlp_head_source *s, const js
     if (s->hidden_activation == NLP_ACT_OF_CONFIG)
         f->head.hidden_activation = f->stack.spec.activation;
     if (s->head == NLP_HEAD_WORDS || s->head == NLP_HEAD_SPAN) return NLP_OK;
+    if (s->head == NLP_HEAD_TOKENS) NLP_TRY(read_aggregation(f, config, err));
     NLP_TRY(read_score(f, config, err));
     return read_labels(f, config, err);
 }

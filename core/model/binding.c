@@ -301,7 +301,7 @@ nlp_status nlp_head_bind(const nlp_pack *pack, uint32_t input_width, nlp_head *h
         !(spec->norm_eps >= 0 && spec->norm_eps <= 1) ||
         (spec->head == NLP_HEAD_VECTOR_MLP && !spec->hidden_size) ||
         (spec->head == NLP_HEAD_SPAN && spec->n_labels != 2) ||
-        (spec->window && spec->window < NLP_MIN_WINDOW) ||
+        (spec->window && spec->window < NLP_MIN_WINDOW) || spec->aggregation > NLP_AGGREGATE_NONE ||
         (spec->head != NLP_HEAD_WORDS && spec->head != NLP_HEAD_SPAN &&
          spec->n_labels != nlp_pack_strings_count(pack, "labels")))
         return nlp_fail(err, NLP_ECORRUPT, "the pack's head is not possible");

@@ -118,9 +118,19 @@ typedef struct nlp_head_spec { /* section "head" */
     float norm_eps;
     uint32_t window; /* tokens, special ones included, of the parts in which a classifier reads a
                       * longer text; 0: the text is cut at the model's limit */
-    uint32_t reserved[28];
+    uint32_t aggregation; /* of a TOKENS head: nlp_aggregation it was trained for; 0: none said */
+    uint32_t reserved[27];
 } nlp_head_spec;
 enum { NLP_MIN_WINDOW = 16 };
+
+typedef enum nlp_aggregation { /* of tokens to entities */
+                               NLP_AGGREGATE_BY_MODEL,
+                               NLP_AGGREGATE_SIMPLE,
+                               NLP_AGGREGATE_FIRST,
+                               NLP_AGGREGATE_AVERAGE,
+                               NLP_AGGREGATE_MAX,
+                               NLP_AGGREGATE_NONE
+} nlp_aggregation;
 
 typedef struct nlp_generation_spec { /* section "generation": of decoders and seq2seqs */
     uint32_t struct_size;

@@ -15,8 +15,8 @@ static const nlp_column entity_columns[] = {{"entity", NLP_TYPE_TEXT},
                                             {"start_pos", NLP_TYPE_INTEGER},
                                             {"end_pos", NLP_TYPE_INTEGER}};
 static const nlp_option_spec entity_options[] = {
-    {"aggregation", NLP_TYPE_TEXT, "simple|first|average|max|none", 0, 0, "simple",
-     "how tokens become entities; none: a row a token"},
+    {"aggregation", NLP_TYPE_TEXT, "simple|first|average|max|none", 0, 0, NULL,
+     "how tokens become entities; none: a row a token; default: as the model was trained, or simple"},
     {"threshold", NLP_TYPE_REAL, NULL, 0, 1, NULL, "entities below this score are left out"},
     NLP_OPTION_WINDOWS,
     NLP_OPTION_ON_ERROR,
@@ -185,18 +185,25 @@ static uint32_t best_of(const float *scores, uint32_t n) {
     return best;
 }
 
+static nlp_aggregation aggregation_of(const nlp_task_call *call) {
+    nlp_aggregation asked = call->options->aggregation,
+                    own = (nlp_aggregation)call->model->head->spec.aggregation;
+    if (asked != NLP_AGGREGATE_BY_MODEL) return asked;
+    return own != NLP_AGGREGATE_BY_MODEL ? own : NLP_AGGREGATE_SIMPLE;
+}
+
 /* The label of the word of tokens first .. end - 1. Writes to mean [n_labels]. */
 static entity read_word(const nlp_task_call *call, const tagged *t, size_t first, size_t end,
                         float *mean) {
     uint32_t n = call->model->head->spec.n_labels;
     const float *row = t->scores + first * n;
-    if (call->options->aggregation == NLP_AGGREGATE_AVERAGE && end > first + 1) {
+    if (aggregation_of(call) == NLP_AGGREGATE_AVERAGE && end > first + 1) {
         memset(mean, 0, n * sizeof *mean);
         for (size_t i = first; i < end; i++) call->kernels->add(mean, t->scores + i * n, n);
         call->kernels->scale(mean, n, 1.0f / (float)(end - first));
         row = mean;
     }
-    if (call->options->aggregation == NLP_AGGREGATE_MAX)
+    if (aggregation_of(call) == NLP_AGGREGATE_MAX)
         for (size_t i = first + 1; i < end; i++) {
             const float *other = t->scores + i * n;
             if (other[best_of(other, n)] > row[best_of(row, n)]) row = other;
@@ -213,8 +220,8 @@ static entity read_word(const nlp_task_call *call, const tagged *t, size_t first
 /* Words (or, where tokens stand for themselves, tokens) of one text; words [e.n], mean [n_labels]. */
 static nlp_status read_words(const nlp_task_call *call, const nlp_text *text, const tagged *t,
                              entity *words, size_t *n, float *mean, nlp_error *err) {
-    bool whole_words = call->options->aggregation != NLP_AGGREGATE_SIMPLE &&
-                       call->options->aggregation != NLP_AGGREGATE_NONE;
+    bool whole_words =
+        aggregation_of(call) != NLP_AGGREGATE_SIMPLE && aggregation_of(call) != NLP_AGGREGATE_NONE;
     uint64_t work = (uint64_t)call->model->head->spec.n_labels << 4;
     nlp_tokenizer_info info;
     nlp_tokenizer_get_info(call->model->tokenizer, &info);
@@ -270,7 +277,7 @@ static size_t keep_entities(const nlp_task_call *call, const tag *tags, entity *
 static nlp_status put_entities(nlp_task_call *call, const tagging *t, const nlp_text *text,
                                const entity *entities, size_t n, nlp_output *output,
                                nlp_error *err) {
-    bool single = call->options->aggregation == NLP_AGGREGATE_NONE;
+    bool single = aggregation_of(call) == NLP_AGGREGATE_NONE;
     nlp_ruler ruler = {.text = *text};
     nlp_value *cells = nlp_task_row(call, output, (uint32_t)n, 5);
     NLP_TRY(nlp_arena_status(call->arena, err));
@@ -296,7 +303,7 @@ static nlp_status find_entities(nlp_task_call *call, const tagging *t, size_t i,
     NLP_TRY(nlp_arena_status(call->scratch, err));
     size_t n;
     NLP_TRY(read_words(call, &t->texts[i], one, words, &n, mean, err));
-    if (call->options->aggregation != NLP_AGGREGATE_NONE) n = join_words(t->tags, words, n);
+    if (aggregation_of(call) != NLP_AGGREGATE_NONE) n = join_words(t->tags, words, n);
     n = keep_entities(call, t->tags, words, n);
     return put_entities(call, t, &t->texts[i], words, n, output, err);
 }

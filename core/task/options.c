@@ -105,13 +105,14 @@ static nlp_aggregation aggregation_named(const nlp_value *value) {
     static const struct {
         const char *name;
         nlp_aggregation aggregation;
-    } named[] = {{"first", NLP_AGGREGATE_FIRST},
+    } named[] = {{"simple", NLP_AGGREGATE_SIMPLE},
+                 {"first", NLP_AGGREGATE_FIRST},
                  {"average", NLP_AGGREGATE_AVERAGE},
                  {"max", NLP_AGGREGATE_MAX},
                  {"none", NLP_AGGREGATE_NONE}};
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)
         if (text_is(value, named[i].name)) return named[i].aggregation;
-    return NLP_AGGREGATE_SIMPLE;
+    return NLP_AGGREGATE_BY_MODEL;
 }
 
 static nlp_cut cut_named(const nlp_value *value) {

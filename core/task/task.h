@@ -31,14 +31,6 @@ typedef enum nlp_overflow {
     NLP_OVERFLOW_CHUNK
 } nlp_overflow;
 
-typedef enum nlp_aggregation { /* of tokens to entities */
-                               NLP_AGGREGATE_SIMPLE,
-                               NLP_AGGREGATE_FIRST,
-                               NLP_AGGREGATE_AVERAGE,
-                               NLP_AGGREGATE_MAX,
-                               NLP_AGGREGATE_NONE
-} nlp_aggregation;
-
 typedef enum nlp_cut { /* where a text is cut into chunks */
                        NLP_BY_SENTENCE,
                        NLP_BY_PARAGRAPH,
@@ -54,9 +46,9 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     bool is_query;
     double threshold; /* NaN: not set */
     bool raw;
-    bool special_tokens; /* default true */
-    nlp_text pair;       /* bytes NULL: none */
-    nlp_aggregation aggregation;
+    bool special_tokens;           /* default true */
+    nlp_text pair;                 /* bytes NULL: none */
+    nlp_aggregation aggregation;   /* default: what the model says */
     uint32_t k, max_answer_tokens; /* default: what the task's table says */
     bool multi_label, sigmoid, sentence;
     bool has_overlap;
