@@ -308,7 +308,6 @@ static void add_row(batch_node *node, run *r, int row) {
 static void run_call(batch_node *node, call *c, int first) {
     run r = {.call = c};
     r.most_bytes = Min((size_t)nlp_pg_batch_tokens * BYTES_A_TOKEN, RUN_BYTES);
-    for (int row = first; row < node->n; row++) c->nulls[row] = true, c->errors[row] = NULL;
     if (c->is_null) return;
     MemoryContext old = MemoryContextSwitchTo(node->batch);
     r.n_options = nlp_pg_site_options(c->fcinfo, c->site, r.options);
@@ -319,7 +318,13 @@ static void run_call(batch_node *node, call *c, int first) {
     MemoryContextSwitchTo(old);
 }
 
+/* What an earlier batch left is forgotten first, of all calls of the stage: one looks at the others' errors. */
 static void run_stage(batch_node *node, int stage, int first) {
+    for (int i = 0; i < node->n_calls; i++) {
+        call *c = node->calls[i];
+        for (int row = first; row < node->n && c->stage == stage; row++)
+            c->nulls[row] = true, c->errors[row] = NULL;
+    }
     for (int i = 0; i < node->n_calls; i++)
         if (node->calls[i]->stage == stage) run_call(node, node->calls[i], first);
 }

@@ -92,6 +92,16 @@ static bool has_key(const nlp_option *options, size_t n, const char *key) {
     return false;
 }
 
+size_t nlp_pg_add_settings(const nlp_task_spec *task, nlp_option *options, size_t n) {
+    const char *set = nlp_pg_on_overflow();
+    nlp_option overflow = {"on_overflow",
+                           {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(set), .as.text = set}};
+    if (*set && !has_key(options, n, "on_overflow") &&
+        nlp_options_check(task, &overflow, 1, NULL) == NLP_OK)
+        options[n++] = overflow;
+    return n;
+}
+
 /* Options, then tunable arguments (whose defaults can't be told from what was given: a key of the
  * options wins), then the setting, which only a call without a model takes:
  * what names its model depends on its arguments alone. */
@@ -105,13 +115,7 @@ size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp
             !has_key(options, n_given, site->option_keys[i]))
             options[n++] = (nlp_option){site->option_keys[i],
                                         tunable(PG_GETARG_DATUM(i), site->option_types[i])};
-    const char *set = nlp_pg_on_overflow();
-    nlp_option overflow = {"on_overflow",
-                           {.type = NLP_TYPE_TEXT, .n = (uint32_t)strlen(set), .as.text = set}};
-    if (site->model_at < 0 && *set && !has_key(options, n, "on_overflow") &&
-        nlp_options_check(site->task, &overflow, 1, NULL) == NLP_OK)
-        options[n++] = overflow;
-    return n;
+    return site->model_at < 0 ? nlp_pg_add_settings(site->task, options, n) : n;
 }
 
 /* The reference is kept for the statement, so a pack that is replaced meanwhile changes no row

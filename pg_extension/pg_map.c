@@ -40,6 +40,7 @@ static void open_job(FunctionCallInfo fcinfo, int task_at, int model_at, job *j)
     if (!PG_ARGISNULL(model_at + 1))
         j->n_options =
             nlp_pg_options(PG_GETARG_JSONB_P(model_at + 1), j->options, NLP_PG_MAX_OPTIONS);
+    if (!j->model) j->n_options = nlp_pg_add_settings(j->site.task, j->options, j->n_options);
 }
 
 static nlp_model *model_of(job *j, const nlp_text *operands) {

@@ -38,6 +38,8 @@ nlp_pg_site *nlp_pg_site_of(FunctionCallInfo fcinfo, const char *task);
 nlp_text nlp_pg_operand(Datum datum, nlp_type type);
 /* How many options [NLP_PG_SITE_OPTIONS] the call has; texts lie in the current context. */
 size_t nlp_pg_site_options(FunctionCallInfo fcinfo, const nlp_pg_site *site, nlp_option *options);
+/* n options, and those that settings bring to a call that names no model; there is room for one more. */
+size_t nlp_pg_add_settings(const nlp_task_spec *task, nlp_option *options, size_t n);
 /* The model that is named, else the default of these operands (or NULL) and options. */
 nlp_model *nlp_pg_site_model(FunctionCallInfo fcinfo, nlp_pg_site *site, const nlp_text *operands,
                              const nlp_option *options, size_t n_options);

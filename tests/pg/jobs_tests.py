@@ -28,6 +28,7 @@ def check_map():
     check("... a list of labels", value("SELECT result FROM nlp_map($$SELECT 'The battery is empty'::text, ARRAY['electronics', 'poetry']$$, 'zero_shot')") == '"electronics"')
     check("... a named model and options", value("SELECT count(*) FILTER (WHERE m.result #>> '{}' = 'neutral') = count(*) FILTER (WHERE nlp_sentiment(r.body, 'sentiment', '{\"threshold\": 0.9}') = 'neutral') FROM nlp_map('SELECT id, body FROM reviews', 'sentiment', 'sentiment', '{\"threshold\": 0.9}') m JOIN reviews r ON r.id = m.key::int") == "t")
     check("... NULL of NULL", value("SELECT key, result IS NULL FROM nlp_map('SELECT 7, NULL::text', 'sentiment')") == "7|t")
+    fails("nlp_map takes nlp.on_overflow as its function does", "SET nlp.on_overflow = 'error'; SELECT nlp_map($$SELECT repeat('long ', 400)$$, 'embed')", "54000")
     fails("nlp_map of an unknown task", "SELECT nlp_map('SELECT 1', 'nothing')", "22023", "task_names")
     fails("nlp_map of other columns", "SELECT nlp_map('SELECT 1', 'sentiment')", "22023", "text (text)")
     fails("nlp_map of what is no SELECT", "SELECT nlp_map('DELETE FROM reviews', 'sentiment')", "22023")
