@@ -113,7 +113,7 @@ _, err = psql("""SET client_min_messages = warning; DROP EXTENSION IF EXISTS nlp
 CREATE TABLE reviews (id int PRIMARY KEY, body text);
 \\copy reviews FROM '%s'
 CREATE TABLE texts (id int PRIMARY KEY, body text, emb real[]);
-INSERT INTO texts SELECT i, i || ' ' || r.body FROM generate_series(1, 3000) i JOIN reviews r ON r.id = i %% 400 + 1""" % os.path.join(ROOT, "examples/reviews/reviews.tsv"))
+INSERT INTO texts SELECT i, i || ' ' || r.body FROM generate_series(1, 1000) i JOIN reviews r ON r.id = i %% 400 + 1""" % os.path.join(ROOT, "examples/reviews/reviews.tsv"))
 check("tables", not err, err)
 for group in (check_cancels, check_opening, check_soak):
     group()
