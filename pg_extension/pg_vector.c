@@ -184,5 +184,6 @@ Datum nlp_pg_stats(PG_FUNCTION_ARGS) {
 
 PG_FUNCTION_INFO_V1(nlp_pg_scratch);
 Datum nlp_pg_scratch(PG_FUNCTION_ARGS) {
+    (void)fcinfo;
     PG_RETURN_INT64((int64)nlp_pg_scratch_bytes());
 }
