@@ -123,9 +123,9 @@ typedef struct nlp_table_kind {
                        sqlite3_value **argv, void **state, nlp_rows *rows, nlp_error *err);
     void (*close)(void *state); /* of a state that holds more than memory; NULL: sqlite3_free */
     const nlp_task_spec *task;
+    bool is_owned; /* it and its texts are of sqlite3_malloc, and freed with the table */
 } nlp_table_kind;
-int nlp_sqlite_table(nlp_connection *c,
-                     const nlp_table_kind *kind); /* kind: static, or sqlite3_malloc'ed for ever */
+int nlp_sqlite_table(nlp_connection *c, const nlp_table_kind *kind); /* kind: static, or owned */
 /* Appends one row of NULL values and returns it; NULL when out of memory. */
 nlp_value *nlp_rows_add(nlp_rows *rows);
 bool nlp_value_copy(nlp_value *to, const nlp_value *from); /* owns what it points to */

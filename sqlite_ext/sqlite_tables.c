@@ -235,15 +235,26 @@ static const sqlite3_module module = {
     .xRowid = table_rowid,
 };
 
+static void free_kind(const nlp_table_kind *kind) {
+    if (!kind || !kind->is_owned) return;
+    sqlite3_free((void *)(uintptr_t)kind->name);
+    sqlite3_free((void *)(uintptr_t)kind->columns);
+    sqlite3_free((void *)(uintptr_t)kind);
+}
+
 static void free_table_data(void *aux) {
     table_data *data = aux;
+    free_kind(data->kind);
     nlp_sqlite_release(data->c);
     sqlite3_free(data);
 }
 
 int nlp_sqlite_table(nlp_connection *c, const nlp_table_kind *kind) {
     table_data *data = sqlite3_malloc(sizeof *data);
-    if (!data) return SQLITE_NOMEM;
+    if (!data) {
+        free_kind(kind);
+        return SQLITE_NOMEM;
+    }
     *data = (table_data){c, kind};
     c->n_references++;
     return sqlite3_create_module_v2(c->db, kind->name, &module, data, free_table_data);
@@ -288,8 +299,7 @@ static nlp_status fill_task(nlp_connection *c, const nlp_table_kind *kind, int a
     return status;
 }
 
-/* Columns of the task, then its hidden arguments. The strings live as long as the process, as the
- * task table does. */
+/* Columns of the task, then its hidden arguments. */
 static int add_task_table(nlp_connection *c, const nlp_task_spec *task) {
     sqlite3_str *columns = sqlite3_str_new(c->db);
     uint32_t n_shown = task->n_shown_columns ? task->n_shown_columns : task->n_columns;
@@ -301,14 +311,20 @@ static int add_task_table(nlp_connection *c, const nlp_task_spec *task) {
     if (task->tunable) sqlite3_str_appendf(columns, ", %s HIDDEN", task->tunable);
     nlp_table_kind *kind = sqlite3_malloc(sizeof *kind);
     char *text = sqlite3_str_finish(columns), *name = sqlite3_mprintf("nlp_%s", task->name);
-    if (!kind || !text || !name) return SQLITE_NOMEM;
+    if (!kind || !text || !name) {
+        sqlite3_free(kind);
+        sqlite3_free(text);
+        sqlite3_free(name);
+        return SQLITE_NOMEM;
+    }
     *kind = (nlp_table_kind){.name = name,
                              .columns = text,
                              .n_columns = (int)n_shown,
                              .n_arguments = (int)task->n_operands + 2 + (task->tunable != NULL),
                              .n_required = (int)task->n_operands,
                              .fill = fill_task,
-                             .task = task};
+                             .task = task,
+                             .is_owned = true};
     return nlp_sqlite_table(c, kind);
 }
 
