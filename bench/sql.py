@@ -41,7 +41,8 @@ def core():
 def main():
     server = Server()
     server.run("SET client_min_messages = error; CREATE EXTENSION nlp; CREATE TABLE texts (body text)")
-    server.run("COPY texts FROM STDIN;\n" + "\n".join(line.replace("\\", "\\\\").replace("\t", " ") for line in LINES) + "\n\\.")
+    rows = "".join(line.replace("\\", "\\\\").replace("\t", " ") + "\n" for line in LINES)
+    server.psql.stdin.write(f"COPY texts FROM STDIN;\n{rows}\\.\n")
     server.run("ANALYZE texts; SELECT nlp_sentiment('warm')")
     db = sqlite3.connect(FILE)
     db.enable_load_extension(True)
