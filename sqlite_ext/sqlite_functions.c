@@ -172,6 +172,14 @@ static void cosine(sqlite3_context *context, int argc, sqlite3_value **argv) {
         nlp_sqlite_error(context, &err);
 }
 
+void nlp_sqlite_result_str(sqlite3_context *context, sqlite3_str *str) {
+    char *text = sqlite3_str_finish(str);
+    if (text)
+        sqlite3_result_text(context, text, -1, sqlite3_free);
+    else
+        sqlite3_result_error_nomem(context);
+}
+
 static void vector_to_json(sqlite3_context *context, int argc, sqlite3_value **argv) {
     const float *v;
     size_t n;
@@ -186,11 +194,7 @@ static void vector_to_json(sqlite3_context *context, int argc, sqlite3_value **a
         sqlite3_str_appendall(json, number);
     }
     sqlite3_str_appendchar(json, 1, ']');
-    char *text = sqlite3_str_finish(json);
-    if (text)
-        sqlite3_result_text(context, text, -1, sqlite3_free);
-    else
-        sqlite3_result_error_nomem(context);
+    nlp_sqlite_result_str(context, json);
 }
 
 static void json_to_vector(sqlite3_context *context, int argc, sqlite3_value **argv) {

@@ -220,17 +220,17 @@ static void result_array(sqlite3_context *context, const nlp_task_spec *task,
     for (uint32_t r = 0; r < output->n_rows; r++) {
         nlp_value row = {0};
         nlp_error err;
-        if (put_answer(task, &output->cells[r * task->n_columns], &row, &err) != NLP_OK) break;
+        if (put_answer(task, &output->cells[r * task->n_columns], &row, &err) != NLP_OK) {
+            sqlite3_free(sqlite3_str_finish(array));
+            nlp_sqlite_error(context, &err);
+            return;
+        }
         if (r) sqlite3_str_appendchar(array, 1, ',');
         sqlite3_str_append(array, row.as.text, (int)row.n);
         sqlite3_free((void *)(uintptr_t)row.as.text);
     }
     sqlite3_str_appendchar(array, 1, ']');
-    char *text = sqlite3_str_finish(array);
-    if (text)
-        sqlite3_result_text(context, text, -1, sqlite3_free);
-    else
-        sqlite3_result_error_nomem(context);
+    nlp_sqlite_result_str(context, array);
 }
 
 static void run(sqlite3_context *context, int argc, sqlite3_value **argv) {

@@ -103,6 +103,8 @@ nlp_status nlp_sqlite_list_packs(nlp_connection *c,
                                  bool (*visit)(void *context, const nlp_model_info *info),
                                  void *context, nlp_error *err);
 void nlp_sqlite_result(sqlite3_context *context, const nlp_value *value);
+/* A finished text, which is freed; out of memory where it could not grow. */
+void nlp_sqlite_result_str(sqlite3_context *context, sqlite3_str *str);
 void nlp_sqlite_release(void *connection); /* xDestroy of everything that holds the connection */
 
 /* ---- Tables whose rows are made some at a time ---- */
