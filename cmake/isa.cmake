@@ -1,6 +1,6 @@
 # One kernel source -> one object per ISA level. The rest of the build has no -m flag: the binary runs on any CPU and
 # chooses at run time (core/tensor/kernels_select.c).
-set(NLP_KERNEL_TEMPLATES product_tmpl rows_tmpl attention_tmpl cached_tmpl)
+set(NLP_KERNEL_TEMPLATES product_tmpl rows_tmpl attention_tmpl cached_tmpl distance_tmpl)
 set(NLP_FLAGS_BASE "")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
   set(NLP_ISA_LEVELS BASE AVX2 AVX512 AVX512VNNI)

@@ -188,6 +188,12 @@ typedef struct nlp_kernels {
     float (*max_abs)(const float *x, size_t n); /* integer maximum of the bits: NaN stays on top */
     void (*axpy)(float *y, const float *x, float a, size_t n); /* y = fma(a, x, y) */
     void (*maximum)(float *x, const float *y, size_t n);       /* x = max(x, y) */
+
+    /* distances[i] = bits that differ between the query and signature i, both of n_words * 8 bytes */
+    void (*hamming)(const uint8_t *query, const uint8_t *signatures, size_t n, size_t n_words,
+                    uint32_t *distances);
+    /* sum of query[i] * row[i], |query[i]| <= 4095, row[i] >= -127; *norm: of row[i] squared */
+    int64_t (*dot_i16_i8)(const int16_t *query, const int8_t *row, size_t n, int64_t *norm);
 } nlp_kernels;
 
 /* The best table of this CPU at or under max_level and NLP_ISA (read once); never NULL. Any thread.

@@ -297,6 +297,9 @@ void NLP_LEVEL(product_q4m)(const nlp_product *product);
 void NLP_LEVEL(attention)(const nlp_attention_args *args);
 void NLP_LEVEL(attention_cached)(const nlp_cached_attention_args *args);
 size_t NLP_LEVEL(attention_scratch_floats)(size_t n_keys, size_t head_dim);
+void NLP_LEVEL(hamming)(const uint8_t *query, const uint8_t *signatures, size_t n, size_t n_words,
+                        uint32_t *distances);
+int64_t NLP_LEVEL(dot_i16_i8)(const int16_t *query, const int8_t *row, size_t n, int64_t *norm);
 
 extern const nlp_kernels NLP_LEVEL(kernels);
 const nlp_kernels NLP_LEVEL(kernels) = {
@@ -329,4 +332,6 @@ const nlp_kernels NLP_LEVEL(kernels) = {
     .max_abs = max_abs,
     .axpy = axpy,
     .maximum = maximum,
+    .hamming = NLP_LEVEL(hamming),
+    .dot_i16_i8 = NLP_LEVEL(dot_i16_i8),
 };
