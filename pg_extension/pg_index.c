@@ -1,0 +1,320 @@
+/* pg_index.c: what there is of an index of meanings, the pieces of SQL that speak of its keys and texts, and the verbs that make
+ * and drop one. */
+#include "pg_index.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+/* ---- Rights ---- */
+
+Oid nlp_pg_extension_owner(void) {
+    HeapTuple tuple =
+        SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(get_namespace_oid("nlp_index", false)));
+    if (!HeapTupleIsValid(tuple)) elog(ERROR, "schema nlp_index is gone");
+    Oid owner = ((Form_pg_namespace)GETSTRUCT(tuple))->nspowner;
+    ReleaseSysCache(tuple);
+    return owner;
+}
+
+nlp_pg_rights nlp_pg_become(Oid user) {
+    nlp_pg_rights before;
+    GetUserIdAndSecContext(&before.user, &before.context);
+    before.level = NewGUCNestLevel();
+    SetUserIdAndSecContext(user, before.context | SECURITY_LOCAL_USERID_CHANGE |
+                                     SECURITY_RESTRICTED_OPERATION);
+    set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+                      GUC_ACTION_SAVE, true, 0, false);
+    return before;
+}
+
+void nlp_pg_give_back(nlp_pg_rights before) {
+    AtEOXact_GUC(false, before.level);
+    SetUserIdAndSecContext(before.user, before.context);
+}
+
+static Oid owner_of(Oid relation) {
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+    if (!HeapTupleIsValid(tuple)) return InvalidOid;
+    Oid owner = ((Form_pg_class)GETSTRUCT(tuple))->relowner;
+    ReleaseSysCache(tuple);
+    return owner;
+}
+
+void nlp_pg_index_check_owner(Oid relation) {
+    Oid owner = owner_of(relation);
+    if (!OidIsValid(owner))
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("there is no such table")));
+    if (!has_privs_of_role(GetUserId(), owner))
+        ereport(
+            ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+             errmsg("%s belongs to user \"%s\"", get_rel_name(relation),
+                    GetUserNameFromId(owner, false)),
+             errhint("an index of meanings is made, refreshed and dropped by the table's owner")));
+}
+
+/* ---- Statements ---- */
+
+uint64 nlp_pg_execute(const char *sql, int n, const Oid *types, const Datum *values,
+                      bool read_only) {
+    int rc = SPI_execute_with_args(sql, n, (Oid *)types, (Datum *)values, NULL, read_only, 0);
+    if (rc < 0) elog(ERROR, "%s: %s", SPI_result_code_string(rc), sql);
+    return SPI_processed;
+}
+
+void nlp_pg_name_rows(const char *name, Tuplestorestate *rows, TupleDesc desc, double n) {
+    EphemeralNamedRelation relation = palloc0(sizeof *relation);
+    relation->md.name = pstrdup(name);
+    relation->md.tupdesc = desc;
+    relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+    relation->md.enrtuples = n;
+    relation->reldata = rows;
+    if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
+        elog(ERROR, "rows \"%s\" could not be named", name);
+}
+
+/* ---- The catalogue ---- */
+
+static int names_of(Datum array, char **names) {
+    Datum *elements;
+    int n;
+    deconstruct_array(DatumGetArrayTypeP(array), NAMEOID, NAMEDATALEN, false, TYPALIGN_CHAR,
+                      &elements, NULL, &n);
+    for (int i = 0; i < n && i < NLP_PG_INDEX_COLUMNS; i++)
+        names[i] = pstrdup(NameStr(*DatumGetName(elements[i])));
+    return Min(n, NLP_PG_INDEX_COLUMNS);
+}
+
+static char *table_of(const char *name, const char *suffix) {
+    return psprintf("nlp_index.%s", quote_identifier(psprintf("%s%s", name, suffix)));
+}
+
+static void find_keys(nlp_pg_index *index) {
+    for (int i = 0; i < index->n_keys; i++) {
+        Oid type = get_atttype(index->relation, get_attnum(index->relation, index->keys[i]));
+        Oid equals = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+        HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(equals));
+        if (!HeapTupleIsValid(tuple))
+            elog(ERROR, "key \"%s\" of %s cannot be compared", index->keys[i], index->source);
+        Form_pg_operator form = (Form_pg_operator)GETSTRUCT(tuple);
+        index->key_types[i] = type;
+        index->key_equals[i] =
+            psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
+                     NameStr(form->oprname));
+        ReleaseSysCache(tuple);
+    }
+}
+
+/* Columns in the order of the table. */
+static void fill(nlp_pg_index *index, HeapTuple row, TupleDesc desc) {
+    enum {
+        RELATION = 1,
+        NAME,
+        COLUMNS,
+        KEYS,
+        MODEL,
+        DIGEST,
+        DIMS,
+        MAX_TOKENS,
+        OVERLAP,
+        CONFIG,
+        MODE,
+        RECALL
+    };
+    bool is_null;
+#define CELL(column) SPI_getbinval(row, desc, column, &is_null)
+    index->relation = DatumGetObjectId(CELL(RELATION));
+    index->name = SPI_getvalue(row, desc, NAME);
+    index->n_columns = names_of(CELL(COLUMNS), index->columns);
+    index->n_keys = names_of(CELL(KEYS), index->keys);
+    index->model = SPI_getvalue(row, desc, MODEL);
+    index->digest = SPI_getvalue(row, desc, DIGEST);
+    index->dims = DatumGetInt32(CELL(DIMS));
+    index->max_tokens = DatumGetInt32(CELL(MAX_TOKENS));
+    index->overlap = DatumGetInt32(CELL(OVERLAP));
+    index->config = SPI_getvalue(row, desc, CONFIG);
+    index->is_async = !strcmp(SPI_getvalue(row, desc, MODE), "async");
+    Datum recall = CELL(RECALL);
+    index->recall = is_null ? (double)NAN : (double)DatumGetFloat4(recall);
+#undef CELL
+}
+
+static void complete(nlp_pg_index *index) {
+    index->owner = owner_of(index->relation);
+    index->source = quote_qualified_identifier(
+        get_namespace_name(get_rel_namespace(index->relation)), get_rel_name(index->relation));
+    index->chunks = table_of(index->name, "");
+    index->signatures = table_of(index->name, "_signatures");
+    index->terms = table_of(index->name, "_terms");
+    index->queue = table_of(index->name, "_queue");
+    index->signatures_oid = get_relname_relid(psprintf("%s_signatures", index->name),
+                                              get_namespace_oid("nlp_index", false));
+    find_keys(index);
+}
+
+nlp_pg_index *nlp_pg_index_find(Oid relation) {
+    Oid type = REGCLASSOID;
+    Datum wanted = ObjectIdGetDatum(relation);
+    MemoryContext caller = CurrentMemoryContext;
+    nlp_pg_index *index = NULL;
+    SPI_connect();
+    if (nlp_pg_execute("SELECT * FROM _nlp.read_index($1)", 1, &type, &wanted, true)) {
+        MemoryContext spi = MemoryContextSwitchTo(caller);
+        index = palloc0(sizeof *index);
+        fill(index, SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
+        complete(index);
+        MemoryContextSwitchTo(spi);
+    }
+    SPI_finish();
+    return index;
+}
+
+nlp_pg_index *nlp_pg_index_of(Oid relation) {
+    nlp_pg_index *index = nlp_pg_index_find(relation);
+    char *name = get_rel_name(relation);
+    if (!name) ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("there is no such table")));
+    if (!index)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                        errmsg("table \"%s\" has no index of meanings", name),
+                        errhint("SELECT nlp_index_create('%s', 'COLUMN') makes one", name)));
+    return index;
+}
+
+nlp_model *nlp_pg_index_model_of(const nlp_pg_index *index, MemoryContext context) {
+    nlp_model_info info = {.struct_size = sizeof info};
+    nlp_model *model = nlp_pg_model(index->model, context);
+    nlp_model_get_info(model, &info);
+    if (strcmp(info.digest, index->digest))
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("the index on %s was made with model %s of digest %s, which is %s now",
+                        index->source, index->model, index->digest, info.digest),
+                 errhint("bring back %s@%.16s, or SELECT nlp_index_rebuild('%s')", index->model,
+                         index->digest, index->source)));
+    return model;
+}
+
+/* ---- Pieces of SQL ---- */
+
+static void separate(StringInfo sql, int i, const char *separator) {
+    if (i) appendStringInfoString(sql, separator);
+}
+
+char *nlp_pg_index_key_columns(const nlp_pg_index *index, const char *prefix) {
+    StringInfoData sql;
+    initStringInfo(&sql);
+    for (int i = 0; i < index->n_keys; i++) {
+        separate(&sql, i, ", ");
+        appendStringInfo(&sql, "%s%s AS k%d", prefix, quote_identifier(index->keys[i]), i + 1);
+    }
+    return sql.data;
+}
+
+char *nlp_pg_index_key_numbers(const nlp_pg_index *index, const char *prefix) {
+    StringInfoData sql;
+    initStringInfo(&sql);
+    for (int i = 0; i < index->n_keys; i++) {
+        separate(&sql, i, ", ");
+        appendStringInfo(&sql, "%sk%d", prefix, i + 1);
+    }
+    return sql.data;
+}
+
+char *nlp_pg_index_same_key(const nlp_pg_index *index, const char *a, const char *b) {
+    StringInfoData sql;
+    initStringInfo(&sql);
+    for (int i = 0; i < index->n_keys; i++) {
+        separate(&sql, i, " AND ");
+        appendStringInfo(&sql, "%sk%d %s %sk%d", a, i + 1, index->key_equals[i], b, i + 1);
+    }
+    return sql.data;
+}
+
+char *nlp_pg_index_text(const nlp_pg_index *index, const char *prefix) {
+    StringInfoData sql;
+    initStringInfo(&sql);
+    appendStringInfoString(&sql, "pg_catalog.concat_ws(E'\\n'");
+    for (int i = 0; i < index->n_columns; i++)
+        appendStringInfo(&sql, ", %s%s::pg_catalog.text", prefix,
+                         quote_identifier(index->columns[i]));
+    appendStringInfoChar(&sql, ')');
+    return sql.data;
+}
+
+char *nlp_pg_index_hash(const char *text) {
+    return psprintf("pg_catalog.hashtextextended(%s COLLATE pg_catalog.\"C\", 0)", text);
+}
+
+/* ---- Making and dropping ---- */
+
+PG_FUNCTION_INFO_V1(nlp_pg_index_model);
+/* _nlp.index_model(model) -> digest, dims of its vectors */
+Datum nlp_pg_index_model(PG_FUNCTION_ARGS) {
+    nlp_model_info info = {.struct_size = sizeof info};
+    TupleDesc desc;
+    bool nulls[2] = {false, false};
+    char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+    nlp_model_get_info(nlp_pg_model(name, CurrentMemoryContext), &info);
+    if (!strstr(info.tasks, "embed") || !info.dims)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("model \"%s\" gives no vectors of texts", name)));
+    Datum values[2] = {CStringGetTextDatum(info.digest), Int32GetDatum((int)info.dims)};
+    get_call_result_type(fcinfo, NULL, &desc);
+    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/* The call `_nlp.<verb>($1, ...)` of all arguments as they are. */
+static char *namesake(FunctionCallInfo fcinfo, Oid *types, Datum *values, char *nulls) {
+    StringInfoData sql;
+    int n = PG_NARGS();
+    initStringInfo(&sql);
+    appendStringInfo(&sql, "SELECT _nlp.%s(",
+                     get_func_name(fcinfo->flinfo->fn_oid) + strlen("nlp_"));
+    for (int i = 0; i < n; i++) {
+        separate(&sql, i, ", ");
+        appendStringInfo(&sql, "$%d", i + 1);
+        types[i] = get_fn_expr_argtype(fcinfo->flinfo, i);
+        values[i] = PG_ARGISNULL(i) ? (Datum)0 : PG_GETARG_DATUM(i);
+        nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+    }
+    appendStringInfoChar(&sql, ')');
+    return sql.data;
+}
+
+PG_FUNCTION_INFO_V1(nlp_pg_index_verb);
+/* nlp_index_create, nlp_index_drop: the namesake in _nlp with the rights of the extension's owner, for a caller who owns the
+ * table. */
+Datum nlp_pg_index_verb(PG_FUNCTION_ARGS) {
+    Oid types[FUNC_MAX_ARGS];
+    Datum values[FUNC_MAX_ARGS];
+    char nulls[FUNC_MAX_ARGS + 1] = "";
+    bool is_null;
+    if (PG_ARGISNULL(0)) PG_RETURN_NULL();
+    nlp_pg_index_check_owner(PG_GETARG_OID(0));
+    char *sql = namesake(fcinfo, types, values, nulls);
+    SPI_connect();
+    nlp_pg_rights before = nlp_pg_become(nlp_pg_extension_owner());
+    if (SPI_execute_with_args(sql, PG_NARGS(), types, values, nulls, false, 0) != SPI_OK_SELECT)
+        elog(ERROR, "%s failed", sql);
+    Datum result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
+    nlp_pg_give_back(before);
+    SPI_finish();
+    if (is_null) PG_RETURN_NULL();
+    return result; /* a number or a boolean, by value */
+}

@@ -1,0 +1,58 @@
+/* pg_index.h: an index of meanings as its writers and searchers see it. The catalogue is _nlp.indexes; sql/index.sql says what
+ * the tables of an index hold. */
+#ifndef NLP_PG_INDEX_H
+#define NLP_PG_INDEX_H
+
+#include "pg_site.h"
+
+#include "executor/spi.h"
+
+enum { NLP_PG_INDEX_COLUMNS = 8 };
+
+typedef struct nlp_pg_index {
+    Oid relation, owner, signatures_oid;
+    char *name, *source; /* of the index; of the relation, as it stands in SQL */
+    char *chunks, *signatures, *terms, *queue; /* as they stand in SQL */
+    char *keys[NLP_PG_INDEX_COLUMNS], *columns[NLP_PG_INDEX_COLUMNS];
+    Oid key_types[NLP_PG_INDEX_COLUMNS];
+    char *key_equals[NLP_PG_INDEX_COLUMNS]; /* OPERATOR(schema.=) */
+    int n_keys, n_columns;
+    char *model, *digest, *config;
+    int dims, max_tokens, overlap;
+    double recall; /* NaN: not measured */
+    bool is_async;
+} nlp_pg_index;
+
+/* Of a table, or of the one that it is a partition of; NULL where there is none. Lives in the current context. */
+nlp_pg_index *nlp_pg_index_find(Oid relation);
+/* The same; throws where there is none. */
+nlp_pg_index *nlp_pg_index_of(Oid relation);
+/* "b.id, b.lang" and "c.k1, c.k2" */
+char *nlp_pg_index_key_columns(const nlp_pg_index *index, const char *prefix);
+char *nlp_pg_index_key_numbers(const nlp_pg_index *index, const char *prefix);
+/* "c.k1 OPERATOR(pg_catalog.=) b.k1 AND ..." */
+char *nlp_pg_index_same_key(const nlp_pg_index *index, const char *a, const char *b);
+/* What is indexed of a row, an expression over the row `prefix`, never NULL; and its hash. */
+char *nlp_pg_index_text(const nlp_pg_index *index, const char *prefix);
+char *nlp_pg_index_hash(const char *text);
+/* Throws unless the caller owns the relation. */
+void nlp_pg_index_check_owner(Oid relation);
+/* The index's model, open in `context`. Throws where it is another one by now (55000). */
+nlp_model *nlp_pg_index_model_of(const nlp_pg_index *index, MemoryContext context);
+
+/* The rights of someone else and a safe search path, until it is given back; an abort gives them back. */
+typedef struct nlp_pg_rights {
+    Oid user;
+    int context, level;
+} nlp_pg_rights;
+nlp_pg_rights nlp_pg_become(Oid user);
+void nlp_pg_give_back(nlp_pg_rights rights);
+Oid nlp_pg_extension_owner(void);
+
+/* In an SPI connection: a statement that must succeed; how many rows it touched or found. */
+uint64 nlp_pg_execute(const char *sql, int n, const Oid *types, const Datum *values,
+                      bool read_only);
+/* Makes rows visible to statements of this SPI connection as a relation `name`. */
+void nlp_pg_name_rows(const char *name, Tuplestorestate *rows, TupleDesc desc, double n);
+
+#endif

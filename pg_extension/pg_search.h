@@ -1,0 +1,42 @@
+/* pg_search.h: the halves of a search and what they find. */
+#ifndef NLP_PG_SEARCH_H
+#define NLP_PG_SEARCH_H
+
+#include "pg_index.h"
+
+/* The chunk of a row that a half found best. */
+typedef struct nlp_pg_place {
+    int64 doc; /* the row */
+    int64 chunk;
+    int32 start_pos, end_pos;
+    double score;
+} nlp_pg_place;
+
+typedef struct nlp_pg_places { /* best first, one a row, equal ones by doc */
+    nlp_pg_place *places;
+    size_t n;
+} nlp_pg_places;
+
+typedef struct nlp_pg_allowed { /* chunks that may be found */
+    int64 *ids;                 /* ascending */
+    size_t n;
+    bool all;
+} nlp_pg_allowed;
+bool nlp_pg_allows(const nlp_pg_allowed *allowed, int64 chunk);
+
+/* Of a row of the table of chunks: id, doc, start_pos, end_pos come first. Without a score. */
+nlp_pg_place nlp_pg_read_place(HeapTuple row, TupleDesc desc);
+
+/* The best chunk of each row of n places in any order, and of those the `most` best. Reorders `places`. */
+nlp_pg_places nlp_pg_best_rows(nlp_pg_place *places, size_t n, size_t most);
+
+/* In an SPI connection, with the rights of the index's owner. */
+nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int oversample,
+                                const nlp_pg_allowed *allowed, size_t most);
+nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
+                               const nlp_pg_allowed *allowed, size_t most);
+/* Rows that hold an identifier of the query which few rows have. */
+nlp_pg_places nlp_pg_exact_rows(const nlp_pg_index *index, nlp_text query,
+                                const nlp_pg_allowed *allowed);
+
+#endif

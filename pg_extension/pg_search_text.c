@@ -1,0 +1,241 @@
+/* pg_search_text.c: a search by words: a GIN index finds the chunks that have some of them, BM25 says how good they are. How many
+ * chunks have a word is counted among the found ones; only of words that are too common to be looked for it is known from the
+ * statistics, so these may be old without harm. */
+#include "pg_search.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "tsearch/ts_type.h"
+#include "tsearch/ts_utils.h"
+#include "utils/builtins.h"
+
+/* Lucene's defaults are 1.2 and 0.75; these are Anserini's */
+static const double k1 = 0.9, b = 0.4;
+enum { MOST_TERMS = 64, MOST_CANDIDATES = 50000, FETCH = 1000 };
+
+typedef struct term {
+    char *lexeme;
+    int n_bytes;
+    double df;      /* by the statistics; 0: not known */
+    bool is_sought; /* all chunks that have it are among the candidates */
+    uint32 found;
+} term;
+
+typedef struct text_search {
+    const nlp_pg_index *index;
+    term terms[MOST_TERMS];
+    int n_terms;
+    nlp_bm25 corpus;
+    nlp_pg_place *places;
+    uint32 *lengths;
+    uint16 *frequencies; /* [n][n_terms] */
+    size_t n;
+    double sum_of_lengths;
+    bool is_cut; /* at MOST_CANDIDATES */
+} text_search;
+
+/* ---- The query's words ---- */
+
+static void read_corpus(text_search *s) {
+    bool is_null;
+    if (!nlp_pg_execute(
+            psprintf(
+                "SELECT greatest(df, (SELECT reltuples FROM pg_class WHERE oid = %s::regclass)), length FROM %s WHERE term = ''",
+                quote_literal_cstr(s->index->chunks), s->index->terms),
+            0, NULL, NULL, true))
+        return;
+    HeapTuple row = SPI_tuptable->vals[0];
+    s->corpus.n_documents = DatumGetFloat8(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
+    s->corpus.average_length =
+        DatumGetFloat8(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &is_null));
+    if (is_null) s->corpus.average_length = 0;
+}
+
+/* Rare ones first. */
+static void read_terms(text_search *s, Datum query) {
+    Oid type = TEXTOID;
+    bool is_null;
+    uint64 n = nlp_pg_execute(
+        psprintf(
+            "SELECT l.lexeme, coalesce(t.df, 0)::float8 FROM unnest(to_tsvector(%s::regconfig, $1)) l LEFT JOIN %s t ON t.term = l.lexeme "
+            "WHERE l.lexeme <> '' ORDER BY t.df NULLS FIRST, l.lexeme LIMIT %d",
+            quote_literal_cstr(s->index->config), s->index->terms, MOST_TERMS),
+        1, &type, &query, true);
+    for (uint64 i = 0; i < n; i++) {
+        term *t = &s->terms[s->n_terms++];
+        *t = (term){.lexeme = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+                    .df = DatumGetFloat8(
+                        SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null))};
+        t->n_bytes = (int)strlen(t->lexeme);
+    }
+}
+
+/* As many as together are in no more chunks than can be looked at. */
+static int choose_sought(text_search *s) {
+    double together = 0;
+    int n = 0;
+    for (; n < s->n_terms && together + s->terms[n].df <= MOST_CANDIDATES; n++) {
+        together += s->terms[n].df;
+        s->terms[n].is_sought = true;
+    }
+    return n;
+}
+
+static void append_lexeme(StringInfo sql, const char *lexeme) {
+    appendStringInfoChar(sql, '\'');
+    for (; *lexeme; lexeme++) {
+        if (*lexeme == '\'' || *lexeme == '\\') appendStringInfoChar(sql, *lexeme);
+        appendStringInfoChar(sql, *lexeme);
+    }
+    appendStringInfoChar(sql, '\'');
+}
+
+/* One of the sought words; where each is too common, all words. */
+static Datum tsquery_of(text_search *s) {
+    int n_sought = choose_sought(s);
+    StringInfoData text;
+    initStringInfo(&text);
+    for (int i = 0; i < (n_sought ? n_sought : s->n_terms); i++) {
+        if (i) appendStringInfoString(&text, n_sought ? " | " : " & ");
+        append_lexeme(&text, s->terms[i].lexeme);
+    }
+    return CStringGetTextDatum(text.data);
+}
+
+/* ---- Candidates ---- */
+
+static int compare_lexeme(TSVector words, const WordEntry *entry, const term *t) {
+    return tsCompareString(STRPTR(words) + entry->pos, (int)entry->len, t->lexeme, t->n_bytes,
+                           false);
+}
+
+/* Lexemes of a tsvector are in order. */
+static uint16 frequency(TSVector words, const term *t) {
+    WordEntry *entries = ARRPTR(words);
+    int low = 0, high = words->size;
+    while (low < high) {
+        int middle = (low + high) / 2, order = compare_lexeme(words, &entries[middle], t);
+        if (!order) return (uint16)Max(1, POSDATALEN(words, &entries[middle]));
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return 0;
+}
+
+static uint32 length_of(TSVector words) {
+    uint32 n = 0;
+    for (int i = 0; i < words->size; i++) n += (uint32)Max(1, POSDATALEN(words, ARRPTR(words) + i));
+    return n;
+}
+
+/* id, doc, start_pos, end_pos, tsv */
+static void add(text_search *s, HeapTuple row, TupleDesc desc, const nlp_pg_allowed *allowed) {
+    bool is_null;
+    Datum datum = SPI_getbinval(row, desc, 5, &is_null);
+    TSVector words = DatumGetTSVector(datum);
+    nlp_pg_place *p = &s->places[s->n];
+    *p = nlp_pg_read_place(row, desc);
+    uint16 *frequencies = s->frequencies + s->n * (size_t)s->n_terms;
+    for (int i = 0; i < s->n_terms; i++) {
+        frequencies[i] = frequency(words, &s->terms[i]);
+        s->terms[i].found += frequencies[i] > 0;
+    }
+    s->lengths[s->n] = length_of(words);
+    s->sum_of_lengths += s->lengths[s->n];
+    if (!nlp_pg_allows(allowed, p->chunk)) p->doc = -1; /* counts, but is not found */
+    if ((Pointer)words != DatumGetPointer(datum)) pfree(words);
+    s->n++;
+}
+
+static void find(text_search *s, Datum tsquery, const nlp_pg_allowed *allowed) {
+    Oid type = TEXTOID;
+    SPIPlanPtr plan = SPI_prepare(
+        psprintf("SELECT id, doc, start_pos, end_pos, tsv FROM %s WHERE tsv @@ $1::tsquery",
+                 s->index->chunks),
+        1, &type);
+    Portal portal = SPI_cursor_open(NULL, plan, &tsquery, NULL, true);
+    s->places = palloc(MOST_CANDIDATES * sizeof *s->places);
+    s->lengths = palloc(MOST_CANDIDATES * sizeof *s->lengths);
+    s->frequencies = MemoryContextAllocHuge(
+        CurrentMemoryContext, (Size)MOST_CANDIDATES * (Size)s->n_terms * sizeof *s->frequencies);
+    for (bool more = true; more && !s->is_cut;) {
+        CHECK_FOR_INTERRUPTS();
+        SPI_cursor_fetch(portal, true, FETCH);
+        more = SPI_processed > 0;
+        for (uint64 i = 0; i < SPI_processed && !(s->is_cut = s->n == MOST_CANDIDATES); i++)
+            add(s, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, allowed);
+        SPI_freetuptable(SPI_tuptable);
+    }
+    SPI_cursor_close(portal);
+}
+
+/* ---- Scores ---- */
+
+static double document_frequency(const text_search *s, const term *t) {
+    return t->is_sought && !s->is_cut ? t->found : Max(t->df, (double)t->found);
+}
+
+static void score(text_search *s) {
+    nlp_bm25 *corpus = &s->corpus;
+    corpus->k1 = k1, corpus->b = b;
+    corpus->n_documents = Max(corpus->n_documents, (double)s->n);
+    if (corpus->average_length <= 0)
+        corpus->average_length = s->n ? s->sum_of_lengths / (double)s->n : 1;
+    for (size_t i = 0; i < s->n; i++)
+        for (int t = 0; t < s->n_terms; t++) {
+            uint16 tf = s->frequencies[i * (size_t)s->n_terms + (size_t)t];
+            if (tf)
+                s->places[i].score +=
+                    nlp_bm25_score(corpus, document_frequency(s, &s->terms[t]), tf, s->lengths[i]);
+        }
+}
+
+static size_t keep_allowed(text_search *s) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->places[i].doc >= 0) s->places[n++] = s->places[i];
+    return n;
+}
+
+nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
+                               const nlp_pg_allowed *allowed, size_t most) {
+    text_search *s = palloc0(sizeof *s);
+    s->index = index;
+    read_corpus(s);
+    read_terms(s, query);
+    if (!s->n_terms) return (nlp_pg_places){0};
+    find(s, tsquery_of(s), allowed);
+    score(s);
+    return nlp_pg_best_rows(s->places, keep_allowed(s), most);
+}
+
+/* ---- Identifiers ---- */
+
+/* Rows with a word as it stands, more than NLP_EXACT_MOST where there are so many. */
+static uint64 rows_with(const nlp_pg_index *index, Datum word) {
+    Oid type = TEXTOID;
+    return nlp_pg_execute(
+        psprintf("SELECT DISTINCT ON (doc) id, doc, start_pos, end_pos FROM %s WHERE tsv @@ "
+                 "phraseto_tsquery(%s::regconfig, $1) ORDER BY doc, id LIMIT %d",
+                 index->chunks, quote_literal_cstr(index->config), NLP_EXACT_MOST + 1),
+        1, &type, &word, true);
+}
+
+nlp_pg_places nlp_pg_exact_rows(const nlp_pg_index *index, nlp_text query,
+                                const nlp_pg_allowed *allowed) {
+    nlp_query_word words[MOST_TERMS];
+    size_t n_words = nlp_query_words(query, words, MOST_TERMS), n = 0;
+    nlp_pg_place *places = palloc(MOST_TERMS * NLP_EXACT_MOST * sizeof *places);
+    for (size_t w = 0; w < n_words; w++) {
+        if (!words[w].is_identifier) continue;
+        uint64 found = rows_with(
+            index, nlp_pg_text_datum(query.bytes + words[w].start, words[w].end - words[w].start));
+        for (uint64 i = 0; i < found && found <= NLP_EXACT_MOST; i++) {
+            places[n] = nlp_pg_read_place(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+            n += nlp_pg_allows(allowed, places[n].chunk);
+        }
+    }
+    return nlp_pg_best_rows(places, n, n);
+}

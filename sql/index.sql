@@ -1,0 +1,330 @@
+/* index.sql: semantic search in a table, behind nlp.sql in the install script. What an index is made of lies in the schema
+ * nlp_index and belongs to the table's owner; _nlp.indexes says what belongs together. The public verbs are C and
+ * check that the caller owns the table. What makes and drops objects is done with the rights of the extension's owner, by what
+ * stands here; what reads and writes rows with those of the table's owner, whose triggers and types may do anything: pg_index_write.c. */
+
+CREATE SCHEMA nlp_index;
+GRANT USAGE ON SCHEMA nlp_index TO PUBLIC;
+
+CREATE TABLE _nlp.indexes (
+    relation regclass PRIMARY KEY,
+    name name NOT NULL UNIQUE, /* of its tables: NAME, NAME_signatures, NAME_terms, NAME_queue */
+    columns name[] NOT NULL,
+    keys name[] NOT NULL,
+    model text NOT NULL,
+    digest text NOT NULL,
+    dims int NOT NULL,
+    max_tokens int NOT NULL,
+    overlap int NOT NULL,
+    config regconfig NOT NULL,
+    mode text NOT NULL,
+    recall real, /* of signatures against all vectors, at 10; NULL: too few rows to measure */
+    created timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+SELECT pg_catalog.pg_extension_config_dump('_nlp.indexes', '');
+/* of a table or the topmost table of a partition; read on behalf of whoever searches or writes */
+CREATE FUNCTION _nlp.read_index(wanted regclass) RETURNS SETOF _nlp.indexes
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER ROWS 1 SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT i.* FROM _nlp.indexes i WHERE i.relation = wanted
+        OR i.relation IN (SELECT a.relid FROM pg_partition_ancestors(wanted) a) $$;
+
+/* ---- Verbs: (relation, ...), for its owner ---- */
+CREATE FUNCTION nlp_index_create(relation regclass, columns name[], model text DEFAULT NULL, mode text DEFAULT 'sync', max_tokens int DEFAULT 256,
+    overlap int DEFAULT 32, config regconfig DEFAULT 'english', keys name[] DEFAULT NULL) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'nlp_pg_index_verb' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION nlp_index_create(relation regclass, column_name name, model text DEFAULT NULL, mode text DEFAULT 'sync', max_tokens int DEFAULT 256,
+    overlap int DEFAULT 32, config regconfig DEFAULT 'english', keys name[] DEFAULT NULL) RETURNS bigint
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    AS $$ SELECT @extschema@.nlp_index_create(relation, ARRAY[column_name], model, mode, max_tokens, overlap, config, keys) $$;
+/* rows that are not in the index, other than it knows them, or gone; then the statistics: how many were written */
+CREATE FUNCTION nlp_index_refresh(relation regclass) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'nlp_pg_index_refresh' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+CREATE FUNCTION nlp_index_rebuild(relation regclass, model text DEFAULT NULL) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'nlp_pg_index_rebuild' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+CREATE FUNCTION nlp_index_drop(relation regclass) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'nlp_pg_index_verb' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+/* the next rows of the queue, at most n: how many there were; then, or where that failed, what is to be told of them */
+CREATE FUNCTION nlp_index_step(relation regclass, n int, message text DEFAULT NULL) RETURNS bigint
+    AS 'MODULE_PATHNAME', 'nlp_pg_index_step' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+/* ---- What they do, as the owner of the extension ---- */
+CREATE FUNCTION _nlp.index_keys(relation regclass) RETURNS name[] LANGUAGE sql STABLE AS
+    $$ SELECT array_agg(a.attname ORDER BY u.n) FROM pg_index x, unnest(x.indkey) WITH ORDINALITY u(attnum, n), pg_attribute a
+       WHERE x.indrelid = relation AND x.indisprimary AND a.attrelid = relation AND a.attnum = u.attnum $$;
+
+CREATE FUNCTION _nlp.index_check(relation regclass, columns name[], keys name[], mode text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    class pg_class := (SELECT c FROM pg_class c WHERE c.oid = relation);
+    missing name := (SELECT u FROM unnest(columns || keys) u WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation
+        AND a.attname = u AND a.attnum > 0 AND NOT a.attisdropped) LIMIT 1);
+    odd record;
+BEGIN
+    IF class.relkind NOT IN ('r', 'p') OR class.relpersistence = 't' THEN
+        RAISE EXCEPTION 'an index of meanings stands on a table, and % is %', relation,
+            CASE WHEN class.relpersistence = 't' THEN 'temporary' WHEN class.relkind = 'v' THEN 'a view' WHEN class.relkind = 'm' THEN 'a materialized view'
+                WHEN class.relkind = 'f' THEN 'a foreign table: its changes cannot be followed' ELSE 'something else' END USING ERRCODE = '42809';
+    END IF;
+    IF EXISTS (SELECT FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid WHERE h.inhparent = relation AND NOT c.relispartition) THEN
+        RAISE EXCEPTION '% has tables that inherit from it', relation USING ERRCODE = '0A000', HINT = 'partitions can be followed, inheritance cannot';
+    END IF;
+    IF class.relispartition THEN
+        RAISE EXCEPTION '% is a partition', relation USING ERRCODE = '42809', HINT = 'index the table that it is a part of';
+    END IF;
+    IF keys IS NULL THEN
+        RAISE EXCEPTION '% has no primary key', relation USING ERRCODE = '42P16', HINT = format('ALTER TABLE %s ADD PRIMARY KEY (...); or name columns that are unique and not null: keys => ARRAY[...]', relation);
+    END IF;
+    IF cardinality(keys) > 8 OR cardinality(columns) NOT BETWEEN 1 AND 8 THEN
+        RAISE EXCEPTION '% columns of text and % of the key were given; an index takes 1 to 8 of each', cardinality(columns), cardinality(keys) USING ERRCODE = '54000';
+    END IF;
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'column "%" of % does not exist', missing, relation USING ERRCODE = '42703';
+    END IF;
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type INTO odd FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = ANY (columns)
+        AND a.atttypid NOT IN ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'column "%" of % is of type %, not text', odd.attname, relation, odd.type USING ERRCODE = '42804';
+    END IF;
+    IF mode NOT IN ('sync', 'async') OR mode IS NULL THEN
+        RAISE EXCEPTION 'the mode is "sync" or "async", not "%"', mode USING ERRCODE = '22023';
+    END IF;
+    IF EXISTS (SELECT FROM _nlp.indexes i WHERE i.relation = index_check.relation) THEN
+        RAISE EXCEPTION '% has an index of meanings already', relation USING ERRCODE = '42710', HINT = format('SELECT nlp_index_drop(%L)', relation);
+    END IF;
+END $$;
+
+/* NAME, or NAME_2 ... where another table has that one */
+CREATE FUNCTION _nlp.index_name(relation regclass) RETURNS name LANGUAGE sql AS
+    $$ SELECT n FROM (SELECT 1 AS i UNION ALL SELECT generate_series(2, 10000)) s,
+           LATERAL (SELECT (left(c.relname, 40) || CASE i WHEN 1 THEN '' ELSE '_' || i END)::name AS n FROM pg_class c WHERE c.oid = relation) t
+       WHERE NOT EXISTS (SELECT FROM _nlp.indexes x WHERE x.name = n) AND to_regclass(format('nlp_index.%I', n)) IS NULL ORDER BY i LIMIT 1 $$;
+
+CREATE FUNCTION _nlp.index_tables(relation regclass, name name, keys name[], queue boolean) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    owner text := (SELECT quote_ident(r.rolname) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = relation);
+    typed text := (SELECT string_agg(format('k%s %s NOT NULL', u.n, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY u.n)
+        FROM unnest(keys) WITH ORDINALITY u(key, n) JOIN pg_attribute a ON a.attrelid = relation AND a.attname = u.key);
+    key text := (SELECT string_agg('k' || n, ', ' ORDER BY n) FROM generate_series(1, cardinality(keys)) n);
+    made text;
+BEGIN
+    EXECUTE format('CREATE TABLE nlp_index.%I (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc bigint NOT NULL, %s, seq int NOT NULL,
+        start_pos int NOT NULL, end_pos int NOT NULL, row_hash bigint NOT NULL, hash bigint NOT NULL, tsv tsvector NOT NULL, q8 bytea, UNIQUE (%s, seq))', name, typed, key);
+    EXECUTE format('ALTER TABLE nlp_index.%I ALTER q8 SET STORAGE EXTERNAL', name);
+    EXECUTE format('CREATE INDEX ON nlp_index.%I USING gin (tsv)', name);
+    EXECUTE format('CREATE TABLE nlp_index.%I (id bigint PRIMARY KEY, signature bytea NOT NULL)', name || '_signatures');
+    EXECUTE format('ALTER TABLE nlp_index.%I ALTER signature SET STORAGE PLAIN', name || '_signatures');
+    /* the term '' stands for all: how many chunks there were, their mean length, and the last id */
+    EXECUTE format('CREATE TABLE nlp_index.%I (term text PRIMARY KEY, df bigint NOT NULL, length double precision, last_id bigint)', name || '_terms');
+    IF queue THEN
+        EXECUTE format('CREATE TABLE nlp_index.%I (%s, created timestamptz NOT NULL DEFAULT clock_timestamp(), attempts int NOT NULL DEFAULT 0,
+            next_try timestamptz NOT NULL DEFAULT clock_timestamp(), last_error text)', name || '_queue', typed);
+        EXECUTE format('CREATE INDEX ON nlp_index.%I (next_try)', name || '_queue');
+    END IF;
+    FOREACH made IN ARRAY ARRAY['', '_signatures', '_terms'] || CASE WHEN queue THEN ARRAY['_queue'] ELSE '{}' END LOOP
+        EXECUTE format('ALTER TABLE nlp_index.%I OWNER TO %s', name || made, owner);
+    END LOOP;
+END $$;
+
+CREATE FUNCTION _nlp.index_changed() RETURNS trigger AS 'MODULE_PATHNAME', 'nlp_pg_index_changed' LANGUAGE C;
+/* A table, or a partition of one. A statement fires those of the table that it names, so each has its own. */
+CREATE FUNCTION _nlp.index_triggers(relation regclass) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    event record;
+BEGIN
+    FOR event IN SELECT * FROM (VALUES ('insert', 'REFERENCING NEW TABLE AS nlp_new'), ('update', 'REFERENCING OLD TABLE AS nlp_old NEW TABLE AS nlp_new'),
+            ('delete', 'REFERENCING OLD TABLE AS nlp_old'), ('truncate', '')) v(name, tables) LOOP
+        IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = 'nlp_index_' || event.name) THEN
+            EXECUTE format('CREATE TRIGGER nlp_index_%s AFTER %s ON %s %s FOR EACH STATEMENT EXECUTE FUNCTION _nlp.index_changed()',
+                event.name, event.name, relation, event.tables);
+        END IF;
+    END LOOP;
+END $$;
+
+/* Keys that are not one integer need a function whose rows have their types. */
+CREATE FUNCTION _nlp.index_typed_search(relation regclass, name name, keys name[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    typed text := (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY u.n)
+        FROM unnest(keys) WITH ORDINALITY u(key, n) JOIN pg_attribute a ON a.attrelid = relation AND a.attname = u.key)
+        || ', score real, snippet text, start_pos int, end_pos int, dense_rank int, text_rank int';
+    owner text := (SELECT quote_ident(r.rolname) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = relation);
+BEGIN
+    EXECUTE format('CREATE FUNCTION nlp_index.%I(query text, k int DEFAULT 10, mode text DEFAULT ''hybrid'', filter text DEFAULT NULL, rerank text DEFAULT NULL, options jsonb DEFAULT ''{}'')
+        RETURNS TABLE(%s) LANGUAGE sql STABLE AS $f$ SELECT * FROM @extschema@.nlp_search_rows(%L::regclass, query, k, mode, filter, rerank, options) AS s(%s) $f$',
+        'nlp_search_' || name, typed, relation, typed);
+    EXECUTE format('ALTER FUNCTION nlp_index.%I OWNER TO %s', 'nlp_search_' || name, owner);
+END $$;
+
+CREATE FUNCTION _nlp.index_create(relation regclass, columns name[], model text, mode text, max_tokens int, overlap int, config regconfig, keys name[]) RETURNS bigint
+    LANGUAGE plpgsql AS $$
+DECLARE
+    key name[] := coalesce(keys, _nlp.index_keys(relation));
+    used text := coalesce(model, nullif(current_setting('nlp.embed_model', true), ''), 'minilm');
+    name name := _nlp.index_name(relation);
+    n bigint;
+BEGIN
+    PERFORM _nlp.index_check(relation, columns, key, mode);
+    IF max_tokens NOT BETWEEN 8 AND 1048576 OR overlap NOT BETWEEN 0 AND max_tokens / 2 THEN
+        RAISE EXCEPTION 'max_tokens is %, overlap %: the first is at least 8, the second at most half of it', max_tokens, overlap USING ERRCODE = '22023';
+    END IF;
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
+    PERFORM _nlp.index_tables(relation, name, key, mode = 'async');
+    INSERT INTO _nlp.indexes (relation, name, columns, keys, model, digest, dims, max_tokens, overlap, config, mode)
+        SELECT relation, name, columns, key, used, d.digest, d.dims, max_tokens, overlap, config, mode FROM _nlp.index_model(used) d;
+    PERFORM _nlp.index_triggers(t.part) FROM (SELECT relation AS part UNION SELECT p.relid FROM pg_partition_tree(relation) p) t;
+    IF NOT (cardinality(key) = 1 AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = key[1]
+            AND a.atttypid IN ('smallint'::regtype, 'int'::regtype, 'bigint'::regtype))) THEN
+        PERFORM _nlp.index_typed_search(relation, name, key);
+    END IF;
+    IF mode = 'async' THEN
+        EXECUTE format('INSERT INTO nlp_index.%I (%s) SELECT %s FROM %s', name || '_queue', (SELECT string_agg('k' || i, ', ' ORDER BY i) FROM generate_series(1, cardinality(key)) i),
+            (SELECT string_agg(quote_ident(u), ', ' ORDER BY i) FROM unnest(key) WITH ORDINALITY t(u, i)), relation);
+        GET DIAGNOSTICS n = ROW_COUNT;
+        RETURN n;
+    END IF;
+    RETURN @extschema@.nlp_index_refresh(relation);
+END $$;
+
+CREATE FUNCTION _nlp.index_model(model text, OUT digest text, OUT dims int) AS 'MODULE_PATHNAME', 'nlp_pg_index_model' LANGUAGE C STRICT;
+CREATE FUNCTION _nlp.index_drop(relation regclass) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    gone name;
+    part regclass;
+    made text;
+BEGIN
+    DELETE FROM _nlp.indexes i WHERE i.relation = index_drop.relation RETURNING i.name INTO gone;
+    IF gone IS NULL THEN
+        RAISE EXCEPTION '% has no index of meanings', relation USING ERRCODE = '42704';
+    END IF;
+    FOR part IN SELECT t.tgrelid FROM pg_trigger t WHERE t.tgname = 'nlp_index_insert' AND (t.tgrelid = relation OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) p)) LOOP
+        FOREACH made IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+            EXECUTE format('DROP TRIGGER IF EXISTS nlp_index_%s ON %s', made, part);
+        END LOOP;
+    END LOOP;
+    FOREACH made IN ARRAY ARRAY['', '_signatures', '_terms', '_queue'] LOOP
+        EXECUTE format('DROP TABLE IF EXISTS nlp_index.%I', gone || made);
+    END LOOP;
+    EXECUTE format('DROP FUNCTION IF EXISTS nlp_index.%I', 'nlp_search_' || gone);
+    RETURN true;
+END $$;
+
+/* How often terms are, for weights: of words, so an hour or a tenth of the rows ago is as good as now. */
+CREATE FUNCTION _nlp.index_statistics(name name) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('DELETE FROM nlp_index.%I', name || '_terms');
+    EXECUTE format('INSERT INTO nlp_index.%I SELECT word, ndoc, NULL, NULL FROM ts_stat(%L) WHERE word <> '''' UNION ALL
+            SELECT '''', count(*), coalesce(avg(_nlp.tsvector_length(tsv)), 0), coalesce(max(id), 0) FROM nlp_index.%I',
+        name || '_terms', format('SELECT tsv FROM nlp_index.%I', name), name);
+END $$;
+
+/* ---- The queue of mode async ---- */
+/* In batches that are committed; where one fails its rows are tried one by one, so that none holds up the others. */
+CREATE PROCEDURE nlp_index_run(relation regclass, max_seconds double precision DEFAULT 60) LANGUAGE plpgsql AS $$
+DECLARE
+    until timestamptz := clock_timestamp() + max_seconds * interval '1 s';
+    n int := 64;
+    single int := 0;
+    done bigint;
+    message text;
+BEGIN
+    WHILE clock_timestamp() < until LOOP
+        message := NULL;
+        BEGIN
+            done := @extschema@.nlp_index_step(relation, n);
+        EXCEPTION WHEN query_canceled THEN RAISE;
+            WHEN OTHERS THEN message := left(SQLERRM, 500);
+        END;
+        IF message IS NOT NULL AND n = 1 THEN
+            PERFORM @extschema@.nlp_index_step(relation, 1, message);
+        ELSIF message IS NOT NULL THEN
+            single := n;
+        END IF;
+        EXIT WHEN message IS NULL AND coalesce(done, 0) = 0;
+        single := greatest(single - 1, 0);
+        n := CASE WHEN single > 0 THEN 1 ELSE 64 END;
+        COMMIT;
+    END LOOP;
+    COMMIT;
+END $$;
+
+/* ---- Search ---- */
+CREATE FUNCTION nlp_search(relation regclass, query text, k int DEFAULT 10, mode text DEFAULT 'hybrid', filter text DEFAULT NULL, rerank text DEFAULT NULL, options jsonb DEFAULT '{}',
+    OUT id bigint, OUT score real, OUT snippet text, OUT start_pos int, OUT end_pos int, OUT dense_rank int, OUT text_rank int) RETURNS SETOF record
+    AS 'MODULE_PATHNAME', 'nlp_pg_search' LANGUAGE C STABLE PARALLEL UNSAFE COST 100000 ROWS 10;
+/* the same with the key's own columns: FROM nlp_search_rows('docs', 'q') AS s(id uuid, score real, snippet text, start_pos int, end_pos int, dense_rank int, text_rank int) */
+CREATE FUNCTION nlp_search_rows(relation regclass, query text, k int DEFAULT 10, mode text DEFAULT 'hybrid', filter text DEFAULT NULL, rerank text DEFAULT NULL, options jsonb DEFAULT '{}')
+    RETURNS SETOF record AS 'MODULE_PATHNAME', 'nlp_pg_search' LANGUAGE C STABLE PARALLEL UNSAFE COST 100000 ROWS 10;
+CREATE FUNCTION _nlp.tsvector_length(tsvector) RETURNS int AS 'MODULE_PATHNAME', 'nlp_pg_tsvector_length' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+/* ---- What is there: of tables whose owner one is ---- */
+CREATE FUNCTION _nlp.index_numbers(relation regclass, name name, OUT rows_total bigint, OUT rows_indexed bigint, OUT chunks bigint, OUT pending bigint, OUT failed bigint, OUT dead bigint,
+    OUT oldest timestamptz, OUT last_error text, OUT bytes bigint) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    EXECUTE format('SELECT count(*) FROM %s', relation) INTO rows_total;
+    EXECUTE format('SELECT count(*) FILTER (WHERE seq = 0), count(q8) FROM nlp_index.%I', name) INTO rows_indexed, chunks;
+    bytes := pg_total_relation_size(format('nlp_index.%I', name)::regclass) + pg_total_relation_size(format('nlp_index.%I', name || '_signatures')::regclass)
+        + pg_total_relation_size(format('nlp_index.%I', name || '_terms')::regclass);
+    IF to_regclass(format('nlp_index.%I', name || '_queue')) IS NOT NULL THEN
+        EXECUTE format('SELECT count(*), count(*) FILTER (WHERE attempts > 0), count(*) FILTER (WHERE next_try = ''infinity''), min(created),
+            (array_agg(last_error ORDER BY next_try DESC) FILTER (WHERE last_error IS NOT NULL))[1] FROM nlp_index.%I', name || '_queue') INTO pending, failed, dead, oldest, last_error;
+    ELSE
+        pending := greatest(rows_total - rows_indexed, 0);
+    END IF;
+END $$;
+CREATE VIEW nlp_index_status AS
+    SELECT i.relation, i.columns, i.keys, i.model, i.digest, m.digest IS DISTINCT FROM i.digest AS drift, i.mode, i.dims, i.recall, s.rows_total, s.rows_indexed,
+        round(100.0 * s.rows_indexed / nullif(s.rows_total, 0), 1) AS coverage, s.chunks, s.pending, s.failed, s.dead, s.oldest, s.last_error, s.bytes, i.created
+    FROM _nlp.indexes i JOIN pg_class c ON c.oid = i.relation AND pg_has_role(c.relowner, 'USAGE') LEFT JOIN LATERAL _nlp.index_numbers(i.relation, i.name) s ON true
+        LEFT JOIN @extschema@.nlp_models m ON m.name = split_part(i.model, '@', 1);
+GRANT SELECT ON nlp_index_status TO PUBLIC;
+
+/* ---- Following the table: its name, columns, owner and partitions ---- */
+CREATE FUNCTION _nlp.index_altered() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    command record;
+    index record;
+    made text;
+    parent regclass;
+BEGIN
+    FOR command IN SELECT c.objid, c.objsubid FROM pg_event_trigger_ddl_commands() c WHERE c.classid = 'pg_class'::regclass LOOP
+        FOR index IN SELECT i.*, quote_ident(r.rolname) AS owner FROM _nlp.indexes i JOIN pg_class c ON c.oid = i.relation JOIN pg_roles r ON r.oid = c.relowner WHERE i.relation = command.objid LOOP
+            IF command.objsubid > 0 THEN /* the one name that is no more is the old one of this column */
+                UPDATE _nlp.indexes i SET columns = array_replace(i.columns, u.name, a.attname), keys = array_replace(i.keys, u.name, a.attname)
+                    FROM pg_attribute a, unnest(index.columns || index.keys) u(name)
+                    WHERE i.relation = index.relation AND a.attrelid = index.relation AND a.attnum = command.objsubid
+                        AND NOT EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = index.relation AND b.attname = u.name AND NOT b.attisdropped);
+            END IF;
+            FOREACH made IN ARRAY ARRAY['', '_signatures', '_terms', '_queue'] LOOP
+                EXECUTE format('ALTER TABLE IF EXISTS nlp_index.%I OWNER TO %s', index.name || made, index.owner);
+            END LOOP;
+        END LOOP;
+        PERFORM _nlp.index_triggers(p.relid) FROM _nlp.indexes i, pg_partition_tree(i.relation) p
+            WHERE i.relation = command.objid OR i.relation IN (SELECT a.relid FROM pg_partition_ancestors(command.objid) a);
+    END LOOP;
+END $$;
+CREATE EVENT TRIGGER nlp_index_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'CREATE TABLE') EXECUTE FUNCTION _nlp.index_altered();
+
+CREATE FUNCTION _nlp.index_dropped() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    gone record;
+    made text;
+BEGIN
+    IF to_regclass('_nlp.indexes') IS NULL THEN
+        RETURN; /* the extension itself goes */
+    END IF;
+    FOR gone IN DELETE FROM _nlp.indexes i USING pg_event_trigger_dropped_objects() o
+            WHERE o.classid = 'pg_class'::regclass AND o.objid = i.relation AND (o.objsubid = 0 OR o.address_names[array_length(o.address_names, 1)] = ANY (i.columns || i.keys))
+            RETURNING i.relation, i.name, o.objsubid LOOP
+        FOREACH made IN ARRAY ARRAY['', '_signatures', '_terms', '_queue'] LOOP
+            EXECUTE format('DROP TABLE IF EXISTS nlp_index.%I', gone.name || made);
+        END LOOP;
+        EXECUTE format('DROP FUNCTION IF EXISTS nlp_index.%I', 'nlp_search_' || gone.name);
+        IF gone.objsubid > 0 THEN
+            RAISE NOTICE 'the index of meanings on % is dropped with its column', gone.relation;
+            FOREACH made IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
+                EXECUTE format('DROP TRIGGER IF EXISTS nlp_index_%s ON %s', made, gone.relation);
+            END LOOP;
+        END IF;
+    END LOOP;
+END $$;
+CREATE EVENT TRIGGER nlp_index_dropped ON sql_drop WHEN TAG IN ('DROP TABLE', 'ALTER TABLE', 'DROP SCHEMA', 'DROP OWNED') EXECUTE FUNCTION _nlp.index_dropped();
+
+REVOKE ALL ON FUNCTION _nlp.index_create(regclass, name[], text, text, int, int, regconfig, name[]), _nlp.index_drop(regclass), _nlp.index_altered(), _nlp.index_dropped() FROM PUBLIC;
