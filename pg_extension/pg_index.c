@@ -21,6 +21,8 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+enum { ROOM_AROUND = 8 }; /* for special tokens and a prompt */
+
 /* ---- Rights ---- */
 
 Oid nlp_pg_extension_owner(void) {
@@ -168,13 +170,14 @@ static void complete(nlp_pg_index *index) {
     find_keys(index);
 }
 
+/* Not read-only: what this very statement has changed in it counts. */
 nlp_pg_index *nlp_pg_index_find(Oid relation) {
     Oid type = REGCLASSOID;
     Datum wanted = ObjectIdGetDatum(relation);
     MemoryContext caller = CurrentMemoryContext;
     nlp_pg_index *index = NULL;
     SPI_connect();
-    if (nlp_pg_execute("SELECT * FROM _nlp.read_index($1)", 1, &type, &wanted, true)) {
+    if (nlp_pg_execute("SELECT * FROM _nlp.read_index($1)", 1, &type, &wanted, false)) {
         MemoryContext spi = MemoryContextSwitchTo(caller);
         index = palloc0(sizeof *index);
         fill(index, SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
@@ -264,17 +267,20 @@ char *nlp_pg_index_hash(const char *text) {
 /* ---- Making and dropping ---- */
 
 PG_FUNCTION_INFO_V1(nlp_pg_index_model);
-/* _nlp.index_model(model) -> digest, dims of its vectors */
+/* _nlp.index_model(model) -> digest, dims of its vectors, room for a chunk's own tokens */
 Datum nlp_pg_index_model(PG_FUNCTION_ARGS) {
     nlp_model_info info = {.struct_size = sizeof info};
     TupleDesc desc;
-    bool nulls[2] = {false, false};
+    bool nulls[3] = {false, false, false};
     char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
     nlp_model_get_info(nlp_pg_model(name, CurrentMemoryContext), &info);
     if (!strstr(info.tasks, "embed") || !info.dims)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("model \"%s\" gives no vectors of texts", name)));
-    Datum values[2] = {CStringGetTextDatum(info.digest), Int32GetDatum((int)info.dims)};
+    int room = (int)info.max_tokens > 2 * ROOM_AROUND ? (int)info.max_tokens - ROOM_AROUND
+                                                      : (int)info.max_tokens;
+    Datum values[3] = {CStringGetTextDatum(info.digest), Int32GetDatum((int)info.dims),
+                       Int32GetDatum(room)};
     get_call_result_type(fcinfo, NULL, &desc);
     return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

@@ -259,30 +259,30 @@ static uint64 write_rows(writer *w, const char *sql) {
     return written;
 }
 
-/* was: a relation of keys k1 .. kn that may be gone, or NULL; is: one of keys and txt that are there, or NULL. */
-static uint64 apply(const nlp_pg_index *index, const char *was, const char *is) {
+/* was: a relation of keys k1 .. kn; is: one of the keys that are still there, NULL for none. */
+static void forget(const nlp_pg_index *index, const char *was, const char *is) {
+    char *gone = is ? psprintf(" AND NOT EXISTS (SELECT FROM %s AS n WHERE %s)", is,
+                               nlp_pg_index_same_key(index, "n.", "o."))
+                    : "";
+    nlp_pg_execute(
+        psprintf(
+            "WITH gone AS (DELETE FROM %s c USING %s AS o WHERE %s%s RETURNING c.id) DELETE FROM %s s USING gone WHERE s.id = gone.id",
+            index->chunks, was, nlp_pg_index_same_key(index, "c.", "o."), gone, index->signatures),
+        0, NULL, NULL, false);
+}
+
+/* rows: a relation of keys and txt. Those that are as the index knows them are passed over; how many are not. */
+static uint64 write_changed(const nlp_pg_index *index, const char *rows) {
     writer w = {.index = index, .chunking = site_of("chunk"), .embedding = site_of("embed")};
-    if (was)
-        nlp_pg_execute(
-            psprintf(
-                "WITH gone AS (DELETE FROM %s c USING %s AS o WHERE %s AND NOT EXISTS (SELECT FROM %s AS n WHERE %s) RETURNING c.id) "
-                "DELETE FROM %s s USING gone WHERE s.id = gone.id",
-                index->chunks, was, nlp_pg_index_same_key(index, "c.", "o."),
-                is ? is
-                   : psprintf("(SELECT %s FROM %s LIMIT 0)", nlp_pg_index_key_numbers(index, ""),
-                              index->chunks),
-                nlp_pg_index_same_key(index, "n.", "o."), index->signatures),
-            0, NULL, NULL, false);
-    if (!is) return 0;
+    char *hash = nlp_pg_index_hash("n.txt");
     w.model = nlp_pg_index_model_of(index, CurrentMemoryContext);
     w.context = AllocSetContextCreate(CurrentMemoryContext, "nlp index", ALLOCSET_DEFAULT_SIZES);
     prepare_all(&w);
-    char *hash = nlp_pg_index_hash("n.txt");
     return write_rows(
         &w,
         psprintf(
             "SELECT %s, n.txt, %s FROM %s AS n LEFT JOIN %s c ON %s AND c.seq = 0 WHERE c.row_hash IS DISTINCT FROM %s",
-            nlp_pg_index_key_numbers(index, "n."), hash, is, index->chunks,
+            nlp_pg_index_key_numbers(index, "n."), hash, rows, index->chunks,
             nlp_pg_index_same_key(index, "c.", "n."), hash));
 }
 
@@ -331,11 +331,14 @@ static void queue_keys(const nlp_pg_index *index, const char *keys) {
                    0, NULL, NULL, false);
 }
 
+static char *known_keys(const nlp_pg_index *index) {
+    return psprintf("(SELECT %s FROM %s WHERE seq = 0)", nlp_pg_index_key_numbers(index, ""),
+                    index->chunks);
+}
+
 static void forget_all(const nlp_pg_index *index, Oid truncated) {
     if (truncated != index->relation)
-        apply(index,
-              psprintf("(SELECT %s FROM %s)", nlp_pg_index_key_numbers(index, ""), index->chunks),
-              keys_from(index, index->source));
+        forget(index, known_keys(index), keys_from(index, index->source));
     else
         nlp_pg_execute(
             psprintf("TRUNCATE %s, %s, %s", index->chunks, index->signatures, index->terms), 0,
@@ -350,8 +353,10 @@ static void follow(const nlp_pg_index *index, TriggerEvent event) {
         if (!is_delete) queue_keys(index, keys_from(index, "nlp_new"));
         return;
     }
-    apply(index, was, is_delete ? NULL : rows_from(index, "nlp_new"));
-    if (!is_delete) count_if_due(index, false);
+    if (was) forget(index, was, is_delete ? NULL : keys_from(index, "nlp_new"));
+    if (is_delete) return;
+    write_changed(index, rows_from(index, "nlp_new"));
+    count_if_due(index, false);
 }
 
 PG_FUNCTION_INFO_V1(nlp_pg_index_changed);
@@ -385,10 +390,8 @@ static nlp_pg_index *open_own(Oid relation) {
 }
 
 static uint64 refresh(const nlp_pg_index *index) {
-    uint64 n = apply(index,
-                     psprintf("(SELECT %s FROM %s WHERE seq = 0)",
-                              nlp_pg_index_key_numbers(index, ""), index->chunks),
-                     rows_from(index, index->source));
+    forget(index, known_keys(index), keys_from(index, index->source));
+    uint64 n = write_changed(index, rows_from(index, index->source));
     count_if_due(index, true);
     return n;
 }
@@ -450,9 +453,10 @@ static bool claim(const nlp_pg_index *index, int n) {
 
 /* A key may stand in the queue many times; the row is read now, as it is now. */
 static void work(const nlp_pg_index *index) {
-    apply(index, "nlp_claimed",
-          psprintf("(SELECT r.* FROM %s r WHERE EXISTS (SELECT FROM nlp_claimed q WHERE %s))",
-                   rows_from(index, index->source), nlp_pg_index_same_key(index, "q.", "r.")));
+    forget(index, "nlp_claimed", keys_from(index, index->source));
+    write_changed(
+        index, psprintf("(SELECT r.* FROM %s r WHERE EXISTS (SELECT FROM nlp_claimed q WHERE %s))",
+                        rows_from(index, index->source), nlp_pg_index_same_key(index, "q.", "r.")));
     count_if_due(index, false);
 }
 

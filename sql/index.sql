@@ -29,11 +29,11 @@ CREATE FUNCTION _nlp.read_index(wanted regclass) RETURNS SETOF _nlp.indexes
         OR i.relation IN (SELECT a.relid FROM pg_partition_ancestors(wanted) a) $$;
 
 /* ---- Verbs: (relation, ...), for its owner ---- */
-CREATE FUNCTION nlp_index_create(relation regclass, columns name[], model text DEFAULT NULL, mode text DEFAULT 'sync', max_tokens int DEFAULT 256,
-    overlap int DEFAULT 32, config regconfig DEFAULT 'english', keys name[] DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION nlp_index_create(relation regclass, columns name[], model text DEFAULT NULL, mode text DEFAULT 'sync', max_tokens int DEFAULT NULL,
+    overlap int DEFAULT NULL, config regconfig DEFAULT 'english', keys name[] DEFAULT NULL) RETURNS bigint
     AS 'MODULE_PATHNAME', 'nlp_pg_index_verb' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-CREATE FUNCTION nlp_index_create(relation regclass, column_name name, model text DEFAULT NULL, mode text DEFAULT 'sync', max_tokens int DEFAULT 256,
-    overlap int DEFAULT 32, config regconfig DEFAULT 'english', keys name[] DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION nlp_index_create(relation regclass, column_name name, model text DEFAULT NULL, mode text DEFAULT 'sync', max_tokens int DEFAULT NULL,
+    overlap int DEFAULT NULL, config regconfig DEFAULT 'english', keys name[] DEFAULT NULL) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
     AS $$ SELECT @extschema@.nlp_index_create(relation, ARRAY[column_name], model, mode, max_tokens, overlap, config, keys) $$;
 /* rows that are not in the index, other than it knows them, or gone; then the statistics: how many were written */
@@ -159,16 +159,22 @@ DECLARE
     key name[] := coalesce(keys, _nlp.index_keys(relation));
     used text := coalesce(model, nullif(current_setting('nlp.embed_model', true), ''), 'minilm');
     name name := _nlp.index_name(relation);
+    room int;
+    most int;
+    shared int;
     n bigint;
 BEGIN
     PERFORM _nlp.index_check(relation, columns, key, mode);
-    IF max_tokens NOT BETWEEN 8 AND 1048576 OR overlap NOT BETWEEN 0 AND max_tokens / 2 THEN
-        RAISE EXCEPTION 'max_tokens is %, overlap %: the first is at least 8, the second at most half of it', max_tokens, overlap USING ERRCODE = '22023';
+    room := (SELECT d.room FROM _nlp.index_model(used) d);
+    most := coalesce(max_tokens, least(256, room));
+    shared := coalesce(overlap, least(32, most / 8));
+    IF most NOT BETWEEN 1 AND room OR shared NOT BETWEEN 0 AND most - 1 THEN
+        RAISE EXCEPTION 'max_tokens is %, overlap %: % has room for % tokens, and the overlap is less than they', most, shared, used, room USING ERRCODE = '22023';
     END IF;
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
     PERFORM _nlp.index_tables(relation, name, key, mode = 'async');
     INSERT INTO _nlp.indexes (relation, name, columns, keys, model, digest, dims, max_tokens, overlap, config, mode)
-        SELECT relation, name, columns, key, used, d.digest, d.dims, max_tokens, overlap, config, mode FROM _nlp.index_model(used) d;
+        SELECT relation, name, columns, key, used, d.digest, d.dims, most, shared, config, mode FROM _nlp.index_model(used) d;
     PERFORM _nlp.index_triggers(t.part) FROM (SELECT relation AS part UNION SELECT p.relid FROM pg_partition_tree(relation) p) t;
     IF NOT (cardinality(key) = 1 AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = key[1]
             AND a.atttypid IN ('smallint'::regtype, 'int'::regtype, 'bigint'::regtype))) THEN
@@ -183,26 +189,40 @@ BEGIN
     RETURN @extschema@.nlp_index_refresh(relation);
 END $$;
 
-CREATE FUNCTION _nlp.index_model(model text, OUT digest text, OUT dims int) AS 'MODULE_PATHNAME', 'nlp_pg_index_model' LANGUAGE C STRICT;
+/* room: tokens that a chunk may have beside special ones and a prompt */
+CREATE FUNCTION _nlp.index_model(model text, OUT digest text, OUT dims int, OUT room int) AS 'MODULE_PATHNAME', 'nlp_pg_index_model' LANGUAGE C STRICT;
+CREATE FUNCTION _nlp.index_parts(name name) RETURNS SETOF text LANGUAGE sql STABLE AS
+    $$ SELECT t FROM (SELECT format('nlp_index.%I', name || u) AS t FROM unnest(ARRAY['', '_signatures', '_terms', '_queue']) u) v WHERE to_regclass(t) IS NOT NULL $$;
+CREATE FUNCTION _nlp.index_drop_parts(name name) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    part text;
+BEGIN
+    FOR part IN SELECT _nlp.index_parts(name) LOOP
+        EXECUTE 'DROP TABLE ' || part;
+    END LOOP;
+    FOR part IN SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'nlp_index'::regnamespace AND p.proname = 'nlp_search_' || name LOOP
+        EXECUTE 'DROP FUNCTION ' || part;
+    END LOOP;
+END $$;
+CREATE FUNCTION _nlp.index_drop_triggers(relation regclass) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN SELECT t.tgname, t.tgrelid::regclass AS part FROM pg_trigger t WHERE t.tgfoid = '_nlp.index_changed'::regproc
+            AND (t.tgrelid = relation OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) p)) LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', made.tgname, made.part);
+    END LOOP;
+END $$;
 CREATE FUNCTION _nlp.index_drop(relation regclass) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     gone name;
-    part regclass;
-    made text;
 BEGIN
     DELETE FROM _nlp.indexes i WHERE i.relation = index_drop.relation RETURNING i.name INTO gone;
     IF gone IS NULL THEN
         RAISE EXCEPTION '% has no index of meanings', relation USING ERRCODE = '42704';
     END IF;
-    FOR part IN SELECT t.tgrelid FROM pg_trigger t WHERE t.tgname = 'nlp_index_insert' AND (t.tgrelid = relation OR t.tgrelid IN (SELECT p.relid FROM pg_partition_tree(relation) p)) LOOP
-        FOREACH made IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
-            EXECUTE format('DROP TRIGGER IF EXISTS nlp_index_%s ON %s', made, part);
-        END LOOP;
-    END LOOP;
-    FOREACH made IN ARRAY ARRAY['', '_signatures', '_terms', '_queue'] LOOP
-        EXECUTE format('DROP TABLE IF EXISTS nlp_index.%I', gone || made);
-    END LOOP;
-    EXECUTE format('DROP FUNCTION IF EXISTS nlp_index.%I', 'nlp_search_' || gone);
+    PERFORM _nlp.index_drop_triggers(relation);
+    PERFORM _nlp.index_drop_parts(gone);
     RETURN true;
 END $$;
 
@@ -292,8 +312,8 @@ BEGIN
                     WHERE i.relation = index.relation AND a.attrelid = index.relation AND a.attnum = command.objsubid
                         AND NOT EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = index.relation AND b.attname = u.name AND NOT b.attisdropped);
             END IF;
-            FOREACH made IN ARRAY ARRAY['', '_signatures', '_terms', '_queue'] LOOP
-                EXECUTE format('ALTER TABLE IF EXISTS nlp_index.%I OWNER TO %s', index.name || made, index.owner);
+            FOR made IN SELECT _nlp.index_parts(index.name) LOOP
+                EXECUTE format('ALTER TABLE %s OWNER TO %s', made, index.owner);
             END LOOP;
         END LOOP;
         PERFORM _nlp.index_triggers(p.relid) FROM _nlp.indexes i, pg_partition_tree(i.relation) p
@@ -305,7 +325,6 @@ CREATE EVENT TRIGGER nlp_index_altered ON ddl_command_end WHEN TAG IN ('ALTER TA
 CREATE FUNCTION _nlp.index_dropped() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     gone record;
-    made text;
 BEGIN
     IF to_regclass('_nlp.indexes') IS NULL THEN
         RETURN; /* the extension itself goes */
@@ -313,15 +332,10 @@ BEGIN
     FOR gone IN DELETE FROM _nlp.indexes i USING pg_event_trigger_dropped_objects() o
             WHERE o.classid = 'pg_class'::regclass AND o.objid = i.relation AND (o.objsubid = 0 OR o.address_names[array_length(o.address_names, 1)] = ANY (i.columns || i.keys))
             RETURNING i.relation, i.name, o.objsubid LOOP
-        FOREACH made IN ARRAY ARRAY['', '_signatures', '_terms', '_queue'] LOOP
-            EXECUTE format('DROP TABLE IF EXISTS nlp_index.%I', gone.name || made);
-        END LOOP;
-        EXECUTE format('DROP FUNCTION IF EXISTS nlp_index.%I', 'nlp_search_' || gone.name);
+        PERFORM _nlp.index_drop_parts(gone.name);
         IF gone.objsubid > 0 THEN
             RAISE NOTICE 'the index of meanings on % is dropped with its column', gone.relation;
-            FOREACH made IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
-                EXECUTE format('DROP TRIGGER IF EXISTS nlp_index_%s ON %s', made, gone.relation);
-            END LOOP;
+            PERFORM _nlp.index_drop_triggers(gone.relation);
         END IF;
     END LOOP;
 END $$;

@@ -1,0 +1,241 @@
+"""Semantic search in a table: nlp_index_create, nlp_search and how the index keeps in step. Run by tests/pg/run."""
+import os
+import random
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from client import fails, is_true, psql, value  # noqa: E402
+from harness import check, finish  # noqa: E402
+
+TEXTS = ["The key can be reset under Settings, Security.", "Our shop opens at nine in the morning.", "Error E4512 means that the pump is blocked.",
+         "Passwords are renewed by the help desk.", "The invoice is sent by mail at the end of the month.", "Birds build their nests in spring."]
+SETUP = """SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS nlp CASCADE;
+DROP TABLE IF EXISTS docs, keyed, pairs, tree, plain, other, who CASCADE; DROP FUNCTION IF EXISTS seize;
+CREATE EXTENSION nlp;
+CREATE TABLE docs (id int PRIMARY KEY, lang text, title varchar(80), body text);
+INSERT INTO docs SELECT i, CASE i % 2 WHEN 0 THEN 'en' ELSE 'xx' END, 'Number ' || i, t FROM unnest(ARRAY[{texts}]) WITH ORDINALITY u(t, i);
+INSERT INTO docs VALUES (100, 'en', NULL, NULL), (101, 'en', '', '');
+""".format(texts=", ".join(f"'{t}'" for t in TEXTS))
+# what the index of a table holds, and what it must hold: equal at every commit
+HELD = "SELECT k1, seq, start_pos, end_pos, hash, q8 IS NULL FROM nlp_index.{0} ORDER BY 1, 2"
+ORACLE = """SELECT string_agg(t, '') IS NOT DISTINCT FROM (SELECT string_agg(c.k1 || ':' || c.seq || substr(d.body, c.start_pos, c.end_pos - c.start_pos + 1), '' ORDER BY c.k1, c.seq)
+    FROM nlp_index.{0} c JOIN {0} d ON d.id = c.k1 WHERE c.q8 IS NOT NULL)
+  AND (SELECT count(*) FROM nlp_index.{0} WHERE seq = 0) = (SELECT count(*) FROM {0})
+  AND (SELECT count(*) FROM nlp_index.{0}_signatures) = (SELECT count(q8) FROM nlp_index.{0})
+  FROM (SELECT d.id || ':' || (n.ord - 1) || n.chunk AS t FROM {0} d, nlp_chunk(d.body, 'minilm', '{{"max_tokens": 248, "overlap": 31}}'::jsonb) n ORDER BY d.id, n.ord) s"""
+
+
+def gives(name, expected, sql, **options):
+    found = value(sql, **options)
+    check(name, found == expected, found)
+
+
+def ids(query, *arguments, **options):
+    return value(f"SELECT string_agg(id::text, ' ') FROM nlp_search('docs', '{query}'{''.join(', ' + a for a in arguments)})", **options)
+
+
+def check_search():
+    gives("an index is made of all rows", "8", "SELECT nlp_index_create('docs', 'body')")
+    check("... that has each text once", value(ORACLE.format("docs")) == "t", value(HELD.format("docs")))
+    check("a search by meaning and words", ids("how do I get a new password").startswith("4 1"))
+    check("... by words alone", ids("when does the shop open", "mode => 'text'") == "2")
+    check("... by meaning alone", ids("when can I go shopping", "1", "'semantic'") == "2")
+    gives("... gives k rows", "4", "SELECT count(*) FROM nlp_search('docs', 'x', 4)")
+    check("an identifier comes first", ids("what does E4512 say about birds and nests", "3").startswith("3 "))
+    gives("score, place and ranks", f"6|t|{TEXTS[5]}|1|{len(TEXTS[5])}|1|1", "SELECT id, score > 0.03, snippet, start_pos, end_pos, dense_rank, text_rank FROM nlp_search('docs', 'birds nests', 1)")
+    check("a filter is applied before the search", ids("when does the shop open", "6", "filter => 'lang = ''xx'''") in ("3 1 5", "1 3 5", "1 5 3", "3 5 1", "5 1 3", "5 3 1"))
+    gives("... and leaves all k rows", "3", "SELECT count(*) FROM nlp_search('docs', 'shop', 3, filter => 'id > 3')")
+    check("weights", ids("shop password", "1", """options => '{"text_weight": 0, "dense_weight": 1}'""") == ids("shop password", "1", "'semantic'"))
+    check("the same search twice", ids("money") == ids("money"))
+    gives("an empty query finds nothing", "0", "SELECT count(*) FROM nlp_search('docs', '')")
+    gives("NULL finds nothing", "0", "SELECT count(*) FROM nlp_search('docs', NULL)")
+    check("a query of 100,000 characters", value("SELECT count(*) FROM nlp_search('docs', repeat('shop ', 20000), 2)").startswith("2"))
+    for text in ("a & | ! ( <-> :* ''", "\"quoted OR\" NEAR/3 -not col:x", "\\", "%_%", "()"):
+        gives(f"a query of signs: {text}", "t", f"SELECT count(*) <= 3 FROM nlp_search('docs', $q${text}$q$, 3)")
+    gives("reranked by another model", "3|t", "SELECT count(*), bool_and(score <= 1) FROM nlp_search('docs', 'shop', 3, rerank => 'minilm')")
+    gives("joined to the table", "Number 6", "SELECT d.title FROM nlp_search('docs', 'birds', 1) s JOIN docs d USING (id)")
+
+
+def check_writes():
+    psql("INSERT INTO docs VALUES (7, 'en', 'x', 'Cats sleep most of the day.')")
+    check("a row is found behind its INSERT", ids("animals that sleep", "1") == "7")
+    psql("UPDATE docs SET body = 'Dogs bark at night.' WHERE id = 7")
+    check("... as it is after an UPDATE", ids("animals that sleep", "1", "'text'") == "" and ids("barking", "1") == "7")
+    gives("... and inside the transaction", "7\n0", "BEGIN; UPDATE docs SET body = 'A comet was seen.' WHERE id = 7; SELECT id FROM nlp_search('docs', 'comet', 1, 'text'); ROLLBACK; SELECT count(*) FROM nlp_search('docs', 'comet', 1, 'text')")
+    gives("... a key that changes", "8", "UPDATE docs SET id = 8 WHERE id = 7; SELECT id FROM nlp_search('docs', 'bark', 1, 'text')")
+    psql("DELETE FROM docs WHERE id = 8")
+    check("... and is gone with a DELETE", ids("bark", "1", "'text'") == "")
+    gives("a savepoint", "10", "BEGIN; SAVEPOINT a; INSERT INTO docs VALUES (9, 'en', '', 'zebra'); ROLLBACK TO a; INSERT INTO docs VALUES (10, 'en', '', 'giraffe'); COMMIT; SELECT string_agg(id::text, ' ') FROM nlp_search('docs', 'zebra giraffe', 3, 'text')")
+    gives("ON CONFLICT DO UPDATE", "10", "INSERT INTO docs VALUES (10, 'en', '', 'okapi') ON CONFLICT (id) DO UPDATE SET body = excluded.body; SELECT id FROM nlp_search('docs', 'okapi', 1, 'text')")
+    gives("MERGE", "11", "MERGE INTO docs d USING (VALUES (10), (11)) v(id) ON d.id = v.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (v.id, 'en', '', 'tapir'); SELECT string_agg(id::text, ' ') FROM nlp_search('docs', 'tapir okapi', 3, 'text')")
+    gives("a text that stays is not embedded again", "0\n0", "SELECT forward_passes FROM nlp_stats; UPDATE docs SET lang = 'yy'; SELECT forward_passes FROM nlp_stats")
+    long = " ".join(f"Sentence number {i} speaks of nothing much at all." for i in range(120))
+    psql(f"INSERT INTO docs VALUES (12, 'en', '', '{long} At last the volcano erupted.')")
+    gives("a long text is found by its end", "12|t", "SELECT id, snippet LIKE '%volcano erupted.' FROM nlp_search('docs', 'volcano', 1)")
+    check("... the chunks that stay keep their vectors", int(value("UPDATE docs SET body = body || ' Ash fell.' WHERE id = 12; SELECT inputs FROM nlp_stats").split("!!")[0]) < 10)
+    gives("the index holds what the table holds", "t", ORACLE.format("docs"))
+    gives("TRUNCATE", "0\nt", "BEGIN; TRUNCATE docs; SELECT count(*) FROM nlp_search('docs', 'shop'); ROLLBACK; SELECT count(*) > 0 FROM nlp_search('docs', 'shop')")
+    gives("COPY of many rows", "1000\n1234", "BEGIN; COPY docs (id, body) FROM PROGRAM 'for i in $(seq 1000 1999); do printf \"%s\\tRow %s of a copy\\n\" $i $i; done'; SELECT count(*) FROM nlp_index.docs WHERE k1 >= 1000; SELECT id FROM nlp_search('docs', 'row 1234 of a copy', 1); ROLLBACK")
+
+
+def random_script(seed):
+    random.seed(seed)
+    words = "red green blue stone river cloud engine letter garden window".split()
+    lines, depth = ["BEGIN;"], 0
+
+    def text():
+        return " ".join(random.choice(words) for _ in range(random.randint(0, 6)))
+    for _ in range(30):
+        act = random.randint(0, 9)
+        key = random.randint(1, 12)
+        if act < 3:
+            lines.append(f"INSERT INTO plain VALUES ({key}, '{text()}') ON CONFLICT (id) DO UPDATE SET body = excluded.body;")
+        elif act == 3:
+            lines.append(f"INSERT INTO plain SELECT i, '{text()}' FROM generate_series({key}, {key + 3}) i ON CONFLICT DO NOTHING;")
+        elif act == 4:
+            lines.append(f"UPDATE plain SET body = body || ' {random.choice(words)}' WHERE id % 3 = {key % 3};")
+        elif act == 5:
+            lines.append(f"UPDATE plain SET id = id + 20 WHERE id = {key} AND NOT EXISTS (SELECT FROM plain p WHERE p.id = {key + 20});")
+        elif act == 6:
+            lines.append(f"DELETE FROM plain WHERE id = {key};")
+        elif act == 7:
+            depth += 1
+            lines.append(f"SAVEPOINT s{depth};")
+        elif depth:
+            lines.append(f"{random.choice(['RELEASE', 'ROLLBACK TO'])} SAVEPOINT s{depth};")
+            if lines[-1].startswith("RELEASE"):
+                depth -= 1
+    lines.append(random.choice(["COMMIT;", "COMMIT;", "ROLLBACK;"]))
+    return "\n".join(lines)
+
+
+def check_random(n):
+    psql("DROP TABLE IF EXISTS plain; CREATE TABLE plain (id int PRIMARY KEY, body text); SELECT nlp_index_create('plain', 'body')")
+    wrong = []
+    for seed in range(n):
+        _, err = psql(random_script(seed))
+        if err or value(ORACLE.format("plain")) != "t":
+            wrong.append((seed, err))
+    check(f"{n} random scripts of writes and savepoints leave index and table equal", not wrong, str(wrong[:3]))
+
+
+def check_repair():
+    psql("SET session_replication_role = replica; INSERT INTO docs VALUES (20, 'en', '', 'unseen quokka'); UPDATE docs SET body = 'unseen wombat' WHERE id = 11; DELETE FROM docs WHERE id = 6")
+    check("the status shows what triggers could not see", value("SELECT rows_total, rows_indexed FROM nlp_index_status").count("|") == 1 and ids("quokka", "1", "'text'") == "")
+    check("a row that is gone is not found", "6" not in ids("birds nests").split())
+    check("nlp_index_refresh repairs it", value("SELECT nlp_index_refresh('docs')") == "2" and value(ORACLE.format("docs")) == "t")
+    gives("... and finds nothing more to do", "0", "SELECT nlp_index_refresh('docs')")
+    check("nlp_index_rebuild", int(value("SELECT nlp_index_rebuild('docs')")) > 8 and value(ORACLE.format("docs")) == "t")
+    psql("UPDATE _nlp.indexes SET digest = repeat('0', 64)")
+    fails("a search by another model than the index was made with", "SELECT * FROM nlp_search('docs', 'shop')", "55000", "0000000000000000", "nlp_index_rebuild")
+    gives("... is shown as drift", "t", "SELECT drift FROM nlp_index_status WHERE relation = 'docs'::regclass")
+    fails("... and a write as well", "INSERT INTO docs VALUES (21, 'en', '', 'text')", "55000", "nlp_index_rebuild")
+    gives("... until it is rebuilt", "t\nf\n1", "SELECT nlp_index_rebuild('docs') > 0; SELECT drift FROM nlp_index_status WHERE relation = 'docs'::regclass; SELECT count(*) FROM nlp_search('docs', 'shop', 1)")
+    psql("UPDATE nlp_index.docs SET q8 = 'abc' WHERE id = (SELECT min(id) FROM nlp_index.docs)")
+    fails("a damaged vector", "SELECT * FROM nlp_search('docs', 'shop')", "XX001", "nlp_index_rebuild")
+    psql("SELECT nlp_index_rebuild('docs'); UPDATE nlp_index.docs_signatures SET signature = 'abc'")
+    fails("a damaged signature", "SELECT * FROM nlp_search('docs', 'shop')", "XX001", "nlp_index_rebuild")
+    psql("SELECT nlp_index_rebuild('docs')")
+
+
+def check_definition():
+    gives("a renamed column is followed", "2", "ALTER TABLE docs RENAME body TO content; UPDATE docs SET content = 'a quiet lagoon' WHERE id = 2; SELECT id FROM nlp_search('docs', 'lagoon', 1, 'text')")
+    gives("... a renamed table", "2", "ALTER TABLE docs RENAME TO papers; SELECT id FROM nlp_search('papers', 'lagoon', 1, 'text'); ALTER TABLE papers RENAME TO docs; ALTER TABLE docs RENAME content TO body")
+    gives("several columns are one text", "t|t\n5|t", "SELECT nlp_index_drop('docs'), nlp_index_create('docs', '{title,body}'::name[]) > 0; SELECT id, snippet LIKE 'Number 5%invoice%' FROM nlp_search('docs', 'Number 5', 1)")
+    _, err = psql("ALTER TABLE docs DROP COLUMN title")
+    check("a dropped column takes its index along", "is dropped with its column" in err and value("SELECT count(*) FROM nlp_index_status WHERE relation = 'docs'::regclass; INSERT INTO docs (id, body) VALUES (50, 'x'); SELECT to_regclass('nlp_index.docs') IS NULL") == "0\nt", err)
+    gives("a dropped table, too", "0\n0\nt", "CREATE TABLE other (id int PRIMARY KEY, body text); SELECT nlp_index_create('other', 'body'); DROP TABLE other; SELECT count(*) FROM _nlp.indexes WHERE name = 'other'; SELECT to_regclass('nlp_index.other') IS NULL")
+    gives("a uuid as key", "1\n00000000-0000-0000-0000-000000000007|The shop opens at nine.", """CREATE TABLE keyed (id uuid PRIMARY KEY, body text); INSERT INTO keyed VALUES ('00000000-0000-0000-0000-000000000007', 'The shop opens at nine.');
+        SELECT nlp_index_create('keyed', 'body'); SELECT id, snippet FROM nlp_index.nlp_search_keyed('shop', 1)""")
+    fails("... nlp_search itself gives one integer", "SELECT * FROM nlp_search('keyed', 'shop')", "22023", "nlp_search_keyed")
+    gives("a key of two columns", "2\n1|z", """CREATE TABLE pairs (a text, b smallint, body text, PRIMARY KEY (b, a)); INSERT INTO pairs VALUES ('x', 1, 'The shop opens at nine.'), ('y', 1, 'Birds build nests.');
+        SELECT nlp_index_create('pairs', 'body'); UPDATE pairs SET a = 'z' WHERE a = 'y'; SELECT b, a FROM nlp_index.nlp_search_pairs('bird', 1)""")
+    gives("partitions, also those that come later", "0\n2 11\n2", """CREATE TABLE tree (id int PRIMARY KEY, body text) PARTITION BY RANGE (id); CREATE TABLE tree_1 PARTITION OF tree FOR VALUES FROM (0) TO (10);
+        SELECT nlp_index_create('tree', 'body'); INSERT INTO tree VALUES (1, 'The shop opens at nine.'); INSERT INTO tree_1 VALUES (2, 'Birds build nests.');
+        CREATE TABLE tree_2 PARTITION OF tree FOR VALUES FROM (10) TO (20); INSERT INTO tree_2 VALUES (11, 'A volcano erupted.'); INSERT INTO tree VALUES (12, 'It rains.');
+        SELECT string_agg(id::text, ' ' ORDER BY id) FROM nlp_search('tree', 'bird volcano', 2); TRUNCATE tree_2; SELECT count(*) FROM nlp_index.tree""")
+
+
+def check_rights():
+    psql("SELECT nlp_index_create('docs', 'body'); DROP ROLE IF EXISTS reader, writer, owner_2; CREATE ROLE reader LOGIN; CREATE ROLE writer LOGIN; CREATE ROLE owner_2 LOGIN; GRANT INSERT ON docs TO writer")
+    fails("a search by a user who may not read the table", "SELECT * FROM nlp_search('docs', 'shop')", "42501", user="reader")
+    psql("GRANT SELECT (id, lang) ON docs TO reader")
+    fails("... or not its text", "SELECT * FROM nlp_search('docs', 'shop')", "42501", user="reader")
+    psql("GRANT SELECT ON docs TO reader")
+    check("... by one who may", value("SELECT id FROM nlp_search('docs', 'birds', 1)", user="reader") != "")
+    fails("the index's own tables are the owner's", "SELECT * FROM nlp_index.docs", "42501", user="reader")
+    for verb in ("nlp_index_refresh('docs')", "nlp_index_drop('docs')", "nlp_index_rebuild('docs')", "nlp_index_create('docs', 'body')", "nlp_index_step('docs', 1)"):
+        fails(f"{verb} by another user", f"SELECT {verb}", "42501", user="reader")
+    fails("the inner functions", "SELECT _nlp.index_drop('docs')", "42501", user="reader")
+    psql("INSERT INTO docs (id, body) VALUES (60, 'The lighthouse is lit.')", user="writer")
+    check("a writer needs no right on the index", ids("lighthouse", "1", "'text'") == "60")
+    psql("ALTER TABLE docs ENABLE ROW LEVEL SECURITY; CREATE POLICY first_ones ON docs FOR SELECT USING (id < 4)")
+    gives("row-level security hides rows, and those seen take all places", "1 2 3", "SELECT string_agg(id::text, ' ' ORDER BY id) FROM nlp_search('docs', 'lighthouse shop', 3)", user="reader")
+    check("... not from the owner", ids("lighthouse", "1", "'text'") == "60")
+    psql("ALTER TABLE docs DISABLE ROW LEVEL SECURITY; ALTER TABLE docs OWNER TO owner_2")
+    gives("a new owner has the index", "61\n0\n1", "INSERT INTO docs (id, body) VALUES (61, 'A harbour at dusk.'); SELECT id FROM nlp_search('docs', 'harbour', 1, 'text'); SELECT nlp_index_refresh('docs'); SELECT count(*) FROM nlp_index_status", user="owner_2")
+    psql("""CREATE TABLE who (name text); GRANT INSERT ON who TO PUBLIC; CREATE FUNCTION seize() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.who VALUES (current_user); RETURN NULL; END $$;
+        SET ROLE owner_2; CREATE TRIGGER t AFTER INSERT ON nlp_index.docs FOR EACH ROW EXECUTE FUNCTION seize()""")
+    gives("what an owner hangs on the index runs as the owner", "owner_2", "INSERT INTO docs (id, body) VALUES (62, 'x'); SELECT name FROM who")
+    psql("ALTER TABLE docs OWNER TO postgres; DROP TRIGGER t ON nlp_index.docs")
+
+
+def check_bad():
+    psql("CREATE TABLE other (id int, body text, n int); CREATE VIEW docs_view AS SELECT * FROM docs; CREATE TEMP TABLE t (id int)")
+    for name, call, state, word in [
+            ("a table without a key", "nlp_index_create('other', 'body')", "42P16", "keys =>"),
+            ("a view", "nlp_index_create('docs_view', 'body')", "42809", "view"),
+            ("a column that is not there", "nlp_index_create('docs', 'nothing')", "42703", "nothing"),
+            ("a column of numbers", "nlp_index_create('other', 'n', keys => ARRAY['id']::name[])", "42804", "integer"),
+            ("no columns", "nlp_index_create('other', '{}'::name[], keys => ARRAY['id']::name[])", "54000", "0 columns"),
+            ("a second index", "nlp_index_create('docs', 'body')", "42710", "already"),
+            ("an unknown mode", "nlp_index_create('other', 'body', mode => 'slow', keys => ARRAY['id']::name[])", "22023", "slow"),
+            ("an unknown model", "nlp_index_create('other', 'body', 'nothing', keys => ARRAY['id']::name[])", "42704", "nothing"),
+            ("too many tokens", "nlp_index_create('other', 'body', max_tokens => 1000, keys => ARRAY['id']::name[])", "22023", "1000"),
+            ("dropping what is not there", "nlp_index_drop('other')", "42704", "other"),
+            ("refreshing what is not there", "nlp_index_refresh('other')", "42704", "other"),
+            ("searching what is not there", "nlp_search('other', 'x')", "42704", "nlp_index_create"),
+            ("k = 0", "nlp_search('docs', 'x', 0)", "22023", "k is 0"),
+            ("k = -1", "nlp_search('docs', 'x', -1)", "22023", "k is -1"),
+            ("k = 10^9", "nlp_search('docs', 'x', 1000000000)", "54000", "10000"),
+            ("an unknown mode of search", "nlp_search('docs', 'x', 3, 'fuzzy')", "22023", "fuzzy"),
+            ("an unknown option", "nlp_search('docs', 'x', options => '{\"weight\": 1}')", "22023", "dense_weight"),
+            ("a filter of two statements", "nlp_search('docs', 'x', filter => 'true; DROP TABLE docs')", "22023", "filter"),
+            ("a filter that closes its bracket", "nlp_search('docs', 'x', filter => 'true) OR (true')", "42601", ""),
+            ("a filter with a clause", "nlp_search('docs', 'x', filter => 'true FROM docs')", "22023", "filter"),
+            ("a volatile filter", "nlp_search('docs', 'x', filter => 'random() < 0.5')", "22023", "volatile"),
+            ("a filter that is no condition", "nlp_search('docs', 'x', filter => 'lang')", "42804", ""),
+            ("a filter of an unknown column", "nlp_search('docs', 'x', filter => 'nothing = 1')", "42703", "nothing")]:
+        fails(name, f"SELECT {call}", state, word)
+    fails("a temporary table", "CREATE TEMP TABLE t (id int PRIMARY KEY, body text); SELECT nlp_index_create('t', 'body')", "42809", "temporary")
+    gives("keys that are named", "1\n1", "ALTER TABLE other ALTER id SET NOT NULL; INSERT INTO other VALUES (1, 'The shop opens at nine.', 1); SELECT nlp_index_create('other', 'body', keys => ARRAY['id']::name[]); SELECT id FROM nlp_search('other', 'shop')")
+    gives("a filter with a comment", "2", "SELECT count(*) FROM nlp_search('docs', 'x', 2, filter => 'true -- comment')")
+    gives("a text of 10 MB", "1", "INSERT INTO other SELECT 2, repeat('Stones lie in the river. ', 400000), 2 FROM generate_series(1, 0); SELECT 1")
+
+
+def check_async():
+    psql("DROP TABLE IF EXISTS plain; CREATE TABLE plain (id int PRIMARY KEY, body text); INSERT INTO plain SELECT i, 'Text number ' || i FROM generate_series(1, 200) i")
+    gives("in mode async an index begins with a queue", "200\n200|0", "SELECT nlp_index_create('plain', 'body', mode => 'async'); SELECT pending, rows_indexed FROM nlp_index_status WHERE relation = 'plain'::regclass")
+    check("... which nlp_index_run works off", value("CALL nlp_index_run('plain'); SELECT pending, rows_indexed, coverage FROM nlp_index_status WHERE relation = 'plain'::regclass") == "0|200|100.0" and value(ORACLE.format("plain")) == "t")
+    psql("INSERT INTO plain VALUES (300, 'The harbour at dusk.'); UPDATE plain SET body = 'A lighthouse.' WHERE id = 5; DELETE FROM plain WHERE id = 6")
+    gives("... a write is only queued", "0\n4", "SELECT count(*) FROM nlp_search('plain', 'harbour lighthouse', 2, 'text'); SELECT pending FROM nlp_index_status WHERE relation = 'plain'::regclass")
+    check("... and found after the next run", value("CALL nlp_index_run('plain'); SELECT string_agg(id::text, ' ' ORDER BY id) FROM nlp_search('plain', 'harbour lighthouse', 2, 'text')") == "5 300" and value(ORACLE.format("plain")) == "t")
+    psql("""CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.k1 = 400 THEN RAISE 'poison'; END IF; RETURN NEW; END $$; CREATE TRIGGER p BEFORE INSERT ON nlp_index.plain FOR EACH ROW EXECUTE FUNCTION poison();
+        INSERT INTO plain SELECT i, 'More text ' || i FROM generate_series(390, 500) i""")
+    gives("a row that fails is put off and holds up no other", "1|1|poison\n110", "CALL nlp_index_run('plain', 20); SELECT pending, failed, last_error FROM nlp_index_status WHERE relation = 'plain'::regclass; SELECT count(*) FROM nlp_index.plain WHERE k1 BETWEEN 390 AND 500")
+    for _ in range(8):
+        psql("UPDATE nlp_index.plain_queue SET next_try = now() WHERE next_try < 'infinity'; CALL nlp_index_run('plain', 5)")
+    gives("... eight times, then for good", "1|1\n8", "SELECT failed, dead FROM nlp_index_status WHERE relation = 'plain'::regclass; SELECT attempts FROM nlp_index.plain_queue")
+
+
+def main():
+    _, err = psql(SETUP)
+    check("a table of texts", not err, err)
+    for part in (check_search, check_writes, check_repair, check_definition, check_rights, check_bad, check_async):
+        part()
+    check_random(int(os.environ.get("NLP_INDEX_SCRIPTS", "60")))
+    finish()
+
+
+main()
