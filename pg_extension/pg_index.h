@@ -55,4 +55,15 @@ uint64 nlp_pg_execute(const char *sql, int n, const Oid *types, const Datum *val
 /* Makes rows visible to statements of this SPI connection as a relation `name`. */
 void nlp_pg_name_rows(const char *name, Tuplestorestate *rows, TupleDesc desc, double n);
 
+/* ---- pg_index_worker.c ---- */
+typedef enum nlp_pg_index_lock {
+    NLP_PG_LOCK_STATISTICS = 1,
+    NLP_PG_LOCK_QUEUE = 2
+} nlp_pg_index_lock;
+/* Until the transaction ends; false where another one has it. */
+bool nlp_pg_index_try_lock(Oid relation, nlp_pg_index_lock purpose);
+/* This transaction has queued something. */
+void nlp_pg_index_want_worker(void);
+void nlp_pg_index_worker_init(void);
+
 #endif

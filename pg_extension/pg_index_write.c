@@ -301,13 +301,14 @@ static char *rows_from(const nlp_pg_index *index, const char *from) {
 /* As often as the index has doubled, so that all of them together cost no more than the last one twice. Who finds another one at
  * it leaves it to them. */
 static void count_if_due(const nlp_pg_index *index, bool always) {
-    uint64 due = nlp_pg_execute(
-        psprintf(
-            "SELECT 1 WHERE (%s OR (SELECT coalesce(max(id), 0) FROM %s) > 2 * coalesce((SELECT last_id FROM %s WHERE term = ''), 0) + 100) "
-            "AND pg_try_advisory_xact_lock('_nlp.indexes'::regclass::int, -(%u::bigint %% 2147483647)::int)",
-            always ? "true" : "false", index->chunks, index->terms, index->relation),
-        0, NULL, NULL, false);
-    if (due)
+    bool due =
+        always ||
+        nlp_pg_execute(
+            psprintf(
+                "SELECT 1 WHERE (SELECT coalesce(max(id), 0) FROM %s) > 2 * coalesce((SELECT last_id FROM %s WHERE term = ''), 0) + 100",
+                index->chunks, index->terms),
+            0, NULL, NULL, false);
+    if (due && nlp_pg_index_try_lock(index->relation, NLP_PG_LOCK_STATISTICS))
         nlp_pg_execute(
             psprintf("SELECT _nlp.index_statistics(%s)", quote_literal_cstr(index->name)), 0, NULL,
             NULL, false);
@@ -351,6 +352,7 @@ static void follow(const nlp_pg_index *index, TriggerEvent event) {
     if (index->is_async) {
         if (was) queue_keys(index, was);
         if (!is_delete) queue_keys(index, keys_from(index, "nlp_new"));
+        nlp_pg_index_want_worker();
         return;
     }
     if (was) forget(index, was, is_delete ? NULL : keys_from(index, "nlp_new"));
@@ -483,11 +485,7 @@ Datum nlp_pg_index_step(PG_FUNCTION_ARGS) {
     if (!index->is_async) PG_RETURN_NULL();
     SPI_connect();
     nlp_pg_rights before = nlp_pg_become(index->owner);
-    bool is_mine = nlp_pg_execute(
-        psprintf(
-            "SELECT 1 WHERE pg_try_advisory_xact_lock('_nlp.indexes'::regclass::int, (%u::bigint %% 2147483647)::int)",
-            index->relation),
-        0, NULL, NULL, false);
+    bool is_mine = nlp_pg_index_try_lock(index->relation, NLP_PG_LOCK_QUEUE);
     bool any = is_mine;
     if (is_mine && !PG_ARGISNULL(2))
         postpone(index, n, PG_GETARG_DATUM(2));

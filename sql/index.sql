@@ -184,6 +184,7 @@ BEGIN
         EXECUTE format('INSERT INTO nlp_index.%I (%s) SELECT %s FROM %s', name || '_queue', (SELECT string_agg('k' || i, ', ' ORDER BY i) FROM generate_series(1, cardinality(key)) i),
             (SELECT string_agg(quote_ident(u), ', ' ORDER BY i) FROM unnest(key) WITH ORDINALITY t(u, i)), relation);
         GET DIAGNOSTICS n = ROW_COUNT;
+        PERFORM _nlp.index_want_worker();
         RETURN n;
     END IF;
     RETURN @extschema@.nlp_index_refresh(relation);
@@ -191,6 +192,7 @@ END $$;
 
 /* room: tokens that a chunk may have beside special ones and a prompt */
 CREATE FUNCTION _nlp.index_model(model text, OUT digest text, OUT dims int, OUT room int) AS 'MODULE_PATHNAME', 'nlp_pg_index_model' LANGUAGE C STRICT;
+CREATE FUNCTION _nlp.index_want_worker() RETURNS void AS 'MODULE_PATHNAME', 'nlp_pg_index_wake' LANGUAGE C;
 CREATE FUNCTION _nlp.index_parts(name name) RETURNS SETOF text LANGUAGE sql STABLE AS
     $$ SELECT t FROM (SELECT format('nlp_index.%I', name || u) AS t FROM unnest(ARRAY['', '_signatures', '_terms', '_queue']) u) v WHERE to_regclass(t) IS NOT NULL $$;
 CREATE FUNCTION _nlp.index_drop_parts(name name) RETURNS void LANGUAGE plpgsql AS $$
@@ -265,6 +267,21 @@ BEGIN
     COMMIT;
 END $$;
 
+/* for the worker: a step that has something to do now, and the seconds until there is */
+CREATE FUNCTION _nlp.due_index(OUT step text, OUT wait double precision) LANGUAGE plpgsql AS $$
+DECLARE
+    index _nlp.indexes;
+    next timestamptz;
+BEGIN
+    FOR index IN SELECT i.* FROM _nlp.indexes i WHERE i.mode = 'async' LOOP
+        EXECUTE format('SELECT min(next_try) FROM nlp_index.%I WHERE next_try < ''infinity''', index.name || '_queue') INTO next;
+        IF next <= clock_timestamp() THEN
+            step := format('SELECT @extschema@.nlp_index_step(%L, $1, $2)', index.relation);
+        END IF;
+        wait := least(wait, extract(epoch FROM next - clock_timestamp()));
+    END LOOP;
+END $$;
+
 /* ---- Search ---- */
 CREATE FUNCTION nlp_search(relation regclass, query text, k int DEFAULT 10, mode text DEFAULT 'hybrid', filter text DEFAULT NULL, rerank text DEFAULT NULL, options jsonb DEFAULT '{}',
     OUT id bigint, OUT score real, OUT snippet text, OUT start_pos int, OUT end_pos int, OUT dense_rank int, OUT text_rank int) RETURNS SETOF record
@@ -291,7 +308,8 @@ BEGIN
 END $$;
 CREATE VIEW nlp_index_status AS
     SELECT i.relation, i.columns, i.keys, i.model, i.digest, m.digest IS DISTINCT FROM i.digest AS drift, i.mode, i.dims, i.recall, s.rows_total, s.rows_indexed,
-        round(100.0 * s.rows_indexed / nullif(s.rows_total, 0), 1) AS coverage, s.chunks, s.pending, s.failed, s.dead, s.oldest, s.last_error, s.bytes, i.created
+        round(100.0 * s.rows_indexed / nullif(s.rows_total, 0), 1) AS coverage, s.chunks, s.pending, s.failed, s.dead, s.oldest, s.last_error,
+        (SELECT a.pid FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'nlp index worker' LIMIT 1) AS worker, s.bytes, i.created
     FROM _nlp.indexes i JOIN pg_class c ON c.oid = i.relation AND pg_has_role(c.relowner, 'USAGE') LEFT JOIN LATERAL _nlp.index_numbers(i.relation, i.name) s ON true
         LEFT JOIN @extschema@.nlp_models m ON m.name = split_part(i.model, '@', 1);
 GRANT SELECT ON nlp_index_status TO PUBLIC;
@@ -341,4 +359,4 @@ BEGIN
 END $$;
 CREATE EVENT TRIGGER nlp_index_dropped ON sql_drop WHEN TAG IN ('DROP TABLE', 'ALTER TABLE', 'DROP SCHEMA', 'DROP OWNED') EXECUTE FUNCTION _nlp.index_dropped();
 
-REVOKE ALL ON FUNCTION _nlp.index_create(regclass, name[], text, text, int, int, regconfig, name[]), _nlp.index_drop(regclass), _nlp.index_altered(), _nlp.index_dropped() FROM PUBLIC;
+REVOKE ALL ON FUNCTION _nlp.index_create(regclass, name[], text, text, int, int, regconfig, name[]), _nlp.index_drop(regclass), _nlp.due_index(), _nlp.index_altered(), _nlp.index_dropped() FROM PUBLIC;

@@ -2,6 +2,7 @@
 import os
 import random
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import fails, is_true, psql, value  # noqa: E402
@@ -215,6 +216,7 @@ def check_bad():
 
 
 def check_async():
+    psql("ALTER DATABASE test SET nlp.index_worker = off")
     psql("DROP TABLE IF EXISTS plain; CREATE TABLE plain (id int PRIMARY KEY, body text); INSERT INTO plain SELECT i, 'Text number ' || i FROM generate_series(1, 200) i")
     gives("in mode async an index begins with a queue", "200\n200|0", "SELECT nlp_index_create('plain', 'body', mode => 'async'); SELECT pending, rows_indexed FROM nlp_index_status WHERE relation = 'plain'::regclass")
     check("... which nlp_index_run works off", value("CALL nlp_index_run('plain'); SELECT pending, rows_indexed, coverage FROM nlp_index_status WHERE relation = 'plain'::regclass") == "0|200|100.0" and value(ORACLE.format("plain")) == "t")
@@ -229,10 +231,40 @@ def check_async():
     gives("... eight times, then for good", "1|1\n8", "SELECT failed, dead FROM nlp_index_status WHERE relation = 'plain'::regclass; SELECT attempts FROM nlp_index.plain_queue")
 
 
+def becomes(name, expected, sql):
+    """Within a minute."""
+    for _ in range(300):
+        found = value(sql)
+        if found == expected:
+            break
+        time.sleep(0.2)
+    check(name, found == expected, found)
+
+
+def check_worker():
+    psql("ALTER DATABASE test RESET nlp.index_worker; DROP TABLE IF EXISTS plain; DROP FUNCTION IF EXISTS poison; CREATE TABLE plain (id int PRIMARY KEY, body text); INSERT INTO plain SELECT i, 'Text number ' || i FROM generate_series(1, 300) i")
+    psql("SELECT nlp_index_create('plain', 'body', mode => 'async')")
+    state = "SELECT pending, rows_indexed FROM nlp_index_status WHERE relation = 'plain'::regclass"
+    becomes("a background worker works off the queue", "0|300", state)
+    psql("INSERT INTO plain VALUES (1000, 'The harbour at dusk.')")
+    becomes("... also what comes later", "1000", "SELECT id FROM nlp_search('plain', 'harbour', 1, 'text')")
+    psql("INSERT INTO plain SELECT i, 'More text ' || i FROM generate_series(2000, 4000) i")
+    psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'nlp index worker'")
+    psql("INSERT INTO plain VALUES (1001, 'A lighthouse.')")
+    becomes("... killed, the next write starts another one, and nothing is lost or doubled", "0|2303", state)
+    check("... the index holds what the table holds", value(ORACLE.format("plain")) == "t")
+    psql("""CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.k1 = 5000 THEN RAISE 'poison'; END IF; RETURN NEW; END $$; CREATE TRIGGER p BEFORE INSERT ON nlp_index.plain FOR EACH ROW EXECUTE FUNCTION poison();
+        INSERT INTO plain SELECT i, 'Yet more text ' || i FROM generate_series(4990, 5100) i""")
+    becomes("... a row that fails is put off, the others are done", "1|2413", state)
+    gives("... with its reason", "1|poison", "SELECT failed, last_error FROM nlp_index_status WHERE relation = 'plain'::regclass")
+    psql("DROP TABLE plain")
+    gives("a table may be dropped under it", "0", "SELECT count(*) FROM _nlp.indexes WHERE name = 'plain'")
+
+
 def main():
     _, err = psql(SETUP)
     check("a table of texts", not err, err)
-    for part in (check_search, check_writes, check_repair, check_definition, check_rights, check_bad, check_async):
+    for part in (check_search, check_writes, check_repair, check_definition, check_rights, check_bad, check_async, check_worker):
         part()
     check_random(int(os.environ.get("NLP_INDEX_SCRIPTS", "60")))
     finish()
