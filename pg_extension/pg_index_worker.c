@@ -27,6 +27,8 @@
 
 enum {
     LOCK_WORKER = 3,
+    LOCK_QUEUEING = 4,
+    NOT_IN_SQL = 3,
     IDLE_MS = 1000,
     IDLE_TIMES = 5,
     MOST_FAILURES = 8,
@@ -36,12 +38,21 @@ enum {
 
 static bool is_on, wants_worker;
 
-/* ---- Locks that nobody takes in SQL ---- */
+/* ---- Advisory locks of a class that SQL has no function for ---- */
 
 bool nlp_pg_index_try_lock(Oid relation, nlp_pg_index_lock purpose) {
     LOCKTAG tag;
-    SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, relation, (uint16)purpose);
+    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, relation, (uint32)purpose, NOT_IN_SQL);
     return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* Of the whole database. Who queues holds LOCK_QUEUEING in share until its transaction ends; the worker holds LOCK_WORKER, and takes
+ * the other one alone before it looks for the last time, so that it never ends between a look and a commit. */
+static LOCKTAG database_tag(uint16 purpose) {
+    LOCKTAG tag;
+    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, get_namespace_oid("nlp_index", true), purpose,
+                         NOT_IN_SQL);
+    return tag;
 }
 
 /* ---- Who queues ---- */
@@ -68,7 +79,12 @@ static void at_end(XactEvent event, void *context) {
 }
 
 void nlp_pg_index_want_worker(void) {
-    wants_worker = is_on;
+    LOCKTAG queueing = database_tag(LOCK_QUEUEING), worker = database_tag(LOCK_WORKER);
+    if (!is_on || wants_worker) return;
+    LockAcquire(&queueing, ShareLock, false, false);
+    if (LockAcquire(&worker, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL) return;
+    LockRelease(&worker, ExclusiveLock, false);
+    wants_worker = true;
 }
 
 PG_FUNCTION_INFO_V1(nlp_pg_index_wake);
@@ -170,27 +186,40 @@ static void try_turn(progress *p) {
 }
 
 static void rest(const progress *p) {
-    long ms = p->failed               ? (long)IDLE_MS << Min(p->failed, 6)
-              : p->idle >= IDLE_TIMES ? (long)(Min(p->wait, MOST_WAIT) * 1000)
-                                      : IDLE_MS;
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, Max(ms, IDLE_MS),
-                    PG_WAIT_EXTENSION);
+    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+                    (long)IDLE_MS << Min(p->failed, 6), PG_WAIT_EXTENSION);
     ResetLatch(MyLatch);
 }
 
-static bool is_done(const progress *p) {
-    return p->failed >= MOST_FAILURES || (p->idle >= IDLE_TIMES && p->wait > MOST_WAIT);
-}
-
-static bool is_first(void) {
-    LOCKTAG tag;
+/* For as long as the process lives; false where another has it. */
+static bool lock(uint16 purpose) {
     StartTransactionCommand();
-    Oid schema = get_namespace_oid("nlp_index", true);
-    SET_LOCKTAG_OBJECT(tag, MyDatabaseId, NamespaceRelationId, schema, LOCK_WORKER);
-    bool mine =
-        OidIsValid(schema) && LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+    LOCKTAG tag = database_tag(purpose);
+    bool mine = OidIsValid((Oid)tag.locktag_field2) &&
+                LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
     CommitTransactionCommand();
     return mine;
+}
+
+static void unlock(uint16 purpose) {
+    StartTransactionCommand();
+    LOCKTAG tag = database_tag(purpose);
+    LockRelease(&tag, ExclusiveLock, true);
+    CommitTransactionCommand();
+}
+
+static bool is_idle(const progress *p) {
+    return p->idle >= IDLE_TIMES && p->wait > MOST_WAIT;
+}
+
+/* Whether nobody has queued anything that is not seen yet. */
+static bool may_end(progress *p) {
+    if (p->failed >= MOST_FAILURES) return true;
+    if (!is_idle(p) || !lock(LOCK_QUEUEING)) return false;
+    try_turn(p);
+    if (is_idle(p)) return true;
+    unlock(LOCK_QUEUEING);
+    return false;
 }
 
 PGDLLEXPORT void nlp_pg_index_worker_main(Datum database);
@@ -200,8 +229,8 @@ void nlp_pg_index_worker_main(Datum database) {
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
-    if (!is_first()) return;
-    while (!is_done(&p)) {
+    if (!lock(LOCK_WORKER)) return;
+    while (!may_end(&p)) {
         CHECK_FOR_INTERRUPTS();
         if (ConfigReloadPending) {
             ConfigReloadPending = false;
