@@ -1,7 +1,7 @@
 /* pg_index_write.c: rows into an index of meanings: by the triggers of its table, by refresh, and out of the queue. All three say
  * which keys there were and which rows there are; here those that are gone are forgotten, and of those that are other than the
  * index knows them the chunks are made anew. Chunks whose text is as it was keep their vectors. */
-#include "pg_index.h"
+#include "pg_search.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
@@ -391,10 +391,30 @@ static nlp_pg_index *open_own(Oid relation) {
     return nlp_pg_index_of(relation);
 }
 
+/* Below so many all vectors are compared anyway. */
+static bool is_measured(const nlp_pg_index *index) {
+    return nlp_pg_execute(psprintf("SELECT 1 FROM %s WHERE term = '' AND df > 10000", index->terms),
+                          0, NULL, NULL, false) > 0;
+}
+
+static void set_recall(const nlp_pg_index *index) {
+    Oid types[2] = {OIDOID, FLOAT4OID};
+    if (!is_measured(index)) return;
+    Datum values[2] = {ObjectIdGetDatum(index->relation),
+                       Float4GetDatum((float4)nlp_pg_index_recall(index))};
+    nlp_pg_rights before = nlp_pg_become(nlp_pg_extension_owner());
+    nlp_pg_execute("UPDATE _nlp.indexes SET recall = $2 WHERE relation = $1", 2, types, values,
+                   false);
+    nlp_pg_give_back(before);
+}
+
 static uint64 refresh(const nlp_pg_index *index) {
+    nlp_pg_execute(psprintf("LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE", index->source), 0, NULL,
+                   NULL, false);
     forget(index, known_keys(index), keys_from(index, index->source));
     uint64 n = write_changed(index, rows_from(index, index->source));
     count_if_due(index, true);
+    set_recall(index);
     return n;
 }
 

@@ -15,13 +15,7 @@
 #include "utils/plancache.h"
 #include "utils/rls.h"
 
-enum {
-    MOST_ROWS = 10000,
-    USUAL_OVERSAMPLE = 32,
-    LEAST_CANDIDATES = 100,
-    RERANKED = 50,
-    SNIPPET = 300
-};
+enum { MOST_ROWS = 10000, LEAST_CANDIDATES = 100, RERANKED = 50, SNIPPET = 300 };
 enum { SCORE, TEXT, START, END, DENSE_RANK, TEXT_RANK, N_COLUMNS }; /* behind the key */
 typedef enum search_mode { HYBRID, SEMANTIC, TEXT_ONLY } search_mode;
 
@@ -102,7 +96,7 @@ static bool read_arguments(FunctionCallInfo fcinfo, search *s) {
                   .mode = mode_of(text_to_cstring(PG_GETARG_TEXT_PP(3))),
                   .dense_weight = 1,
                   .text_weight = 1,
-                  .oversample = USUAL_OVERSAMPLE,
+                  .oversample = NLP_PG_OVERSAMPLE,
                   .set = (ReturnSetInfo *)fcinfo->resultinfo,
                   .allowed = {.all = true}};
     s->query_text = nlp_pg_text(s->query);

@@ -30,11 +30,16 @@ nlp_pg_place nlp_pg_read_place(HeapTuple row, TupleDesc desc);
 /* The best chunk of each row of n places in any order, and of those the `most` best. Reorders `places`. */
 nlp_pg_places nlp_pg_best_rows(nlp_pg_place *places, size_t n, size_t most);
 
+#define NLP_PG_OVERSAMPLE 32   /* candidates by signatures for each row that is wanted */
+#define NLP_PG_RECALL     0.95 /* an index whose signatures find less compares all bytes */
+
 /* In an SPI connection, with the rights of the index's owner. */
 nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int oversample,
                                 const nlp_pg_allowed *allowed, size_t most);
 nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
                                const nlp_pg_allowed *allowed, size_t most);
+/* Of the 10 nearest of some of its vectors, the part that signatures find. */
+double nlp_pg_index_recall(const nlp_pg_index *index);
 /* Rows that hold an identifier of the query which few rows have. */
 nlp_pg_places nlp_pg_exact_rows(const nlp_pg_index *index, nlp_text query,
                                 const nlp_pg_allowed *allowed);

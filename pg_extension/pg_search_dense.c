@@ -56,8 +56,8 @@ static void add(block *b, const nlp_pg_index *index, TupleTableSlot *slot,
 }
 
 /* The narrow table, past the executor: it costs three times as much to ask it row by row. */
-static void scan(const nlp_pg_index *index, Relation relation, const nlp_query *query,
-                 const nlp_pg_allowed *allowed, nlp_top *top) {
+static void scan_signatures(const nlp_pg_index *index, Relation relation, const nlp_query *query,
+                            const nlp_pg_allowed *allowed, nlp_top *top) {
     block b = {.signature_bytes = nlp_signature_bytes((uint32_t)index->dims)};
     TableScanDesc rows = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
     TupleTableSlot *slot = table_slot_create(relation, NULL);
@@ -72,7 +72,72 @@ static void scan(const nlp_pg_index *index, Relation relation, const nlp_query *
     table_endscan(rows);
 }
 
+/* The nearest by their signatures. */
+static nlp_top nearest_signatures(const nlp_pg_index *index, const nlp_query *query, size_t most,
+                                  int oversample, const nlp_pg_allowed *allowed) {
+    Relation relation = table_open(index->signatures_oid, AccessShareLock);
+    uint64 n = (uint64)RelationGetNumberOfBlocks(relation) * ROWS_A_PAGE;
+    nlp_top top = {.capacity = nlp_search_candidates(most, (uint64)oversample, n)};
+    top.hits =
+        MemoryContextAllocHuge(CurrentMemoryContext, Max(top.capacity, 1) * sizeof *top.hits);
+    if (n) scan_signatures(index, relation, query, allowed, &top);
+    table_close(relation, AccessShareLock);
+    return top;
+}
+
 /* ---- Bytes ---- */
+
+static const uint8_t *q8_of(const nlp_pg_index *index, HeapTuple row, TupleDesc desc, int column) {
+    bool is_null;
+    Datum q8 = SPI_getbinval(row, desc, column, &is_null);
+    if (is_null) damaged(index);
+    bytea *bytes = DatumGetByteaPP(q8);
+    if (VARSIZE_ANY_EXHDR(bytes) != nlp_q8_bytes((uint32_t)index->dims)) damaged(index);
+    return (const uint8_t *)VARDATA_ANY(bytes);
+}
+
+/* All vectors against n queries, into a top of each. */
+static void compare_all(const nlp_pg_index *index, nlp_query *const *queries, nlp_top *tops,
+                        size_t n, const nlp_pg_allowed *allowed) {
+    SPIPlanPtr plan =
+        SPI_prepare(psprintf("SELECT id, q8 FROM %s WHERE q8 IS NOT NULL", index->chunks), 0, NULL);
+    Portal portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+    for (;;) {
+        CHECK_FOR_INTERRUPTS();
+        SPI_cursor_fetch(portal, true, BLOCK);
+        if (!SPI_processed) break;
+        for (uint64 i = 0; i < SPI_processed; i++) {
+            bool is_null;
+            HeapTuple row = SPI_tuptable->vals[i];
+            int64 id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
+            const uint8_t *q8 = q8_of(index, row, SPI_tuptable->tupdesc, 2);
+            for (size_t q = 0; q < n && nlp_pg_allows(allowed, id); q++)
+                nlp_top_push(&tops[q], id, nlp_query_cosine(queries[q], q8));
+        }
+        SPI_freetuptable(SPI_tuptable);
+    }
+    SPI_cursor_close(portal);
+}
+
+static nlp_query *prepare(const nlp_pg_index *index, const float *vector) {
+    nlp_query *query = palloc(nlp_query_bytes((uint32_t)index->dims));
+    nlp_error err;
+    nlp_pg_check(nlp_query_prepare(vector, (uint32_t)index->dims, query, &err), &err);
+    return query;
+}
+
+static nlp_top top_of(size_t capacity) {
+    return (nlp_top){.capacity = capacity, .hits = palloc(Max(capacity, 1) * sizeof(nlp_hit))};
+}
+
+static nlp_top nearest(const nlp_pg_index *index, nlp_query *query, size_t most, int oversample,
+                       const nlp_pg_allowed *allowed) {
+    if (isnan(index->recall) || index->recall >= NLP_PG_RECALL)
+        return nearest_signatures(index, query, most, oversample, allowed);
+    nlp_top top = top_of(most * 4);
+    compare_all(index, &query, &top, 1, allowed);
+    return top;
+}
 
 static Datum array_of(const nlp_top *top) {
     Datum *ids = palloc(Max(top->n, 1) * sizeof *ids);
@@ -84,13 +149,8 @@ static Datum array_of(const nlp_top *top) {
 /* id, doc, start_pos, end_pos, q8 */
 static nlp_pg_place place_of(const nlp_pg_index *index, const nlp_query *query, HeapTuple row,
                              TupleDesc desc) {
-    bool is_null;
-    Datum q8 = SPI_getbinval(row, desc, 5, &is_null);
     nlp_pg_place place = nlp_pg_read_place(row, desc);
-    if (is_null) damaged(index);
-    bytea *bytes = DatumGetByteaPP(q8);
-    if (VARSIZE_ANY_EXHDR(bytes) != nlp_q8_bytes((uint32_t)index->dims)) damaged(index);
-    place.score = nlp_query_cosine(query, (const uint8_t *)VARDATA_ANY(bytes));
+    place.score = nlp_query_cosine(query, q8_of(index, row, desc, 5));
     return place;
 }
 
@@ -108,20 +168,51 @@ static nlp_pg_places rescore(const nlp_pg_index *index, const nlp_query *query, 
     return nlp_pg_best_rows(places, n, most);
 }
 
-/* A row of many chunks takes many places among the candidates, hence the room that is left for them. */
 nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int oversample,
                                 const nlp_pg_allowed *allowed, size_t most) {
-    Relation relation = table_open(index->signatures_oid, AccessShareLock);
-    uint64 n = (uint64)RelationGetNumberOfBlocks(relation) * ROWS_A_PAGE;
-    bool trusted = isnan(index->recall) || index->recall >= 0.95;
-    nlp_top top = {.capacity = trusted ? nlp_search_candidates(most, (uint64)oversample, n) : n};
-    nlp_query *query = palloc(nlp_query_bytes((uint32_t)index->dims));
-    nlp_error err;
     if (vector->type != NLP_TYPE_VECTOR || vector->n != (uint32_t)index->dims) damaged(index);
-    nlp_pg_check(nlp_query_prepare(vector->as.vector, vector->n, query, &err), &err);
-    top.hits =
-        MemoryContextAllocHuge(CurrentMemoryContext, Max(top.capacity, 1) * sizeof *top.hits);
-    if (n) scan(index, relation, query, allowed, &top);
-    table_close(relation, AccessShareLock);
+    nlp_query *query = prepare(index, vector->as.vector);
+    nlp_top top = nearest(index, query, most, oversample, allowed);
     return rescore(index, query, &top, most);
+}
+
+/* ---- How good signatures are for these vectors ---- */
+
+static int by_id(const void *a, const void *b) {
+    const nlp_hit *x = a, *y = b;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static size_t found_again(const nlp_top *exact, nlp_top *candidates) {
+    size_t n = 0;
+    qsort(candidates->hits, candidates->n, sizeof *candidates->hits, by_id);
+    for (size_t i = 0; i < exact->n; i++)
+        n += bsearch(&exact->hits[i], candidates->hits, candidates->n, sizeof *candidates->hits,
+                     by_id) != NULL;
+    return n;
+}
+
+/* Vectors of its own as queries; candidates are compared exactly afterwards, so what is among them is found. */
+double nlp_pg_index_recall(const nlp_pg_index *index) {
+    enum { QUERIES = 20, K = 10 };
+    const nlp_pg_allowed all = {.all = true};
+    nlp_query *queries[QUERIES];
+    nlp_top exact[QUERIES];
+    size_t found = 0, wanted = 0;
+    float *vector = palloc((size_t)index->dims * sizeof *vector);
+    uint64 n =
+        nlp_pg_execute(psprintf("SELECT q8 FROM %s WHERE q8 IS NOT NULL ORDER BY hash, id LIMIT %d",
+                                index->chunks, QUERIES),
+                       0, NULL, NULL, true);
+    for (uint64 i = 0; i < n; i++) {
+        nlp_q8_decode(q8_of(index, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+                      (uint32_t)index->dims, vector);
+        queries[i] = prepare(index, vector), exact[i] = top_of(K);
+    }
+    compare_all(index, queries, exact, n, &all);
+    for (uint64 i = 0; i < n; i++) {
+        nlp_top candidates = nearest_signatures(index, queries[i], K, NLP_PG_OVERSAMPLE, &all);
+        found += found_again(&exact[i], &candidates), wanted += exact[i].n;
+    }
+    return wanted ? (double)found / (double)wanted : 1;
 }
