@@ -233,7 +233,7 @@ static void search_dense(search *s, size_t most) {
     nlp_model *model = nlp_pg_index_model_of(s->index, CurrentMemoryContext);
     const nlp_result *result = nlp_pg_site_run(&site, model, &s->query_text, NULL, 1, NULL, 0);
     s->dense =
-        nlp_pg_dense_half(s->index, result->outputs->cells, s->oversample, &s->allowed, most);
+        nlp_pg_dense_half(s->index, result->outputs->cells, s->k, s->oversample, &s->allowed, most);
 }
 
 static nlp_half half_of(const nlp_pg_places *places, double weight) {

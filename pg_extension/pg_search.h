@@ -34,8 +34,8 @@ nlp_pg_places nlp_pg_best_rows(nlp_pg_place *places, size_t n, size_t most);
 #define NLP_PG_RECALL     0.95 /* an index whose signatures find less compares all bytes */
 
 /* In an SPI connection, with the rights of the index's owner. */
-nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int oversample,
-                                const nlp_pg_allowed *allowed, size_t most);
+nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int k,
+                                int oversample, const nlp_pg_allowed *allowed, size_t most);
 nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
                                const nlp_pg_allowed *allowed, size_t most);
 /* Of the 10 nearest of some of its vectors, the part that signatures find. */

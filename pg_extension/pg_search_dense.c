@@ -73,11 +73,11 @@ static void scan_signatures(const nlp_pg_index *index, Relation relation, const 
 }
 
 /* The nearest by their signatures. */
-static nlp_top nearest_signatures(const nlp_pg_index *index, const nlp_query *query, size_t most,
+static nlp_top nearest_signatures(const nlp_pg_index *index, const nlp_query *query, size_t k,
                                   int oversample, const nlp_pg_allowed *allowed) {
     Relation relation = table_open(index->signatures_oid, AccessShareLock);
     uint64 n = (uint64)RelationGetNumberOfBlocks(relation) * ROWS_A_PAGE;
-    nlp_top top = {.capacity = nlp_search_candidates(most, (uint64)oversample, n)};
+    nlp_top top = {.capacity = nlp_search_candidates(k, (uint64)oversample, n)};
     top.hits =
         MemoryContextAllocHuge(CurrentMemoryContext, Max(top.capacity, 1) * sizeof *top.hits);
     if (n) scan_signatures(index, relation, query, allowed, &top);
@@ -130,11 +130,11 @@ static nlp_top top_of(size_t capacity) {
     return (nlp_top){.capacity = capacity, .hits = palloc(Max(capacity, 1) * sizeof(nlp_hit))};
 }
 
-static nlp_top nearest(const nlp_pg_index *index, nlp_query *query, size_t most, int oversample,
+static nlp_top nearest(const nlp_pg_index *index, nlp_query *query, size_t k, int oversample,
                        const nlp_pg_allowed *allowed) {
     if (isnan(index->recall) || index->recall >= NLP_PG_RECALL)
-        return nearest_signatures(index, query, most, oversample, allowed);
-    nlp_top top = top_of(most * 4);
+        return nearest_signatures(index, query, k, oversample, allowed);
+    nlp_top top = top_of(nlp_search_candidates(k, (uint64)oversample, UINT64_MAX));
     compare_all(index, &query, &top, 1, allowed);
     return top;
 }
@@ -168,11 +168,11 @@ static nlp_pg_places rescore(const nlp_pg_index *index, const nlp_query *query, 
     return nlp_pg_best_rows(places, n, most);
 }
 
-nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int oversample,
-                                const nlp_pg_allowed *allowed, size_t most) {
+nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int k,
+                                int oversample, const nlp_pg_allowed *allowed, size_t most) {
     if (vector->type != NLP_TYPE_VECTOR || vector->n != (uint32_t)index->dims) damaged(index);
     nlp_query *query = prepare(index, vector->as.vector);
-    nlp_top top = nearest(index, query, most, oversample, allowed);
+    nlp_top top = nearest(index, query, (size_t)k, oversample, allowed);
     return rescore(index, query, &top, most);
 }
 
