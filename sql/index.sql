@@ -335,7 +335,8 @@ BEGIN
             END LOOP;
         END LOOP;
         PERFORM _nlp.index_triggers(p.relid) FROM _nlp.indexes i, pg_partition_tree(i.relation) p
-            WHERE i.relation = command.objid OR i.relation IN (SELECT a.relid FROM pg_partition_ancestors(command.objid) a);
+            WHERE (i.relation = command.objid OR i.relation IN (SELECT a.relid FROM pg_partition_ancestors(command.objid) a))
+                AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = i.relation AND t.tgfoid = '_nlp.index_changed'::regproc); /* else a dump is being restored, which brings them */
     END LOOP;
 END $$;
 CREATE EVENT TRIGGER nlp_index_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'CREATE TABLE') EXECUTE FUNCTION _nlp.index_altered();

@@ -1,11 +1,13 @@
 """Semantic search in a table: nlp_index_create, nlp_search and how the index keeps in step. Run by tests/pg/run."""
 import os
 import random
+import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from client import fails, is_true, psql, value  # noqa: E402
+from client import BIN, PSQL, SOCKET, fails, psql, value  # noqa: E402
 from harness import check, finish  # noqa: E402
 
 TEXTS = ["The key can be reset under Settings, Security.", "Our shop opens at nine in the morning.", "Error E4512 means that the pump is blocked.",
@@ -212,7 +214,7 @@ def check_bad():
     fails("a temporary table", "CREATE TEMP TABLE t (id int PRIMARY KEY, body text); SELECT nlp_index_create('t', 'body')", "42809", "temporary")
     gives("keys that are named", "1\n1", "ALTER TABLE other ALTER id SET NOT NULL; INSERT INTO other VALUES (1, 'The shop opens at nine.', 1); SELECT nlp_index_create('other', 'body', keys => ARRAY['id']::name[]); SELECT id FROM nlp_search('other', 'shop')")
     gives("a filter with a comment", "2", "SELECT count(*) FROM nlp_search('docs', 'x', 2, filter => 'true -- comment')")
-    gives("a text of 10 MB", "1", "INSERT INTO other SELECT 2, repeat('Stones lie in the river. ', 400000), 2 FROM generate_series(1, 0); SELECT 1")
+    gives("a text of many chunks", "t\n1", "INSERT INTO other SELECT 2, string_agg('Stones ' || i || ' lie in the river.', ' '), 2 FROM generate_series(1, 3000) i; SELECT count(*) > 100 FROM nlp_index.other WHERE k1 = 2; DELETE FROM other WHERE id = 2; SELECT count(*) FROM nlp_index.other")
 
 
 def check_async():
@@ -262,10 +264,71 @@ def check_worker():
     gives("a table may be dropped under it", "0", "SELECT count(*) FROM _nlp.indexes WHERE name = 'plain'")
 
 
+def check_concurrent():
+    """Sessions that write the same rows at once."""
+    psql("DROP TABLE IF EXISTS plain; CREATE TABLE plain (id int PRIMARY KEY, body text); SELECT nlp_index_create('plain', 'body')")
+    scripts = ["".join(f"INSERT INTO plain VALUES ({(i * 7 + n) % 20}, 'session {n} row {i}') ON CONFLICT (id) DO UPDATE SET body = excluded.body;\n"
+                       f"DELETE FROM plain WHERE id = {(i * 5 + n) % 20};\n" for i in range(40)) for n in range(4)]
+    with tempfile.TemporaryDirectory() as work:
+        sessions = []
+        for n, script in enumerate(scripts):
+            path = os.path.join(work, f"{n}.sql")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(script)
+            sessions.append(subprocess.Popen([*PSQL, "-d", "test", "-f", path], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True))
+        errors = [session.communicate()[1] for session in sessions]
+    check("four sessions write the same rows without an error", not any(errors), "".join(errors))
+    check("... and the index holds what the table holds", value(ORACLE.format("plain")) == "t")
+
+
+def kill(where):
+    pid = ""
+    for _ in range(300):
+        pid = value(f"SELECT pid FROM pg_stat_activity WHERE {where} LIMIT 1")
+        if pid.isdigit():
+            break
+        time.sleep(0.05)
+    os.kill(int(pid), 9)
+    for _ in range(300):
+        if value("SELECT 1") == "1":
+            return
+        time.sleep(0.2)
+
+
+def check_killed():
+    """kill -9 of who writes; the server restarts."""
+    psql("DROP TABLE IF EXISTS plain; CREATE TABLE plain (id int PRIMARY KEY, body text); INSERT INTO plain SELECT i, 'Text number ' || i FROM generate_series(1, 3000) i")
+    with subprocess.Popen([*PSQL, "-d", "test", "-c", "SELECT nlp_index_create('plain', 'body')"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as session:
+        time.sleep(0.5)
+        kill("query LIKE 'SELECT nlp_index_create%'")
+        session.wait()
+    gives("killed in the middle of a build, there is none", "0|t", "SELECT (SELECT count(*) FROM _nlp.indexes WHERE name = 'plain'), to_regclass('nlp_index.plain') IS NULL")
+    psql("SELECT nlp_index_create('plain', 'body', mode => 'async')")
+    becomes("a worker is at it", "t", "SELECT rows_indexed > 100 FROM nlp_index_status WHERE relation = 'plain'::regclass")
+    kill("backend_type = 'nlp index worker'")
+    check("killed, it has lost nothing", value("SELECT pending + rows_indexed FROM nlp_index_status WHERE relation = 'plain'::regclass") == "3000")
+    psql("INSERT INTO plain VALUES (5000, 'one more')")
+    becomes("... another one goes on", "0|3001", "SELECT pending, rows_indexed FROM nlp_index_status WHERE relation = 'plain'::regclass")
+    check("... and each row is there once", value(ORACLE.format("plain")) == "t")
+
+
+def check_restored():
+    psql("DROP DATABASE IF EXISTS restored", "postgres")
+    psql("CREATE DATABASE restored", "postgres")
+    common = ["-h", SOCKET, "-U", "postgres"]
+    dump = subprocess.run([os.path.join(BIN, "pg_dump"), *common, "test"], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([*PSQL, "-d", "restored", "-v", "ON_ERROR_STOP=1"], input=dump, capture_output=True, text=True)
+    check("dump and restore without a manual step", done.returncode == 0, done.stderr)
+    for query in ("SELECT * FROM nlp_search('docs', 'shop password', 5)", "SELECT * FROM nlp_index.nlp_search_pairs('bird', 2)", "SELECT * FROM nlp_search('tree', 'volcano', 2)"):
+        check(f"restored: {query}", value(query) == value(query, database="restored") != "", value(query, database="restored"))
+    gives("... and goes on", "900", "INSERT INTO docs (id, body) VALUES (900, 'A glacier melts.'); SELECT id FROM nlp_search('docs', 'glacier', 1, 'text')", database="restored")
+    psql("DROP DATABASE restored WITH (FORCE)", "postgres")
+
+
 def main():
     _, err = psql(SETUP)
     check("a table of texts", not err, err)
-    for part in (check_search, check_writes, check_repair, check_definition, check_rights, check_bad, check_async, check_worker):
+    for part in (check_search, check_writes, check_repair, check_definition, check_rights, check_bad, check_async, check_worker, check_concurrent, check_restored, check_killed):
         part()
     check_random(int(os.environ.get("NLP_INDEX_SCRIPTS", "60")))
     finish()

@@ -41,6 +41,15 @@ def check_standby():
     check("so is a column job", "25006" in on_standby("CALL nlp_embed_column('mails', 'body', 'label')")[1], on_standby("CALL nlp_embed_column('mails', 'body', 'label')")[1])
 
 
+def check_search():
+    psql("DROP TABLE IF EXISTS docs; CREATE TABLE docs (id int PRIMARY KEY, body text); INSERT INTO docs SELECT id, body FROM mails; SELECT nlp_index_create('docs', 'body')")
+    query = "SELECT * FROM nlp_search('docs', 'football number 17', 5)"
+    wait_for("a search gives the same on the standby", lambda: on_standby(query), (value(query), ""))
+    psql("INSERT INTO docs VALUES (1000, 'A glacier melts.')")
+    wait_for("... also of what was written since", lambda: on_standby("SELECT id FROM nlp_search('docs', 'glacier', 1, 'text')"), ("1000", ""))
+    check("a refresh is refused there", "25006" in on_standby("SELECT nlp_index_refresh('docs')")[1], on_standby("SELECT nlp_index_refresh('docs')")[1])
+
+
 def check_logical():
     psql("DROP DATABASE IF EXISTS copy", "postgres")
     psql("CREATE DATABASE copy", "postgres")
@@ -56,5 +65,6 @@ def check_logical():
 
 
 check_standby()
+check_search()
 check_logical()
 finish()
