@@ -408,18 +408,11 @@ static TupleTableSlot *next_row(ScanState *scan) {
     return deliver(node);
 }
 
-/* A row that somebody else has changed meanwhile comes from below in its new form. */
+/* What is computed again because somebody else has changed a row meanwhile: the node below gives that row alone,
+ * in its new form, or all rows of a sub-select. */
 static bool recheck(ScanState *scan, TupleTableSlot *slot) {
-    batch_node *node = (batch_node *)scan;
-    (void)slot;
-    begin_batch(node);
-    node->size = 1;
-    node->is_finished = false;
-    pull(node);
-    for (int stage = 0; stage < node->n_quals; stage++) test_qual(node, stage, 0);
-    run_stage(node, node->n_quals, 0);
-    if (node->n) deliver(node);
-    return node->n > 0;
+    next_row(scan); /* into the slot */
+    return !TTS_EMPTY(slot);
 }
 
 /* ---- What the executor calls ---- */

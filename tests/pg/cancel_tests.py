@@ -2,12 +2,11 @@
 all of them. Run by tests/pg/run."""
 import os
 import random
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from client import MODELS, NLP, PSQL, psql, value  # noqa: E402
+from client import MODELS, NLP, Session, psql, value  # noqa: E402
 from harness import ROOT, check, finish, task_packs  # noqa: E402
 
 N = int(os.environ.get("NLP_CANCELS", "60"))
@@ -20,35 +19,6 @@ WORK = {
     "column job": "CALL nlp_embed_column('texts', 'body', 'emb', batch_size => 64, commit_every => 64)",
     "fit": "SELECT * FROM nlp_fit('fitted', 'SELECT body, (id % 2)::text FROM texts', 'minilm')",
 }
-
-
-class Session:
-    """A psql that stays open."""
-
-    def __init__(self):
-        self.process = subprocess.Popen([*PSQL, "-d", "test"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
-        self.pid = int(self.run("SELECT pg_backend_pid()")[0])
-
-    def begin(self, sql):
-        self.process.stdin.write(f"{sql};\n\\echo ==done==\n")
-        self.process.stdin.flush()
-
-    def end(self):
-        lines = []
-        while (line := self.process.stdout.readline()).strip() != "==done==":
-            if not line:
-                raise RuntimeError("the session is gone: " + "".join(lines))
-            lines.append(line.strip())
-        return lines
-
-    def run(self, sql):
-        self.begin(sql)
-        return self.end()
-
-    def memory(self):
-        """KiB of this backend alone."""
-        with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as file:
-            return sum(int(line.split()[1]) for line in file if line.startswith(("Private_Clean", "Private_Dirty")))
 
 
 def cancel_at(session, other, sql, after):
