@@ -1,5 +1,6 @@
 """What the tests of PostgreSQL share: psql against the server that tests/pg/run started."""
 import os
+import signal
 import subprocess
 import sys
 
@@ -54,6 +55,15 @@ class Session:
     def run(self, sql):
         self.begin(sql)
         return self.end()
+
+    def cancel(self):
+        """What pg_cancel_backend does, without waiting for another session."""
+        os.kill(self.pid, signal.SIGINT)
+
+    def cpu(self):
+        """Milliseconds that the backend has computed."""
+        with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[0]) / 1e6
 
     def memory(self):
         """KiB of this backend alone."""
