@@ -122,6 +122,10 @@ static void add_mapping(nlp_model_info *info, const nlp_model *m) {
     info->processes = nlp_store_processes(*m->mapping.segment ? m->mapping.segment : info->path);
 }
 
+const char *nlp_model_digest(const nlp_model *model) {
+    return model->digest;
+}
+
 /* Copies no more than the struct that the caller was compiled with. */
 void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
     /* texts are kept in the model's arena, under the lock */
