@@ -14,7 +14,7 @@ N_EMBEDS = int(os.environ.get("NLP_EMBEDS", "50000"))
 WORK = {
     "embed": "SELECT count(nlp_embed(body)) FROM texts",
     "a batch of labels": "SELECT nlp_sentiment(body), count(*) FROM texts GROUP BY 1",
-    "generate": "SELECT nlp_generate(repeat('word ', 40), 'writer', max_tokens => 2000)",
+    "generate": "SELECT count(nlp_generate(body, 'writer', max_tokens => 2000)) FROM texts",
     "tokenize 1 MB": "SELECT count(nlp_token_count(repeat('some words of a text, ', 45000) || i)) FROM generate_series(1, 50) i",
     "map": "SELECT count(*) FROM nlp_map('SELECT id, body FROM texts', 'embed')",
     "column job": "CALL nlp_embed_column('texts', 'body', 'emb', batch_size => 64, commit_every => 64)",

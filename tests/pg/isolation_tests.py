@@ -98,7 +98,8 @@ def check_meetings():
             n_waited += on[1]
             check(f"{name}, {what}: as with nlp.batch off", on == off and ("ERROR" in str(on[0])) <= (what == MOVES), f"{on} for {off}")
         on, off = (meet(sessions, batch, "REPEATABLE READ", CHANGES["a longer text"], statement) for batch in ("on", "off"))
-        check(f"{name}, in REPEATABLE READ: as with nlp.batch off", on == off and on[1] == ("40001" in str(on[0])), f"{on} for {off}")
+        # MERGE of PostgreSQL 16.2 overlooks the other's commit, batched or not
+        check(f"{name}, in REPEATABLE READ: as with nlp.batch off", on == off and ("MERGE" in statement or on[1] == ("40001" in str(on[0]))), f"{on} for {off}")
     check("nearly all of them had to wait", n_waited > 0.9 * len(STATEMENTS) * len(CHANGES), f"{n_waited} of {len(STATEMENTS) * len(CHANGES)}")
 
 
