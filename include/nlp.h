@@ -264,6 +264,8 @@ typedef struct nlp_model_info {
 
 /* Strings are borrowed: valid while the model is open, or during the callback. Any thread. */
 NLP_API void nlp_model_get_info(const nlp_model *model, nlp_model_info *info);
+/* The digest alone, at once: what else is known is gathered, processes from all that this user can see. */
+NLP_API const char *nlp_model_digest(const nlp_model *model);
 /* Visits every pack of the model path, by header only; stops when visit returns false. */
 NLP_API nlp_status nlp_model_list(nlp_engine *engine,
                                   bool (*visit)(void *context, const nlp_model_info *info),

@@ -48,6 +48,7 @@ typedef struct call {
 } call;
 
 enum { BATCHES, ROWS, TOKENS, TRUNCATED, REUSED, N_COUNTS };
+enum { N_SHARED = N_COUNTS + NLP_PG_COUNTERS }; /* those of a node, and of all that a worker did */
 static const char *const count_names[N_COUNTS] = {"Batches", "Rows", "Tokens", "Truncated",
                                                   "Reused"};
 
@@ -66,7 +67,7 @@ typedef struct batch_node {
     bool is_finished; /* the node below has no more */
     bool knows_constants;
     uint64 counts[N_COUNTS];
-    pg_atomic_uint64 *shared; /* [N_COUNTS] what workers counted, or NULL */
+    pg_atomic_uint64 *shared; /* [N_SHARED] what workers counted, or NULL */
 } batch_node;
 
 /* ---- Beginning ---- */
@@ -408,18 +409,11 @@ static TupleTableSlot *next_row(ScanState *scan) {
     return deliver(node);
 }
 
-/* A row that somebody else has changed meanwhile comes from below in its new form. */
+/* What is computed again because somebody else has changed a row meanwhile: the node below gives that row alone,
+ * in its new form, or all rows of a sub-select. */
 static bool recheck(ScanState *scan, TupleTableSlot *slot) {
-    batch_node *node = (batch_node *)scan;
-    (void)slot;
-    begin_batch(node);
-    node->size = 1;
-    node->is_finished = false;
-    pull(node);
-    for (int stage = 0; stage < node->n_quals; stage++) test_qual(node, stage, 0);
-    run_stage(node, node->n_quals, 0);
-    if (node->n) deliver(node);
-    return node->n > 0;
+    next_row(scan); /* into the slot */
+    return !TTS_EMPTY(slot);
 }
 
 /* ---- What the executor calls ---- */
@@ -444,13 +438,13 @@ static void end(CustomScanState *scan) {
 
 static Size estimate_shared(CustomScanState *scan, ParallelContext *context) {
     (void)scan, (void)context;
-    return N_COUNTS * sizeof(pg_atomic_uint64);
+    return N_SHARED * sizeof(pg_atomic_uint64);
 }
 
 static void share(CustomScanState *scan, ParallelContext *context, void *coordinate) {
     (void)context;
     ((batch_node *)scan)->shared = coordinate;
-    for (int i = 0; i < N_COUNTS; i++) pg_atomic_init_u64((pg_atomic_uint64 *)coordinate + i, 0);
+    for (int i = 0; i < N_SHARED; i++) pg_atomic_init_u64((pg_atomic_uint64 *)coordinate + i, 0);
 }
 
 static void share_again(CustomScanState *scan, ParallelContext *context, void *coordinate) {
@@ -463,14 +457,33 @@ static void join(CustomScanState *scan, shm_toc *toc, void *coordinate) {
     ((batch_node *)scan)->shared = coordinate;
 }
 
+/* A worker lives for one statement; what it did since a node of it told of its work is told by the next. */
+static void tell(batch_node *node) {
+    static uint64 told[NLP_PG_COUNTERS];
+    uint64 counters[NLP_PG_COUNTERS];
+    for (int i = 0; i < N_COUNTS; i++)
+        pg_atomic_fetch_add_u64(&node->shared[i], (int64)node->counts[i]);
+    nlp_pg_counters(counters);
+    for (int i = 0; i < NLP_PG_COUNTERS; i++) {
+        pg_atomic_fetch_add_u64(&node->shared[N_COUNTS + i], (int64)(counters[i] - told[i]));
+        told[i] = counters[i];
+    }
+}
+
+static void hear(batch_node *node) {
+    for (int i = 0; i < N_COUNTS; i++)
+        node->counts[i] += pg_atomic_exchange_u64(&node->shared[i], 0);
+    for (int i = 0; i < NLP_PG_COUNTERS; i++)
+        nlp_pg_count(i, pg_atomic_exchange_u64(&node->shared[N_COUNTS + i], 0));
+}
+
 static void shut_down(CustomScanState *scan) {
     batch_node *node = (batch_node *)scan;
-    for (int i = 0; i < N_COUNTS && node->shared; i++) {
-        if (IsParallelWorker())
-            pg_atomic_fetch_add_u64(&node->shared[i], (int64)node->counts[i]);
-        else
-            node->counts[i] += pg_atomic_exchange_u64(&node->shared[i], 0);
-    }
+    if (!node->shared) return;
+    if (IsParallelWorker())
+        tell(node);
+    else
+        hear(node);
     node->shared = NULL;
 }
 

@@ -205,7 +205,6 @@ static bool can_be_wrapped(const Plan *plan) {
     case T_CteScan:
     case T_NamedTuplestoreScan:
     case T_WorkTableScan:
-    case T_ForeignScan:
     case T_NestLoop:
     case T_MergeJoin:
     case T_HashJoin:
@@ -215,6 +214,8 @@ static bool can_be_wrapped(const Plan *plan) {
     case T_Gather:
     case T_GatherMerge:
         return true;
+    case T_ForeignScan: /* it may be what changes the other server's rows */
+        return ((const ForeignScan *)plan)->operation == CMD_SELECT;
     case T_Result: /* without a child it is what PL/pgSQL takes for a simple expression */
         return plan->lefttree != NULL;
     case T_CustomScan:

@@ -299,23 +299,15 @@ static struct {
     bool is_null;
 } recent;
 
-static const char *digest_of(const nlp_model *model, nlp_model_info *info) {
-    *info = (nlp_model_info){.struct_size = sizeof *info};
-    nlp_model_get_info(model, info);
-    return info->digest;
-}
-
 static bool recent_hit(const nlp_pg_site *site, const nlp_text *text, const char *options,
                        const nlp_model *model) {
-    nlp_model_info info;
     return recent.task == site->task && !site->memo.valid && recent.text.n_bytes == text->n_bytes &&
            !memcmp(recent.text.bytes, text->bytes, text->n_bytes) &&
-           !strcmp(recent.options, options) && !strcmp(recent.digest, digest_of(model, &info));
+           !strcmp(recent.options, options) && !strcmp(recent.digest, nlp_model_digest(model));
 }
 
 static void recent_keep(const nlp_pg_site *site, const nlp_text *text, const char *options,
                         const nlp_model *model, const nlp_value *value) {
-    nlp_model_info info;
     if (!recent.context)
         recent.context =
             AllocSetContextCreate(TopMemoryContext, "nlp answer", ALLOCSET_SMALL_SIZES);
@@ -326,7 +318,7 @@ static void recent_keep(const nlp_pg_site *site, const nlp_text *text, const cha
     recent.text = (nlp_text){pnstrdup(text->bytes, text->n_bytes), text->n_bytes};
     recent.options = pstrdup(options);
     recent.datum = nlp_pg_datum(value, &recent.is_null);
-    strlcpy(recent.digest, digest_of(model, &info), sizeof recent.digest);
+    strlcpy(recent.digest, nlp_model_digest(model), sizeof recent.digest);
     MemoryContextSwitchTo(old);
     recent.task = site->task;
 }

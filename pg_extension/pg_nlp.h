@@ -30,6 +30,11 @@ char *nlp_pg_default_model(const nlp_task_spec *task, const nlp_text *operands,
 const char *nlp_pg_on_overflow(void); /* "" where it is not set */
 int nlp_pg_max_generate_tokens(void);
 size_t nlp_pg_scratch_bytes(void); /* of this backend, the most so far */
+/* What was done so far, in the order of nlp_stats: by this backend, and by workers that told it. */
+enum { NLP_PG_COUNTERS = 8 };
+void nlp_pg_counters(uint64 counters[NLP_PG_COUNTERS]);
+/* That a worker did so much of kind i. */
+void nlp_pg_count(int i, uint64 more);
 bool nlp_pg_equal_bits(
     void); /* false for a backend whose bits differ: refused where the model is named */
 

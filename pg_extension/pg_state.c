@@ -165,6 +165,19 @@ int nlp_pg_max_generate_tokens(void) {
 size_t nlp_pg_scratch_bytes(void) {
     return session ? nlp_session_scratch_bytes(session) : 0;
 }
+
+static uint64 of_workers[NLP_PG_COUNTERS];
+
+void nlp_pg_counters(uint64 counters[NLP_PG_COUNTERS]) {
+    nlp_counters k;
+    nlp_engine_get_counters(nlp_pg_engine(), &k);
+    uint64 own[NLP_PG_COUNTERS] = {k.calls,     k.inputs,         k.forward_passes, k.tokens,
+                                   k.truncated, k.unknown_tokens, k.errors,         k.canceled};
+    for (int i = 0; i < NLP_PG_COUNTERS; i++) counters[i] = own[i] + of_workers[i];
+}
+void nlp_pg_count(int i, uint64 more) {
+    of_workers[i] += more;
+}
 bool nlp_pg_equal_bits(void) {
     return !engine_backend || !*engine_backend;
 }

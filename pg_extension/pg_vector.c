@@ -170,14 +170,12 @@ Datum nlp_pg_pack_info(PG_FUNCTION_ARGS) {
 PG_FUNCTION_INFO_V1(nlp_pg_stats);
 Datum nlp_pg_stats(PG_FUNCTION_ARGS) {
     ReturnSetInfo *set = (ReturnSetInfo *)fcinfo->resultinfo;
-    nlp_counters k;
-    bool nulls[8] = {false};
-    Datum values[8];
-    nlp_engine_get_counters(nlp_pg_engine(), &k);
-    uint64_t numbers[8] = {k.calls,     k.inputs,         k.forward_passes, k.tokens,
-                           k.truncated, k.unknown_tokens, k.errors,         k.canceled};
+    uint64 counters[NLP_PG_COUNTERS];
+    bool nulls[NLP_PG_COUNTERS] = {false};
+    Datum values[NLP_PG_COUNTERS];
+    nlp_pg_counters(counters);
     InitMaterializedSRF(fcinfo, 0);
-    for (int i = 0; i < 8; i++) values[i] = Int64GetDatum((int64)numbers[i]);
+    for (int i = 0; i < NLP_PG_COUNTERS; i++) values[i] = Int64GetDatum((int64)counters[i]);
     tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
     return (Datum)0;
 }

@@ -147,8 +147,9 @@ static nlp_status store_turn(nlp_connection *c, nlp_text session, nlp_text said,
     sqlite3_bind_text64(s, 3, said.bytes, said.n_bytes, SQLITE_STATIC, SQLITE_UTF8);
     sqlite3_bind_value(s, 4, turn[SAID_AT]);
     /* a copy: a trigger of the table may run tasks on our session, whose memory the answer is */
-    sqlite3_bind_text64(s, 5, answer->as.text, answer->n, SQLITE_TRANSIENT, SQLITE_UTF8);
-    int rc = sqlite3_step(s), extended = sqlite3_extended_errcode(c->db);
+    int rc = sqlite3_bind_text64(s, 5, answer->as.text, answer->n, SQLITE_TRANSIENT, SQLITE_UTF8);
+    if (rc == SQLITE_OK) rc = sqlite3_step(s);
+    int extended = sqlite3_extended_errcode(c->db);
     sqlite3_finalize(s);
     if (rc == SQLITE_CONSTRAINT && extended == SQLITE_CONSTRAINT_PRIMARYKEY)
         return nlp_sqlite_fail(err, NLP_EINVAL,

@@ -148,10 +148,11 @@ static nlp_status write_part(column_job *j, const part *p, const nlp_result *res
     if (!s) return err->code;
     for (int i = 0; i < p->n && rc == SQLITE_DONE; i++) {
         const nlp_value *vector = result->outputs[i].cells;
-        sqlite3_bind_null(s, 1);
-        if (vector->type == NLP_TYPE_VECTOR)
-            sqlite3_bind_blob64(s, 1, vector->as.vector, 4 * (sqlite3_uint64)vector->n,
-                                SQLITE_STATIC);
+        rc = vector->type != NLP_TYPE_VECTOR
+                 ? sqlite3_bind_null(s, 1)
+                 : sqlite3_bind_blob64(s, 1, vector->as.vector, 4 * (sqlite3_uint64)vector->n,
+                                       SQLITE_STATIC);
+        if (rc != SQLITE_OK) break; /* too big for the host */
         sqlite3_bind_int64(s, 2, p->rowids[i]);
         rc = sqlite3_step(s);
         sqlite3_reset(s);

@@ -26,8 +26,8 @@ static nlp_status insert_pack(nlp_connection *c, const char *name, const nlp_mod
     sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 2, info->digest, -1, SQLITE_STATIC);
     sqlite3_bind_text(s, 3, info->base_digest, -1, SQLITE_STATIC);
-    sqlite3_bind_blob64(s, 4, bytes, n, SQLITE_STATIC);
-    int rc = sqlite3_step(s);
+    int rc = sqlite3_bind_blob64(s, 4, bytes, n, SQLITE_STATIC); /* or too big for the host */
+    if (rc == SQLITE_OK) rc = sqlite3_step(s);
     sqlite3_finalize(s);
     return rc == SQLITE_DONE ? NLP_OK : nlp_sqlite_failed(c, err);
 }

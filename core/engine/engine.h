@@ -50,6 +50,8 @@ struct nlp_model {
     nlp_task_model task; /* the view that tasks get */
     const char **label_texts;
     char digest[NLP_SHA256_HEX_BYTES], base_digest[NLP_SHA256_HEX_BYTES];
+    nlp_model_info description; /* what nlp_model_get_info knows of its pack */
+    size_t n_tasks_described;   /* tasks that were known then, 0: not yet made */
 };
 
 struct nlp_session {

@@ -122,14 +122,25 @@ static void add_mapping(nlp_model_info *info, const nlp_model *m) {
     info->processes = nlp_store_processes(*m->mapping.segment ? m->mapping.segment : info->path);
 }
 
+const char *nlp_model_digest(const nlp_model *model) {
+    return model->digest;
+}
+
+/* Its texts stay in the model's arena, so they are made once, and again when more tasks are known. */
+static nlp_model_info described(nlp_model *m) {
+    nlp_mutex_lock(&m->engine->lock);
+    if (m->n_tasks_described != m->engine->n_tasks)
+        nlp_model_info_of_pack(m->engine, &m->pack, &m->arena, &m->description);
+    m->n_tasks_described = m->engine->n_tasks;
+    nlp_model_info copy = m->description;
+    nlp_mutex_unlock(&m->engine->lock);
+    return copy;
+}
+
 /* Copies no more than the struct that the caller was compiled with. */
 void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
-    /* texts are kept in the model's arena, under the lock */
     nlp_model *m = (nlp_model *)(uintptr_t)model;
-    nlp_model_info full = {.struct_size = sizeof full};
-    nlp_mutex_lock(&m->engine->lock);
-    nlp_model_info_of_pack(m->engine, &m->pack, &m->arena, &full);
-    nlp_mutex_unlock(&m->engine->lock);
+    nlp_model_info full = described(m);
     full.name = m->name;
     full.path = m->path ? m->path : "";
     full.labels = m->label_texts;

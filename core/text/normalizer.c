@@ -423,6 +423,8 @@ static bool leaves_as_is(const encoder *e, size_t from, size_t to) {
     return true;
 }
 
+enum { WORK_PER_CHARACTER = 16 };
+
 static nlp_status decode(encoder *e, size_t from, size_t to, chars *c) {
     c->at = NLP_PUSH(e->arena, norm_char, nlp_utf8_length(e->text + from, to - from));
     c->n = 0;
@@ -432,8 +434,9 @@ static nlp_status decode(encoder *e, size_t from, size_t to, chars *c) {
         size_t n = nlp_utf8_decode(e->text + i, to - i, &code);
         c->at[c->n++] = (norm_char){code, (uint32_t)i, (uint32_t)(i + n)};
         i += n;
+        NLP_TRY(nlp_poll_work(e->poll, WORK_PER_CHARACTER, e->err));
     }
-    return nlp_poll_work(e->poll, 16 * (to - from), e->err);
+    return NLP_OK;
 }
 
 static size_t bytes_of(const chars *c) {
@@ -454,9 +457,10 @@ static nlp_status flatten(encoder *e, const chars *c, span *out) {
     for (size_t i = 0; i < c->n; i++) {
         size_t end = n + nlp_utf8_encode(c->at[i].code, bytes + n);
         for (; n < end; n++) from[n] = c->at[i].from, to[n] = c->at[i].to;
+        NLP_TRY(nlp_poll_work(e->poll, WORK_PER_CHARACTER, e->err));
     }
     *out = (span){.bytes = bytes, .n_bytes = n, .from = from, .to = to};
-    return nlp_poll_work(e->poll, 16 * n, e->err);
+    return NLP_OK;
 }
 
 nlp_status normalize_text(encoder *e, size_t from, size_t to, span *out) {

@@ -88,6 +88,7 @@ static nlp_status rewrite(encoder *e, span s, const char *prefix, bool marks, sp
         copy_part(e, &s, at, end, n);
         n += end - at;
         if (blank) n = put_text(e, &s, end, BLANK_MARK, n);
+        NLP_TRY(nlp_poll_work(e->poll, 64 + 32 * (end - at), e->err));
     }
     *out = (span){.bytes = e->meta_bytes, .n_bytes = n, .from = e->meta_from, .to = e->meta_to};
     return NLP_OK;

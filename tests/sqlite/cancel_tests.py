@@ -6,7 +6,6 @@ import sqlite3
 import sys
 import tempfile
 import threading
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -18,7 +17,7 @@ N = int(os.environ.get("NLP_CANCELS", "60"))
 FOLDER = tempfile.mkdtemp(prefix="nlp-cancel-")
 WORK = {
     "embed": "SELECT count(nlp_embed(body)) FROM texts",
-    "generate": "SELECT nlp_generate('word word word', 'writer', '{\"max_tokens\": 2000}')",
+    "generate": "SELECT count(nlp_generate(body, 'writer', '{\"max_tokens\": 2000}')) FROM texts",
     "tokenize 1 MB": "SELECT count(nlp_token_count(x || id)) FROM long, texts WHERE id <= 60",
     "each": "SELECT count(embedding) FROM nlp_embed_each((SELECT json_group_array(body) FROM texts))",
     "map": "SELECT count(*) FROM nlp_map('SELECT id, body FROM texts', 'embed')",
