@@ -301,8 +301,8 @@ static size_t read_visible(const search *s, found *rows, size_t most) {
         *f = (found){.rank = (size_t)DatumGetInt32(
                          SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null))};
         const nlp_fused *fused = &s->fused[f->rank];
-        f->score = fused->score;
         f->place = place_of(s, fused);
+        f->score = s->mode == HYBRID ? fused->score : f->place.score; /* cosine, or BM25 */
         for (int j = 0; j < s->index->n_keys; j++)
             f->keys[j] =
                 SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, j + 2, &is_null);
