@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from client import BIN, PSQL, SOCKET, fails, psql, value  # noqa: E402
-from harness import check, finish  # noqa: E402
+from harness import ROOT, check, finish  # noqa: E402
 
 TEXTS = ["The key can be reset under Settings, Security.", "Our shop opens at nine in the morning.", "Error E4512 means that the pump is blocked.",
          "Passwords are renewed by the help desk.", "The invoice is sent by mail at the end of the month.", "Birds build their nests in spring."]
@@ -325,10 +325,18 @@ def check_restored():
     psql("DROP DATABASE restored WITH (FORCE)", "postgres")
 
 
+def check_example():
+    folder = os.path.join(ROOT, "examples/search")
+    psql("DROP TABLE IF EXISTS faq")
+    for query, expected in (("I can't log in any more", "password"), ("I want my money back", "money back")):
+        done = subprocess.run([*PSQL, "-d", "test", "-v", f"query={query}", "-f", "faq.sql"], cwd=folder, capture_output=True, text=True)
+        check(f"examples/search: {query}", not done.stderr and expected in done.stdout.split("\n")[0].lower(), done.stdout + done.stderr)
+
+
 def main():
     _, err = psql(SETUP)
     check("a table of texts", not err, err)
-    for part in (check_search, check_writes, check_repair, check_definition, check_rights, check_bad, check_async, check_worker, check_concurrent, check_restored, check_killed):
+    for part in (check_search, check_writes, check_repair, check_definition, check_rights, check_bad, check_async, check_worker, check_concurrent, check_example, check_restored, check_killed):
         part()
     check_random(int(os.environ.get("NLP_INDEX_SCRIPTS", "60")))
     finish()
