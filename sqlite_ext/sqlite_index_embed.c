@@ -92,6 +92,14 @@ static int read_texts(part *p, size_t n) {
 
 /* ---- Chunks ---- */
 
+/* Equal texts are cut once: the pieces of one may lie in another. */
+static size_t place_of(const part *p, size_t i, const char *at) {
+    const nlp_text *text = &p->texts[i];
+    for (size_t j = 0; j < p->n && !(at >= text->bytes && at <= text->bytes + text->n_bytes); j++)
+        text = &p->texts[j];
+    return (size_t)(at - text->bytes);
+}
+
 static int add_pieces(part *p, size_t i, const nlp_output *output) {
     for (uint32_t r = 0; output->status == NLP_OK && r < output->n_rows; r++) {
         const nlp_value *chunk = &output->cells[5 * r + 1];
@@ -103,7 +111,7 @@ static int add_pieces(part *p, size_t i, const nlp_output *output) {
         }
         p->pieces[p->n_pieces++] = (piece){.row = p->rows[i],
                                            .text = {chunk->as.text, chunk->n},
-                                           .start = (size_t)(chunk->as.text - p->texts[i].bytes)};
+                                           .start = place_of(p, i, chunk->as.text)};
     }
     return SQLITE_OK;
 }
