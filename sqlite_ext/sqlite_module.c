@@ -50,6 +50,7 @@ NLP_API int sqlite3_nlp_init(sqlite3 *db, char **message, const sqlite3_api_rout
     if (rc == SQLITE_OK) rc = nlp_sqlite_chats(c);
     if (rc == SQLITE_OK) rc = nlp_sqlite_map(c);
     if (rc == SQLITE_OK) rc = nlp_sqlite_columns(c);
+    if (rc == SQLITE_OK) rc = nlp_sqlite_indexes(c);
     nlp_sqlite_release(c); /* the functions hold it now */
     if (rc != SQLITE_OK) *message = sqlite3_mprintf("%s", sqlite3_errmsg(db));
     return rc == SQLITE_OK ? DONE : rc;

@@ -98,6 +98,7 @@ int nlp_sqlite_streams(nlp_connection *c); /* sqlite_stream.c */
 int nlp_sqlite_chats(nlp_connection *c);   /* sqlite_chat.c */
 int nlp_sqlite_map(nlp_connection *c);     /* sqlite_map.c */
 int nlp_sqlite_columns(nlp_connection *c); /* sqlite_column.c */
+int nlp_sqlite_indexes(nlp_connection *c); /* sqlite_index.c */
 /* sqlite_packs.c: the heads that live in this database, with backing "table"; false ends it. */
 nlp_status nlp_sqlite_list_packs(nlp_connection *c,
                                  bool (*visit)(void *context, const nlp_model_info *info),
