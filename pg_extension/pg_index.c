@@ -8,7 +8,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -25,6 +24,11 @@ enum { ROOM_AROUND = 8 }; /* for special tokens and a prompt */
 
 /* ---- Rights ---- */
 
+/* Not the user's to choose, since it counts for what runs with the rights of another. */
+static void set_for_now(const char *setting, const char *value) {
+    set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 Oid nlp_pg_extension_owner(void) {
     HeapTuple tuple =
         SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(get_namespace_oid("nlp_index", false)));
@@ -39,9 +43,10 @@ nlp_pg_rights nlp_pg_become(Oid user) {
     GetUserIdAndSecContext(&before.user, &before.context);
     before.level = NewGUCNestLevel();
     SetUserIdAndSecContext(user, before.context | SECURITY_LOCAL_USERID_CHANGE |
-                                     SECURITY_RESTRICTED_OPERATION);
-    set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-                      GUC_ACTION_SAVE, true, 0, false);
+                                     SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
+    set_for_now("search_path", "pg_catalog, pg_temp");
+    set_for_now("default_tablespace", "");
+    set_for_now("default_table_access_method", "heap");
     return before;
 }
 
@@ -107,19 +112,29 @@ static char *table_of(const char *name, const char *suffix) {
     return psprintf("nlp_index.%s", quote_identifier(psprintf("%s%s", name, suffix)));
 }
 
+/* The index's own key has the type that the table's had; another one by now would be read as what it is not. */
+static void check_key(const nlp_pg_index *index, int i, Oid chunks) {
+    Oid type = get_atttype(chunks, get_attnum(chunks, psprintf("k%d", i + 1)));
+    if (type != index->key_types[i])
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("key \"%s\" of %s is not of the type that its index has",
+                               index->keys[i], index->source),
+                        errhint("SELECT nlp_index_drop('%s'), and make it again", index->source)));
+}
+
 static void find_keys(nlp_pg_index *index) {
+    Oid chunks = get_relname_relid(psprintf("%s_chunks", index->name),
+                                   get_namespace_oid("nlp_index", false));
     for (int i = 0; i < index->n_keys; i++) {
         Oid type = get_atttype(index->relation, get_attnum(index->relation, index->keys[i]));
-        Oid equals = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
-        HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(equals));
-        if (!HeapTupleIsValid(tuple))
+        if (!OidIsValid(type) || !OidIsValid(chunks))
+            elog(ERROR, "the index on %s is not whole", index->source);
+        index->key_types[i] = getBaseType(type);
+        check_key(index, i, chunks);
+        Oid equals = lookup_type_cache(index->key_types[i], TYPECACHE_EQ_OPR)->eq_opr;
+        if (!OidIsValid(equals))
             elog(ERROR, "key \"%s\" of %s cannot be compared", index->keys[i], index->source);
-        Form_pg_operator form = (Form_pg_operator)GETSTRUCT(tuple);
-        index->key_types[i] = type;
-        index->key_equals[i] =
-            psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
-                     NameStr(form->oprname));
-        ReleaseSysCache(tuple);
+        index->key_equals[i] = psprintf("OPERATOR(pg_catalog.%s)", get_opname(equals));
     }
 }
 
@@ -161,7 +176,7 @@ static void complete(nlp_pg_index *index) {
     index->owner = owner_of(index->relation);
     index->source = quote_qualified_identifier(
         get_namespace_name(get_rel_namespace(index->relation)), get_rel_name(index->relation));
-    index->chunks = table_of(index->name, "");
+    index->chunks = table_of(index->name, "_chunks");
     index->signatures = table_of(index->name, "_signatures");
     index->terms = table_of(index->name, "_terms");
     index->queue = table_of(index->name, "_queue");
@@ -181,7 +196,10 @@ nlp_pg_index *nlp_pg_index_find(Oid relation) {
         MemoryContext spi = MemoryContextSwitchTo(caller);
         index = palloc0(sizeof *index);
         fill(index, SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
-        complete(index);
+        if (get_rel_name(index->relation))
+            complete(index); /* of this very snapshot; it may be gone by now */
+        else
+            index = NULL;
         MemoryContextSwitchTo(spi);
     }
     SPI_finish();
@@ -203,6 +221,9 @@ nlp_model *nlp_pg_index_model_of(const nlp_pg_index *index, MemoryContext contex
     nlp_model_info info = {.struct_size = sizeof info};
     nlp_model *model = nlp_pg_model(index->model, context);
     nlp_model_get_info(model, &info);
+    if (!nlp_pg_equal_bits())
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                        errmsg("an index of meanings takes no nlp.backend whose bits differ")));
     if (strcmp(info.digest, index->digest))
         ereport(ERROR,
                 (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -224,7 +245,8 @@ char *nlp_pg_index_key_columns(const nlp_pg_index *index, const char *prefix) {
     initStringInfo(&sql);
     for (int i = 0; i < index->n_keys; i++) {
         separate(&sql, i, ", ");
-        appendStringInfo(&sql, "%s%s AS k%d", prefix, quote_identifier(index->keys[i]), i + 1);
+        appendStringInfo(&sql, "%s%s::%s AS k%d", prefix, quote_identifier(index->keys[i]),
+                         format_type_be_qualified(index->key_types[i]), i + 1);
     }
     return sql.data;
 }
@@ -252,7 +274,7 @@ char *nlp_pg_index_same_key(const nlp_pg_index *index, const char *a, const char
 char *nlp_pg_index_text(const nlp_pg_index *index, const char *prefix) {
     StringInfoData sql;
     initStringInfo(&sql);
-    appendStringInfoString(&sql, "pg_catalog.concat_ws(E'\\n'");
+    appendStringInfoString(&sql, "pg_catalog.concat_ws(' '");
     for (int i = 0; i < index->n_columns; i++)
         appendStringInfo(&sql, ", %s%s::pg_catalog.text", prefix,
                          quote_identifier(index->columns[i]));
@@ -323,4 +345,20 @@ Datum nlp_pg_index_verb(PG_FUNCTION_ARGS) {
     SPI_finish();
     if (is_null) PG_RETURN_NULL();
     return result; /* a number or a boolean, by value */
+}
+
+PG_FUNCTION_INFO_V1(nlp_pg_index_rows);
+/* Of a table, as its owner sees it: another user's look runs nothing of the owner's. */
+Datum nlp_pg_index_rows(PG_FUNCTION_ARGS) {
+    nlp_pg_index *index = nlp_pg_index_of(PG_GETARG_OID(0));
+    bool is_null;
+    nlp_pg_index_check_owner(index->relation);
+    SPI_connect();
+    nlp_pg_rights before = nlp_pg_become(index->owner);
+    nlp_pg_execute(psprintf("SELECT count(*) FROM %s", index->source), 0, NULL, NULL, true);
+    int64 n =
+        DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null));
+    nlp_pg_give_back(before);
+    SPI_finish();
+    PG_RETURN_INT64(n);
 }

@@ -73,24 +73,20 @@ static void start(void) {
 /* Behind the commit, so that a worker sees what there is to do. One that finds another at work ends at once. */
 static void at_end(XactEvent event, void *context) {
     (void)context;
-    if (event == XACT_EVENT_COMMIT && wants_worker) start();
+    if ((event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE) && wants_worker) start();
     if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
         wants_worker = false;
 }
 
 void nlp_pg_index_want_worker(void) {
     LOCKTAG queueing = database_tag(LOCK_QUEUEING), worker = database_tag(LOCK_WORKER);
-    if (!is_on || wants_worker) return;
-    LockAcquire(&queueing, ShareLock, false, false);
+    if (!is_on) return;
+    LockAcquire(&queueing, ShareLock, false,
+                false); /* also where a subtransaction took it and gave it up */
+    if (wants_worker) return;
     if (LockAcquire(&worker, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL) return;
     LockRelease(&worker, ExclusiveLock, false);
     wants_worker = true;
-}
-
-PG_FUNCTION_INFO_V1(nlp_pg_index_wake);
-Datum nlp_pg_index_wake(PG_FUNCTION_ARGS) {
-    nlp_pg_index_want_worker();
-    PG_RETURN_VOID();
 }
 
 void nlp_pg_index_worker_init(void) {
@@ -163,13 +159,13 @@ static void take_failure(progress *p) {
     bool was_batch = p->step && !p->alone && !p->message;
     FlushErrorState();
     AbortCurrentTransaction();
-    if (error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN) proc_exit(0);
     if (was_row)
         p->message = keep(error->message);
     else if (was_batch)
         p->alone = BATCH;
     else
         p->failed++, drop(&p->message);
+    FreeErrorData(error);
 }
 
 static void try_turn(progress *p) {
@@ -239,4 +235,5 @@ void nlp_pg_index_worker_main(Datum database) {
         try_turn(&p);
         if (p.failed || (p.idle && !p.message)) rest(&p);
     }
+    unlock(LOCK_WORKER); /* while nobody queues: who queues next starts another one */
 }

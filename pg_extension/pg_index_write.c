@@ -4,6 +4,7 @@
 #include "pg_search.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
@@ -12,8 +13,9 @@
 #include "tsearch/ts_type.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
-enum { ROWS = 64, EMBED_AT_ONCE = 512 };
+enum { ROWS = 16, EMBED_AT_ONCE = 512 };
 
 typedef struct chunk {
     uint64 row; /* of the batch */
@@ -172,8 +174,13 @@ static void prepare_all(writer *w) {
 }
 
 static void read_keys(const writer *w, HeapTuple row, TupleDesc desc, Datum *keys) {
-    bool is_null;
-    for (int i = 0; i < w->index->n_keys; i++) keys[i] = SPI_getbinval(row, desc, i + 1, &is_null);
+    for (int i = 0; i < w->index->n_keys; i++) {
+        bool is_null;
+        keys[i] = SPI_getbinval(row, desc, i + 1, &is_null);
+        if (is_null)
+            ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION),
+                            errmsg("a row of %s has no key", w->index->source)));
+    }
 }
 
 /* Vectors of a row's chunks that were there, for those whose text has stayed. In the caller's context. */
@@ -298,17 +305,9 @@ static char *rows_from(const nlp_pg_index *index, const char *from) {
 
 /* ---- Statistics ---- */
 
-/* As often as the index has doubled, so that all of them together cost no more than the last one twice. Who finds another one at
- * it leaves it to them. */
-static void count_if_due(const nlp_pg_index *index, bool always) {
-    bool due =
-        always ||
-        nlp_pg_execute(
-            psprintf(
-                "SELECT 1 WHERE (SELECT coalesce(max(id), 0) FROM %s) > 2 * coalesce((SELECT last_id FROM %s WHERE term = ''), 0) + 100",
-                index->chunks, index->terms),
-            0, NULL, NULL, false);
-    if (due && nlp_pg_index_try_lock(index->relation, NLP_PG_LOCK_STATISTICS))
+/* Never in a user's transaction. Who finds another one at it leaves it to them. */
+static void count_terms(const nlp_pg_index *index) {
+    if (nlp_pg_index_try_lock(index->relation, NLP_PG_LOCK_STATISTICS))
         nlp_pg_execute(
             psprintf("SELECT _nlp.index_statistics(%s)", quote_literal_cstr(index->name)), 0, NULL,
             NULL, false);
@@ -325,11 +324,11 @@ Datum nlp_pg_tsvector_length(PG_FUNCTION_ARGS) {
 
 /* ---- Triggers ---- */
 
-static void queue_keys(const nlp_pg_index *index, const char *keys) {
-    nlp_pg_execute(psprintf("INSERT INTO %s (%s) SELECT %s FROM %s q", index->queue,
-                            nlp_pg_index_key_numbers(index, ""),
-                            nlp_pg_index_key_numbers(index, "q."), keys),
-                   0, NULL, NULL, false);
+static uint64 queue_keys(const nlp_pg_index *index, const char *keys) {
+    return nlp_pg_execute(psprintf("INSERT INTO %s (%s) SELECT %s FROM %s q", index->queue,
+                                   nlp_pg_index_key_numbers(index, ""),
+                                   nlp_pg_index_key_numbers(index, "q."), keys),
+                          0, NULL, NULL, false);
 }
 
 static char *known_keys(const nlp_pg_index *index) {
@@ -346,19 +345,27 @@ static void forget_all(const nlp_pg_index *index, Oid truncated) {
             NULL, NULL, false);
 }
 
+/* Of these keys: what is gone is forgotten, what is other than the index knows it is written. The rows are read now, as they are
+ * now: a trigger of the user's may have changed them since, and a key may be there again. */
+static void work(const nlp_pg_index *index, const char *keys) {
+    forget(index, keys, keys_from(index, index->source));
+    write_changed(index, psprintf("(SELECT r.* FROM %s r WHERE EXISTS (SELECT FROM %s q WHERE %s))",
+                                  rows_from(index, index->source), keys,
+                                  nlp_pg_index_same_key(index, "q.", "r.")));
+}
+
 static void follow(const nlp_pg_index *index, TriggerEvent event) {
-    bool is_insert = TRIGGER_FIRED_BY_INSERT(event), is_delete = TRIGGER_FIRED_BY_DELETE(event);
-    char *was = is_insert ? NULL : keys_from(index, "nlp_old");
-    if (index->is_async) {
-        if (was) queue_keys(index, was);
-        if (!is_delete) queue_keys(index, keys_from(index, "nlp_new"));
-        nlp_pg_index_want_worker();
+    char *was = TRIGGER_FIRED_BY_INSERT(event) ? NULL : keys_from(index, "nlp_old");
+    char *is = TRIGGER_FIRED_BY_DELETE(event) ? NULL : keys_from(index, "nlp_new");
+    char *keys = was && is ? psprintf("(SELECT * FROM %s o UNION SELECT * FROM %s n)", was, is)
+                 : was     ? was
+                           : is;
+    if (!index->is_async) {
+        work(index, keys);
         return;
     }
-    if (was) forget(index, was, is_delete ? NULL : keys_from(index, "nlp_new"));
-    if (is_delete) return;
-    write_changed(index, rows_from(index, "nlp_new"));
-    count_if_due(index, false);
+    queue_keys(index, keys);
+    nlp_pg_index_want_worker();
 }
 
 PG_FUNCTION_INFO_V1(nlp_pg_index_changed);
@@ -368,6 +375,9 @@ Datum nlp_pg_index_changed(PG_FUNCTION_ARGS) {
         ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
                         errmsg("index_changed is called by triggers")));
     TriggerData *trigger = (TriggerData *)fcinfo->context;
+    if (!TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+        ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+                        errmsg("index_changed is called behind statements")));
     nlp_pg_index *index = nlp_pg_index_find(RelationGetRelid(trigger->tg_relation));
     if (!index)
         return PointerGetDatum(
@@ -387,8 +397,9 @@ Datum nlp_pg_index_changed(PG_FUNCTION_ARGS) {
 /* ---- Refresh, rebuild, queue: for the owner ---- */
 
 static nlp_pg_index *open_own(Oid relation) {
-    nlp_pg_index_check_owner(relation);
-    return nlp_pg_index_of(relation);
+    nlp_pg_index *index = nlp_pg_index_of(relation);
+    nlp_pg_index_check_owner(index->relation);
+    return index;
 }
 
 /* Below so many all vectors are compared anyway. */
@@ -397,23 +408,34 @@ static bool is_measured(const nlp_pg_index *index) {
                           0, NULL, NULL, false) > 0;
 }
 
+/* Under a snapshot that sees what this statement has written. */
+static double measure(const nlp_pg_index *index) {
+    CommandCounterIncrement();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    double recall = nlp_pg_index_recall(index);
+    PopActiveSnapshot();
+    return recall;
+}
+
 static void set_recall(const nlp_pg_index *index) {
     Oid types[2] = {OIDOID, FLOAT4OID};
     if (!is_measured(index)) return;
-    Datum values[2] = {ObjectIdGetDatum(index->relation),
-                       Float4GetDatum((float4)nlp_pg_index_recall(index))};
+    Datum values[2] = {ObjectIdGetDatum(index->relation), Float4GetDatum((float4)measure(index))};
     nlp_pg_rights before = nlp_pg_become(nlp_pg_extension_owner());
     nlp_pg_execute("UPDATE _nlp.indexes SET recall = $2 WHERE relation = $1", 2, types, values,
                    false);
     nlp_pg_give_back(before);
 }
 
+/* Nobody writes meanwhile: a row that changed under it would be written twice. */
 static uint64 refresh(const nlp_pg_index *index) {
-    nlp_pg_execute(psprintf("LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE", index->source), 0, NULL,
+    nlp_pg_execute(psprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", index->source), 0, NULL,
                    NULL, false);
+    if (index->is_async)
+        nlp_pg_execute(psprintf("DELETE FROM %s", index->queue), 0, NULL, NULL, false);
     forget(index, known_keys(index), keys_from(index, index->source));
     uint64 n = write_changed(index, rows_from(index, index->source));
-    count_if_due(index, true);
+    count_terms(index);
     set_recall(index);
     return n;
 }
@@ -458,9 +480,8 @@ Datum nlp_pg_index_rebuild(PG_FUNCTION_ARGS) {
     PG_RETURN_INT64((int64)n);
 }
 
-/* The next n keys of the queue, taken out of it, as rows "nlp_claimed"; false: there are none. */
-static bool claim(const nlp_pg_index *index, int n) {
-    Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
+/* The next n keys of the queue, taken out of it, as rows "nlp_claimed"; NULL: there are none. */
+static Tuplestorestate *claim(const nlp_pg_index *index, int n) {
     Oid type = INT4OID;
     Datum most = Int32GetDatum(n);
     uint64 claimed = nlp_pg_execute(
@@ -468,18 +489,22 @@ static bool claim(const nlp_pg_index *index, int n) {
             "DELETE FROM %s WHERE ctid IN (SELECT q.ctid FROM %s q WHERE q.next_try <= clock_timestamp() ORDER BY q.next_try LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING %s",
             index->queue, index->queue, nlp_pg_index_key_numbers(index, "")),
         1, &type, &most, false);
+    if (!claimed) return NULL;
+    Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
     for (uint64 i = 0; i < claimed; i++) tuplestore_puttuple(rows, SPI_tuptable->vals[i]);
-    if (claimed) nlp_pg_name_rows("nlp_claimed", rows, SPI_tuptable->tupdesc, (double)claimed);
-    return claimed > 0;
+    nlp_pg_name_rows("nlp_claimed", rows, SPI_tuptable->tupdesc, (double)claimed);
+    return rows;
 }
 
-/* A key may stand in the queue many times; the row is read now, as it is now. */
-static void work(const nlp_pg_index *index) {
-    forget(index, "nlp_claimed", keys_from(index, index->source));
-    write_changed(
-        index, psprintf("(SELECT r.* FROM %s r WHERE EXISTS (SELECT FROM nlp_claimed q WHERE %s))",
-                        rows_from(index, index->source), nlp_pg_index_same_key(index, "q.", "r.")));
-    count_if_due(index, false);
+/* A key may stand in the queue many times. The table is locked before the queue, as by those who alter it. */
+static bool take_turn(const nlp_pg_index *index, int n) {
+    nlp_pg_execute(psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", index->source), 0, NULL, NULL,
+                   false);
+    Tuplestorestate *rows = claim(index, n);
+    if (!rows) return false;
+    work(index, "nlp_claimed");
+    tuplestore_end(rows);
+    return true;
 }
 
 /* They wait, longer each time, and after eight times for good. */
@@ -509,10 +534,23 @@ Datum nlp_pg_index_step(PG_FUNCTION_ARGS) {
     bool any = is_mine;
     if (is_mine && !PG_ARGISNULL(2))
         postpone(index, n, PG_GETARG_DATUM(2));
-    else if (is_mine && (any = claim(index, n)))
-        work(index);
+    else if (is_mine)
+        any = take_turn(index, n);
     nlp_pg_give_back(before);
     SPI_finish();
     if (!is_mine) PG_RETURN_NULL();
     PG_RETURN_INT64(any);
+}
+
+PG_FUNCTION_INFO_V1(nlp_pg_index_queue_all);
+/* All rows of a table whose index of mode async is new. */
+Datum nlp_pg_index_queue_all(PG_FUNCTION_ARGS) {
+    nlp_pg_index *index = open_own(PG_GETARG_OID(0));
+    SPI_connect();
+    nlp_pg_rights before = nlp_pg_become(index->owner);
+    uint64 n = queue_keys(index, keys_from(index, index->source));
+    nlp_pg_give_back(before);
+    SPI_finish();
+    nlp_pg_index_want_worker();
+    PG_RETURN_INT64((int64)n);
 }

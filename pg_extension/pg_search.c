@@ -132,16 +132,15 @@ static void check_filter(const char *filter) {
         bad_filter(filter);
 }
 
+/* Of the condition itself, not of policies that the table adds. */
 static void check_not_volatile(SPIPlanPtr plan, const char *filter) {
-    ListCell *cell;
-    foreach (cell, SPI_plan_get_plan_sources(plan)) {
-        CachedPlanSource *source = lfirst(cell);
-        if (contain_volatile_functions((Node *)source->query_list)) bad_filter(filter);
-    }
+    CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(plan));
+    Query *query = linitial_node(Query, source->query_list);
+    if (contain_volatile_functions(query->jointree->quals)) bad_filter(filter);
 }
 
 /* Keys of the rows that the caller sees, as the rows "nlp_visible". */
-static void name_visible(const search *s) {
+static Tuplestorestate *name_visible(const search *s) {
     Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
     TupleDesc desc = NULL;
     double n = 0;
@@ -163,6 +162,7 @@ static void name_visible(const search *s) {
     }
     SPI_cursor_close(portal);
     nlp_pg_name_rows("nlp_visible", rows, desc, n);
+    return rows;
 }
 
 static void read_allowed(search *s) {
@@ -267,7 +267,7 @@ static nlp_pg_place place_of(const search *s, const nlp_fused *fused) {
 }
 
 /* (rank, keys) of what was found, as the rows "nlp_found". */
-static void name_found(const search *s) {
+static Tuplestorestate *name_found(const search *s) {
     Oid types[2] = {INT8ARRAYOID, INT4ARRAYOID};
     Datum *docs = palloc(Max(s->n_fused, 1) * sizeof *docs),
           *ranks = palloc(Max(s->n_fused, 1) * sizeof *ranks);
@@ -279,12 +279,12 @@ static void name_found(const search *s) {
             construct_array(docs, (int)s->n_fused, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
         PointerGetDatum(construct_array(ranks, (int)s->n_fused, INT4OID, 4, true, TYPALIGN_INT))};
     uint64 n = nlp_pg_execute(
-        psprintf(
-            "SELECT u.rank, c.row_hash, %s FROM unnest($1, $2) u(doc, rank) JOIN %s c ON c.id = u.doc",
-            nlp_pg_index_key_numbers(s->index, "c."), s->index->chunks),
+        psprintf("SELECT u.rank, %s FROM unnest($1, $2) u(doc, rank) JOIN %s c ON c.id = u.doc",
+                 nlp_pg_index_key_numbers(s->index, "c."), s->index->chunks),
         2, types, arrays, true);
     for (uint64 i = 0; i < n; i++) tuplestore_puttuple(rows, SPI_tuptable->vals[i]);
     nlp_pg_name_rows("nlp_found", rows, CreateTupleDescCopy(SPI_tuptable->tupdesc), (double)n);
+    return rows;
 }
 
 /* How many of the best the caller sees, in their order. */
@@ -295,19 +295,20 @@ static size_t read_visible(const search *s, found *rows, size_t most) {
                  nlp_pg_index_key_numbers(s->index, "f."), nlp_pg_index_key_columns(s->index, "b."),
                  s->index->source, nlp_pg_index_same_key(s->index, "f.", "b.")),
         0, NULL, NULL, true);
-    n = Min(n, most);
-    for (uint64 i = 0; i < n; i++) {
-        found *f = &rows[i];
-        *f = (found){.rank = (size_t)DatumGetInt32(
-                         SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null))};
-        const nlp_fused *fused = &s->fused[f->rank];
-        f->place = place_of(s, fused);
+    size_t n_rows = 0;
+    for (uint64 i = 0; i < n && n_rows < most; i++) {
+        size_t rank = (size_t)DatumGetInt32(
+            SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
+        if (n_rows && rows[n_rows - 1].rank == rank) continue; /* its key is not unique any more */
+        found *f = &rows[n_rows++];
+        const nlp_fused *fused = &s->fused[rank];
+        *f = (found){.rank = rank, .place = place_of(s, fused)};
         f->score = s->mode == HYBRID ? fused->score : f->place.score; /* cosine, or BM25 */
         for (int j = 0; j < s->index->n_keys; j++)
             f->keys[j] =
                 SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, j + 2, &is_null);
     }
-    return n;
+    return n_rows;
 }
 
 /* One row at a time: texts may be large. */
@@ -442,22 +443,33 @@ static void check_columns(const search *s, bool is_plain) {
             own);
 }
 
-/* In an SPI connection, with the caller's rights. */
+/* With the caller's rights; where only some rows may be found, these first. */
+static found *try_search(search *s, bool only_visible, size_t most, size_t *n) {
+    Tuplestorestate *visible = only_visible ? name_visible(s) : NULL;
+    nlp_pg_rights before = nlp_pg_become(s->index->owner);
+    if (only_visible) read_allowed(s);
+    find(s);
+    Tuplestorestate *names = name_found(s);
+    nlp_pg_give_back(before);
+    found *rows = palloc(Max(s->n_fused, 1) * sizeof *rows);
+    *n = read_visible(s, rows, most);
+    SPI_unregister_relation("nlp_found");
+    tuplestore_end(names);
+    if (visible) tuplestore_end(visible);
+    return rows;
+}
+
+/* In an SPI connection. Where rows of the index are not in the table any more, others must not go without their places. */
 static void answer(search *s) {
-    size_t most = s->rerank ? Max((size_t)s->k, RERANKED) : (size_t)s->k;
-    bool hidden = check_enable_rls(s->index->relation, InvalidOid, true) == RLS_ENABLED;
+    size_t most = s->rerank ? Max((size_t)s->k, RERANKED) : (size_t)s->k, n;
+    bool hidden =
+        s->filter || check_enable_rls(s->index->relation, InvalidOid, true) == RLS_ENABLED;
     nlp_pg_execute(psprintf("SELECT %s, %s FROM %s b LIMIT 0",
                             nlp_pg_index_key_columns(s->index, "b."),
                             nlp_pg_index_text(s->index, "b."), s->index->source),
                    0, NULL, NULL, true);
-    if (s->filter || hidden) name_visible(s);
-    nlp_pg_rights before = nlp_pg_become(s->index->owner);
-    if (s->filter || hidden) read_allowed(s);
-    find(s);
-    name_found(s);
-    nlp_pg_give_back(before);
-    found *rows = palloc(Max(s->n_fused, 1) * sizeof *rows);
-    size_t n = read_visible(s, rows, most);
+    found *rows = try_search(s, hidden, most, &n);
+    if (!hidden && n < (size_t)s->k && n < s->n_fused) rows = try_search(s, true, most, &n);
     read_texts(s, rows, n);
     if (s->rerank) rerank(s, rows, n);
     for (size_t i = 0; i < Min(n, (size_t)s->k); i++) put(s, &rows[i]);

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
@@ -12,10 +13,11 @@
 #include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-enum { BLOCK = 1024, ROWS_A_PAGE = 70 };
+enum { BLOCK = 1024 };
 
 typedef struct block {
     uint8_t *signatures, *ids, *allowed;
@@ -72,11 +74,18 @@ static void scan_signatures(const nlp_pg_index *index, Relation relation, const 
     table_endscan(rows);
 }
 
+/* At most: of an id and a short varlena. */
+static uint64 rows_a_page(const nlp_pg_index *index) {
+    size_t row = MAXALIGN(SizeofHeapTupleHeader) + 8 + VARHDRSZ_SHORT +
+                 nlp_signature_bytes((uint32_t)index->dims);
+    return (BLCKSZ - SizeOfPageHeaderData) / (MAXALIGN(row) + sizeof(ItemIdData)) + 1;
+}
+
 /* The nearest by their signatures. */
 static nlp_top nearest_signatures(const nlp_pg_index *index, const nlp_query *query, size_t k,
                                   int oversample, const nlp_pg_allowed *allowed) {
     Relation relation = table_open(index->signatures_oid, AccessShareLock);
-    uint64 n = (uint64)RelationGetNumberOfBlocks(relation) * ROWS_A_PAGE;
+    uint64 n = (uint64)RelationGetNumberOfBlocks(relation) * rows_a_page(index);
     nlp_top top = {.capacity = nlp_search_candidates(k, (uint64)oversample, n)};
     top.hits =
         MemoryContextAllocHuge(CurrentMemoryContext, Max(top.capacity, 1) * sizeof *top.hits);
@@ -87,6 +96,7 @@ static nlp_top nearest_signatures(const nlp_pg_index *index, const nlp_query *qu
 
 /* ---- Bytes ---- */
 
+/* In the current context where it was toasted. */
 static const uint8_t *q8_of(const nlp_pg_index *index, HeapTuple row, TupleDesc desc, int column) {
     bool is_null;
     Datum q8 = SPI_getbinval(row, desc, column, &is_null);
@@ -96,24 +106,34 @@ static const uint8_t *q8_of(const nlp_pg_index *index, HeapTuple row, TupleDesc 
     return (const uint8_t *)VARDATA_ANY(bytes);
 }
 
+static void compare_block(const nlp_pg_index *index, nlp_query *const *queries, nlp_top *tops,
+                          size_t n, const nlp_pg_allowed *allowed) {
+    for (uint64 i = 0; i < SPI_processed; i++) {
+        bool is_null;
+        HeapTuple row = SPI_tuptable->vals[i];
+        int64 id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
+        if (!nlp_pg_allows(allowed, id)) continue;
+        const uint8_t *q8 = q8_of(index, row, SPI_tuptable->tupdesc, 2);
+        for (size_t q = 0; q < n; q++) nlp_top_push(&tops[q], id, nlp_query_cosine(queries[q], q8));
+    }
+}
+
 /* All vectors against n queries, into a top of each. */
 static void compare_all(const nlp_pg_index *index, nlp_query *const *queries, nlp_top *tops,
                         size_t n, const nlp_pg_allowed *allowed) {
     SPIPlanPtr plan =
         SPI_prepare(psprintf("SELECT id, q8 FROM %s WHERE q8 IS NOT NULL", index->chunks), 0, NULL);
     Portal portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+    MemoryContext values =
+        AllocSetContextCreate(CurrentMemoryContext, "nlp vectors", ALLOCSET_DEFAULT_SIZES);
     for (;;) {
         CHECK_FOR_INTERRUPTS();
         SPI_cursor_fetch(portal, true, BLOCK);
         if (!SPI_processed) break;
-        for (uint64 i = 0; i < SPI_processed; i++) {
-            bool is_null;
-            HeapTuple row = SPI_tuptable->vals[i];
-            int64 id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
-            const uint8_t *q8 = q8_of(index, row, SPI_tuptable->tupdesc, 2);
-            for (size_t q = 0; q < n && nlp_pg_allows(allowed, id); q++)
-                nlp_top_push(&tops[q], id, nlp_query_cosine(queries[q], q8));
-        }
+        MemoryContext old = MemoryContextSwitchTo(values);
+        compare_block(index, queries, tops, n, allowed);
+        MemoryContextSwitchTo(old);
+        MemoryContextReset(values);
         SPI_freetuptable(SPI_tuptable);
     }
     SPI_cursor_close(portal);

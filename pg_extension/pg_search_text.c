@@ -40,7 +40,7 @@ static void read_corpus(text_search *s) {
     bool is_null;
     if (!nlp_pg_execute(
             psprintf(
-                "SELECT greatest(df, (SELECT reltuples FROM pg_class WHERE oid = %s::regclass)), length FROM %s WHERE term = ''",
+                "SELECT greatest(df, (SELECT reltuples FROM pg_class WHERE oid = %s::regclass))::float8, length FROM %s WHERE term = ''",
                 quote_literal_cstr(s->index->chunks), s->index->terms),
             0, NULL, NULL, true))
         return;
@@ -137,6 +137,8 @@ static void add(text_search *s, HeapTuple row, TupleDesc desc, const nlp_pg_allo
     TSVector words = DatumGetTSVector(datum);
     nlp_pg_place *p = &s->places[s->n];
     *p = nlp_pg_read_place(row, desc);
+    if (!nlp_pg_allows(allowed, p->chunk))
+        return; /* nor does it count: scores tell nothing of it */
     uint16 *frequencies = s->frequencies + s->n * (size_t)s->n_terms;
     for (int i = 0; i < s->n_terms; i++) {
         frequencies[i] = frequency(words, &s->terms[i]);
@@ -144,7 +146,6 @@ static void add(text_search *s, HeapTuple row, TupleDesc desc, const nlp_pg_allo
     }
     s->lengths[s->n] = length_of(words);
     s->sum_of_lengths += s->lengths[s->n];
-    if (!nlp_pg_allows(allowed, p->chunk)) p->doc = -1; /* counts, but is not found */
     if ((Pointer)words != DatumGetPointer(datum)) pfree(words);
     s->n++;
 }
@@ -192,13 +193,6 @@ static void score(text_search *s) {
         }
 }
 
-static size_t keep_allowed(text_search *s) {
-    size_t n = 0;
-    for (size_t i = 0; i < s->n; i++)
-        if (s->places[i].doc >= 0) s->places[n++] = s->places[i];
-    return n;
-}
-
 nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
                                const nlp_pg_allowed *allowed, size_t most) {
     text_search *s = palloc0(sizeof *s);
@@ -208,7 +202,7 @@ nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
     if (!s->n_terms) return (nlp_pg_places){0};
     find(s, tsquery_of(s), allowed);
     score(s);
-    return nlp_pg_best_rows(s->places, keep_allowed(s), most);
+    return nlp_pg_best_rows(s->places, s->n, most);
 }
 
 /* ---- Identifiers ---- */

@@ -1,5 +1,6 @@
 /* index.sql: semantic search in a table, behind nlp.sql in the install script. What an index is made of lies in the schema
- * nlp_index and belongs to the table's owner; _nlp.indexes says what belongs together. The public verbs are C and
+ * nlp_index and belongs to the owner of the extension; the table's owner may read and write it, but not alter it, so that its
+ * types and triggers are what stands here; _nlp.indexes says what belongs together. The public verbs are C and
  * check that the caller owns the table. What makes and drops objects is done with the rights of the extension's owner, by what
  * stands here; what reads and writes rows with those of the table's owner, whose triggers and types may do anything: pg_index_write.c. */
 
@@ -8,7 +9,7 @@ GRANT USAGE ON SCHEMA nlp_index TO PUBLIC;
 
 CREATE TABLE _nlp.indexes (
     relation regclass PRIMARY KEY,
-    name name NOT NULL UNIQUE, /* of its tables: NAME, NAME_signatures, NAME_terms, NAME_queue */
+    name name NOT NULL UNIQUE, /* of its tables: NAME_chunks, NAME_signatures, NAME_terms, NAME_queue */
     columns name[] NOT NULL,
     keys name[] NOT NULL,
     model text NOT NULL,
@@ -16,7 +17,7 @@ CREATE TABLE _nlp.indexes (
     dims int NOT NULL,
     max_tokens int NOT NULL,
     overlap int NOT NULL,
-    config regconfig NOT NULL,
+    config text NOT NULL, /* with its schema; as a regconfig it would stop pg_upgrade */
     mode text NOT NULL,
     recall real, /* of signatures against all vectors, at 10; NULL: too few rows to measure */
     created timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -52,6 +53,11 @@ CREATE FUNCTION _nlp.index_keys(relation regclass) RETURNS name[] LANGUAGE sql S
     $$ SELECT array_agg(a.attname ORDER BY u.n) FROM pg_index x, unnest(x.indkey) WITH ORDINALITY u(attnum, n), pg_attribute a
        WHERE x.indrelid = relation AND x.indisprimary AND a.attrelid = relation AND a.attnum = u.attnum $$;
 
+/* below a domain */
+CREATE FUNCTION _nlp.index_key_type(type oid) RETURNS oid LANGUAGE sql STABLE AS
+    $$ WITH RECURSIVE t AS (SELECT type AS oid UNION ALL SELECT p.typbasetype FROM t JOIN pg_type p ON p.oid = t.oid WHERE p.typtype = 'd')
+       SELECT t.oid FROM t JOIN pg_type p ON p.oid = t.oid WHERE p.typtype <> 'd' $$;
+
 CREATE FUNCTION _nlp.index_check(relation regclass, columns name[], keys name[], mode text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     class pg_class := (SELECT c FROM pg_class c WHERE c.oid = relation);
@@ -59,13 +65,16 @@ DECLARE
         AND a.attname = u AND a.attnum > 0 AND NOT a.attisdropped) LIMIT 1);
     odd record;
 BEGIN
-    IF class.relkind NOT IN ('r', 'p') OR class.relpersistence = 't' THEN
+    IF class.relkind NOT IN ('r', 'p') OR class.relpersistence <> 'p' THEN
         RAISE EXCEPTION 'an index of meanings stands on a table, and % is %', relation,
-            CASE WHEN class.relpersistence = 't' THEN 'temporary' WHEN class.relkind = 'v' THEN 'a view' WHEN class.relkind = 'm' THEN 'a materialized view'
+            CASE WHEN class.relpersistence = 't' THEN 'temporary' WHEN class.relpersistence = 'u' THEN 'unlogged' WHEN class.relkind = 'v' THEN 'a view' WHEN class.relkind = 'm' THEN 'a materialized view'
                 WHEN class.relkind = 'f' THEN 'a foreign table: its changes cannot be followed' ELSE 'something else' END USING ERRCODE = '42809';
     END IF;
     IF EXISTS (SELECT FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid WHERE h.inhparent = relation AND NOT c.relispartition) THEN
         RAISE EXCEPTION '% has tables that inherit from it', relation USING ERRCODE = '0A000', HINT = 'partitions can be followed, inheritance cannot';
+    END IF;
+    IF EXISTS (SELECT FROM pg_partition_tree(relation) p JOIN pg_class c ON c.oid = p.relid WHERE c.relkind = 'f') THEN
+        RAISE EXCEPTION '% has a foreign table as a partition: its changes cannot be followed', relation USING ERRCODE = '42809';
     END IF;
     IF class.relispartition THEN
         RAISE EXCEPTION '% is a partition', relation USING ERRCODE = '42809', HINT = 'index the table that it is a part of';
@@ -84,6 +93,17 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'column "%" of % is of type %, not text', odd.attname, relation, odd.type USING ERRCODE = '42804';
     END IF;
+    IF NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = relation AND x.indisunique AND x.indisvalid AND x.indimmediate AND x.indpred IS NULL AND x.indexprs IS NULL
+            AND (SELECT array_agg(a.attname ORDER BY a.attname) FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum = ANY (x.indkey[0:x.indnkeyatts - 1]) AND a.attnotnull)
+                = (SELECT array_agg(u ORDER BY u) FROM unnest(keys) u)) THEN
+        RAISE EXCEPTION 'the key of % is not unique and not null: %', relation, array_to_string(keys, ', ') USING ERRCODE = '42P16',
+            HINT = 'a primary key that is not deferrable, or a unique index over columns that are NOT NULL';
+    END IF;
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type INTO odd FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = ANY (keys)
+        AND _nlp.index_key_type(a.atttypid) >= 12000 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'column "%" of % is of type %: a key is of types that PostgreSQL brings', odd.attname, relation, odd.type USING ERRCODE = '0A000';
+    END IF;
     IF mode NOT IN ('sync', 'async') OR mode IS NULL THEN
         RAISE EXCEPTION 'the mode is "sync" or "async", not "%"', mode USING ERRCODE = '22023';
     END IF;
@@ -92,36 +112,61 @@ BEGIN
     END IF;
 END $$;
 
-/* NAME, or NAME_2 ... where another table has that one */
+/* NAME, or NAME_2 ... where another table has that one; at most 40 bytes, so that suffixes fit */
 CREATE FUNCTION _nlp.index_name(relation regclass) RETURNS name LANGUAGE sql AS
-    $$ SELECT n FROM (SELECT 1 AS i UNION ALL SELECT generate_series(2, 10000)) s,
-           LATERAL (SELECT (left(c.relname, 40) || CASE i WHEN 1 THEN '' ELSE '_' || i END)::name AS n FROM pg_class c WHERE c.oid = relation) t
-       WHERE NOT EXISTS (SELECT FROM _nlp.indexes x WHERE x.name = n) AND to_regclass(format('nlp_index.%I', n)) IS NULL ORDER BY i LIMIT 1 $$;
+    $$ WITH short AS (SELECT left(c.relname::text, n) AS t FROM pg_class c, generate_series(40, 1, -1) n WHERE c.oid = relation AND octet_length(left(c.relname::text, n)) <= 40 ORDER BY n DESC LIMIT 1)
+       SELECT n FROM generate_series(1, 100000) i, LATERAL (SELECT (t || CASE i WHEN 1 THEN '' ELSE '_' || i END)::name AS n FROM short) v
+       WHERE NOT EXISTS (SELECT FROM _nlp.indexes x WHERE x.name = n) AND to_regclass(format('nlp_index.%I', n || '_chunks')) IS NULL ORDER BY i LIMIT 1 $$;
+
+/* "k1 int NOT NULL, k2 text COLLATE ... NOT NULL": of the types below domains */
+CREATE FUNCTION _nlp.index_typed_keys(relation regclass, keys name[]) RETURNS text LANGUAGE sql STABLE AS
+    $$ SELECT string_agg(format('k%s %s%s NOT NULL', u.n, format_type(_nlp.index_key_type(a.atttypid), NULL),
+           CASE WHEN a.attcollation <> 0 THEN (SELECT format(' COLLATE %I.%I', n.nspname, c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE c.oid = a.attcollation) ELSE '' END), ', ' ORDER BY u.n)
+       FROM unnest(keys) WITH ORDINALITY u(key, n) JOIN pg_attribute a ON a.attrelid = relation AND a.attname = u.key $$;
 
 CREATE FUNCTION _nlp.index_tables(relation regclass, name name, keys name[], queue boolean) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    owner text := (SELECT quote_ident(r.rolname) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = relation);
-    typed text := (SELECT string_agg(format('k%s %s NOT NULL', u.n, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY u.n)
-        FROM unnest(keys) WITH ORDINALITY u(key, n) JOIN pg_attribute a ON a.attrelid = relation AND a.attname = u.key);
+    typed text := _nlp.index_typed_keys(relation, keys);
     key text := (SELECT string_agg('k' || n, ', ' ORDER BY n) FROM generate_series(1, cardinality(keys)) n);
-    made text;
+    chunks text := format('nlp_index.%I', name || '_chunks');
+    signatures text := format('nlp_index.%I', name || '_signatures');
+    terms text := format('nlp_index.%I', name || '_terms');
+    waiting text := format('nlp_index.%I', name || '_queue');
 BEGIN
-    EXECUTE format('CREATE TABLE nlp_index.%I (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc bigint NOT NULL, %s, seq int NOT NULL,
-        start_pos int NOT NULL, end_pos int NOT NULL, row_hash bigint NOT NULL, hash bigint NOT NULL, tsv tsvector NOT NULL, q8 bytea, UNIQUE (%s, seq))', name, typed, key);
-    EXECUTE format('ALTER TABLE nlp_index.%I ALTER q8 SET STORAGE EXTERNAL', name);
-    EXECUTE format('CREATE INDEX ON nlp_index.%I USING gin (tsv)', name);
-    EXECUTE format('CREATE TABLE nlp_index.%I (id bigint PRIMARY KEY, signature bytea NOT NULL)', name || '_signatures');
-    EXECUTE format('ALTER TABLE nlp_index.%I ALTER signature SET STORAGE PLAIN', name || '_signatures');
-    /* the term '' stands for all: how many chunks there were, their mean length, and the last id */
-    EXECUTE format('CREATE TABLE nlp_index.%I (term text PRIMARY KEY, df bigint NOT NULL, length double precision, last_id bigint)', name || '_terms');
+    EXECUTE format('CREATE TABLE %s (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, doc bigint NOT NULL, %s, seq int NOT NULL,
+        start_pos int NOT NULL, end_pos int NOT NULL, row_hash bigint NOT NULL, hash bigint NOT NULL, tsv tsvector NOT NULL, q8 bytea, UNIQUE (%s, seq))', chunks, typed, key);
+    EXECUTE format('ALTER TABLE %s ALTER q8 SET STORAGE EXTERNAL', chunks);
+    EXECUTE format('CREATE INDEX ON %s USING gin (tsv)', chunks);
+    EXECUTE format('CREATE TABLE %s (id bigint PRIMARY KEY, signature bytea NOT NULL)', signatures);
+    EXECUTE format('ALTER TABLE %s ALTER signature SET STORAGE PLAIN', signatures);
+    /* the term '' stands for all: how many chunks there were, and their mean length */
+    EXECUTE format('CREATE TABLE %s (term text PRIMARY KEY, df bigint NOT NULL, length double precision)', terms);
     IF queue THEN
-        EXECUTE format('CREATE TABLE nlp_index.%I (%s, created timestamptz NOT NULL DEFAULT clock_timestamp(), attempts int NOT NULL DEFAULT 0,
-            next_try timestamptz NOT NULL DEFAULT clock_timestamp(), last_error text)', name || '_queue', typed);
-        EXECUTE format('CREATE INDEX ON nlp_index.%I (next_try)', name || '_queue');
+        EXECUTE format('CREATE TABLE %s (%s, created timestamptz NOT NULL DEFAULT clock_timestamp(), attempts int NOT NULL DEFAULT 0,
+            next_try timestamptz NOT NULL DEFAULT clock_timestamp(), last_error text)', waiting, typed);
+        EXECUTE format('CREATE INDEX ON %s (next_try)', waiting);
     END IF;
-    FOREACH made IN ARRAY ARRAY['', '_signatures', '_terms'] || CASE WHEN queue THEN ARRAY['_queue'] ELSE '{}' END LOOP
-        EXECUTE format('ALTER TABLE nlp_index.%I OWNER TO %s', name || made, owner);
+END $$;
+
+CREATE FUNCTION _nlp.index_parts(name name) RETURNS SETOF text LANGUAGE sql STABLE AS
+    $$ SELECT t FROM (SELECT format('nlp_index.%I', name || u) AS t FROM unnest(ARRAY['_chunks', '_signatures', '_terms', '_queue']) u) v WHERE to_regclass(t) IS NOT NULL $$;
+/* Rows, not definitions; to the table's owner alone. */
+CREATE FUNCTION _nlp.index_grant(relation regclass, name name) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    owner name := (SELECT r.rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = relation);
+    part text;
+    before record;
+BEGIN
+    FOR part IN SELECT _nlp.index_parts(name) UNION ALL SELECT pg_get_serial_sequence(format('nlp_index.%I', name || '_chunks'), 'id') LOOP
+        FOR before IN SELECT DISTINCT r.rolname FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee
+                WHERE c.oid = part::regclass AND a.grantee <> c.relowner AND r.rolname <> owner LOOP
+            EXECUTE format('REVOKE ALL ON %s FROM %I', part, before.rolname);
+        END LOOP;
     END LOOP;
+    FOR part IN SELECT _nlp.index_parts(name) LOOP
+        EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON %s TO %I', part, owner);
+    END LOOP;
+    EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %I', pg_get_serial_sequence(format('nlp_index.%I', name || '_chunks'), 'id'), owner);
 END $$;
 
 CREATE FUNCTION _nlp.index_changed() RETURNS trigger AS 'MODULE_PATHNAME', 'nlp_pg_index_changed' LANGUAGE C;
@@ -142,15 +187,13 @@ END $$;
 /* Keys that are not one integer need a function whose rows have their types. */
 CREATE FUNCTION _nlp.index_typed_search(relation regclass, name name, keys name[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    typed text := (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY u.n)
+    typed text := (SELECT string_agg(format('%I %s', a.attname, format_type(_nlp.index_key_type(a.atttypid), NULL)), ', ' ORDER BY u.n)
         FROM unnest(keys) WITH ORDINALITY u(key, n) JOIN pg_attribute a ON a.attrelid = relation AND a.attname = u.key)
         || ', score real, snippet text, start_pos int, end_pos int, dense_rank int, text_rank int';
-    owner text := (SELECT quote_ident(r.rolname) FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner WHERE c.oid = relation);
+    body text := format('SELECT * FROM @extschema@.nlp_search_rows(%L::regclass, query, k, mode, filter, rerank, options) AS s(%s)', relation, typed);
 BEGIN
     EXECUTE format('CREATE FUNCTION nlp_index.%I(query text, k int DEFAULT 10, mode text DEFAULT ''hybrid'', filter text DEFAULT NULL, rerank text DEFAULT NULL, options jsonb DEFAULT ''{}'')
-        RETURNS TABLE(%s) LANGUAGE sql STABLE AS $f$ SELECT * FROM @extschema@.nlp_search_rows(%L::regclass, query, k, mode, filter, rerank, options) AS s(%s) $f$',
-        'nlp_search_' || name, typed, relation, typed);
-    EXECUTE format('ALTER FUNCTION nlp_index.%I OWNER TO %s', 'nlp_search_' || name, owner);
+        RETURNS TABLE(%s) LANGUAGE sql STABLE AS %L', 'nlp_search_' || name, typed, body);
 END $$;
 
 CREATE FUNCTION _nlp.index_create(relation regclass, columns name[], model text, mode text, max_tokens int, overlap int, config regconfig, keys name[]) RETURNS bigint
@@ -173,28 +216,24 @@ BEGIN
     END IF;
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
     PERFORM _nlp.index_tables(relation, name, key, mode = 'async');
+    PERFORM _nlp.index_grant(relation, name);
     INSERT INTO _nlp.indexes (relation, name, columns, keys, model, digest, dims, max_tokens, overlap, config, mode)
-        SELECT relation, name, columns, key, used, d.digest, d.dims, most, shared, config, mode FROM _nlp.index_model(used) d;
+        SELECT relation, name, columns, key, used, d.digest, d.dims, most, shared, c.whole, mode FROM _nlp.index_model(used) d,
+            (SELECT format('%I.%I', n.nspname, t.cfgname) AS whole FROM pg_ts_config t JOIN pg_namespace n ON n.oid = t.cfgnamespace WHERE t.oid = config) c;
     PERFORM _nlp.index_triggers(t.part) FROM (SELECT relation AS part UNION SELECT p.relid FROM pg_partition_tree(relation) p) t;
     IF NOT (cardinality(key) = 1 AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = key[1]
             AND a.atttypid IN ('smallint'::regtype, 'int'::regtype, 'bigint'::regtype))) THEN
         PERFORM _nlp.index_typed_search(relation, name, key);
     END IF;
     IF mode = 'async' THEN
-        EXECUTE format('INSERT INTO nlp_index.%I (%s) SELECT %s FROM %s', name || '_queue', (SELECT string_agg('k' || i, ', ' ORDER BY i) FROM generate_series(1, cardinality(key)) i),
-            (SELECT string_agg(quote_ident(u), ', ' ORDER BY i) FROM unnest(key) WITH ORDINALITY t(u, i)), relation);
-        GET DIAGNOSTICS n = ROW_COUNT;
-        PERFORM _nlp.index_want_worker();
-        RETURN n;
+        RETURN _nlp.index_queue_all(relation);
     END IF;
     RETURN @extschema@.nlp_index_refresh(relation);
 END $$;
 
+CREATE FUNCTION _nlp.index_queue_all(relation regclass) RETURNS bigint AS 'MODULE_PATHNAME', 'nlp_pg_index_queue_all' LANGUAGE C STRICT;
 /* room: tokens that a chunk may have beside special ones and a prompt */
 CREATE FUNCTION _nlp.index_model(model text, OUT digest text, OUT dims int, OUT room int) AS 'MODULE_PATHNAME', 'nlp_pg_index_model' LANGUAGE C STRICT;
-CREATE FUNCTION _nlp.index_want_worker() RETURNS void AS 'MODULE_PATHNAME', 'nlp_pg_index_wake' LANGUAGE C;
-CREATE FUNCTION _nlp.index_parts(name name) RETURNS SETOF text LANGUAGE sql STABLE AS
-    $$ SELECT t FROM (SELECT format('nlp_index.%I', name || u) AS t FROM unnest(ARRAY['', '_signatures', '_terms', '_queue']) u) v WHERE to_regclass(t) IS NOT NULL $$;
 CREATE FUNCTION _nlp.index_drop_parts(name name) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     part text;
@@ -232,9 +271,9 @@ END $$;
 CREATE FUNCTION _nlp.index_statistics(name name) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('DELETE FROM nlp_index.%I', name || '_terms');
-    EXECUTE format('INSERT INTO nlp_index.%I SELECT word, ndoc, NULL, NULL FROM ts_stat(%L) WHERE word <> '''' UNION ALL
-            SELECT '''', count(*), coalesce(avg(_nlp.tsvector_length(tsv)), 0), coalesce(max(id), 0) FROM nlp_index.%I',
-        name || '_terms', format('SELECT tsv FROM nlp_index.%I', name), name);
+    EXECUTE format('INSERT INTO nlp_index.%I SELECT word, ndoc, NULL FROM ts_stat(%L) WHERE word <> '''' UNION ALL
+            SELECT '''', count(*), coalesce(avg(_nlp.tsvector_length(tsv)), 0) FROM nlp_index.%I',
+        name || '_terms', format('SELECT tsv FROM nlp_index.%I', name || '_chunks'), name || '_chunks');
 END $$;
 
 /* ---- The queue of mode async ---- */
@@ -268,14 +307,16 @@ BEGIN
 END $$;
 
 /* for the worker: a step that has something to do now, and the seconds until there is */
-CREATE FUNCTION _nlp.due_index(OUT step text, OUT wait double precision) LANGUAGE plpgsql AS $$
+CREATE FUNCTION _nlp.due_index(OUT step text, OUT wait double precision) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    index _nlp.indexes;
+    index record;
     next timestamptz;
+    oldest timestamptz;
 BEGIN
-    FOR index IN SELECT i.* FROM _nlp.indexes i WHERE i.mode = 'async' LOOP
+    FOR index IN SELECT i.relation, i.name FROM _nlp.indexes i JOIN pg_class c ON c.oid = i.relation WHERE i.mode = 'async' LOOP
         EXECUTE format('SELECT min(next_try) FROM nlp_index.%I WHERE next_try < ''infinity''', index.name || '_queue') INTO next;
-        IF next <= clock_timestamp() THEN
+        IF next <= clock_timestamp() AND (oldest IS NULL OR next < oldest) THEN
+            oldest := next;
             step := format('SELECT @extschema@.nlp_index_step(%L, $1, $2)', index.relation);
         END IF;
         wait := least(wait, extract(epoch FROM next - clock_timestamp()));
@@ -292,13 +333,14 @@ CREATE FUNCTION nlp_search_rows(relation regclass, query text, k int DEFAULT 10,
 CREATE FUNCTION _nlp.tsvector_length(tsvector) RETURNS int AS 'MODULE_PATHNAME', 'nlp_pg_tsvector_length' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
 /* ---- What is there: of tables whose owner one is ---- */
+/* counted with the rights of the table's owner, whoever asks */
+CREATE FUNCTION _nlp.index_rows(relation regclass) RETURNS bigint AS 'MODULE_PATHNAME', 'nlp_pg_index_rows' LANGUAGE C STABLE STRICT;
 CREATE FUNCTION _nlp.index_numbers(relation regclass, name name, OUT rows_total bigint, OUT rows_indexed bigint, OUT chunks bigint, OUT pending bigint, OUT failed bigint, OUT dead bigint,
-    OUT oldest timestamptz, OUT last_error text, OUT bytes bigint) LANGUAGE plpgsql STABLE AS $$
+    OUT oldest timestamptz, OUT last_error text, OUT bytes bigint) LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE format('SELECT count(*) FROM %s', relation) INTO rows_total;
-    EXECUTE format('SELECT count(*) FILTER (WHERE seq = 0), count(q8) FROM nlp_index.%I', name) INTO rows_indexed, chunks;
-    bytes := pg_total_relation_size(format('nlp_index.%I', name)::regclass) + pg_total_relation_size(format('nlp_index.%I', name || '_signatures')::regclass)
-        + pg_total_relation_size(format('nlp_index.%I', name || '_terms')::regclass);
+    rows_total := _nlp.index_rows(relation);
+    EXECUTE format('SELECT count(*) FILTER (WHERE seq = 0), count(q8) FROM nlp_index.%I', name || '_chunks') INTO rows_indexed, chunks;
+    bytes := (SELECT sum(pg_total_relation_size(p::regclass)) FROM _nlp.index_parts(name) p);
     IF to_regclass(format('nlp_index.%I', name || '_queue')) IS NOT NULL THEN
         EXECUTE format('SELECT count(*), count(*) FILTER (WHERE attempts > 0), count(*) FILTER (WHERE next_try = ''infinity''), min(created),
             (array_agg(last_error ORDER BY next_try DESC) FILTER (WHERE last_error IS NOT NULL))[1] FROM nlp_index.%I', name || '_queue') INTO pending, failed, dead, oldest, last_error;
@@ -306,7 +348,7 @@ BEGIN
         pending := greatest(rows_total - rows_indexed, 0);
     END IF;
 END $$;
-CREATE VIEW nlp_index_status AS
+CREATE VIEW nlp_index_status WITH (security_barrier) AS
     SELECT i.relation, i.columns, i.keys, i.model, i.digest, m.digest IS DISTINCT FROM i.digest AS drift, i.mode, i.dims, i.recall, s.rows_total, s.rows_indexed,
         round(100.0 * s.rows_indexed / nullif(s.rows_total, 0), 1) AS coverage, s.chunks, s.pending, s.failed, s.dead, s.oldest, s.last_error,
         (SELECT a.pid FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'nlp index worker' LIMIT 1) AS worker, s.bytes, i.created
@@ -319,24 +361,24 @@ CREATE FUNCTION _nlp.index_altered() RETURNS event_trigger LANGUAGE plpgsql SECU
 DECLARE
     command record;
     index record;
-    made text;
-    parent regclass;
 BEGIN
     FOR command IN SELECT c.objid, c.objsubid FROM pg_event_trigger_ddl_commands() c WHERE c.classid = 'pg_class'::regclass LOOP
-        FOR index IN SELECT i.*, quote_ident(r.rolname) AS owner FROM _nlp.indexes i JOIN pg_class c ON c.oid = i.relation JOIN pg_roles r ON r.oid = c.relowner WHERE i.relation = command.objid LOOP
+        FOR index IN SELECT i.* FROM _nlp.indexes i WHERE i.relation = command.objid LOOP
             IF command.objsubid > 0 THEN /* the one name that is no more is the old one of this column */
                 UPDATE _nlp.indexes i SET columns = array_replace(i.columns, u.name, a.attname), keys = array_replace(i.keys, u.name, a.attname)
                     FROM pg_attribute a, unnest(index.columns || index.keys) u(name)
                     WHERE i.relation = index.relation AND a.attrelid = index.relation AND a.attnum = command.objsubid
                         AND NOT EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = index.relation AND b.attname = u.name AND NOT b.attisdropped);
             END IF;
-            FOR made IN SELECT _nlp.index_parts(index.name) LOOP
-                EXECUTE format('ALTER TABLE %s OWNER TO %s', made, index.owner);
-            END LOOP;
+            IF EXISTS (SELECT FROM pg_class c, pg_class k WHERE c.oid = index.relation AND k.oid = to_regclass(format('nlp_index.%I', index.name || '_chunks'))
+                    AND (NOT has_table_privilege(c.relowner, k.oid, 'TRUNCATE') OR EXISTS (SELECT FROM aclexplode(k.relacl) a WHERE a.grantee NOT IN (c.relowner, k.relowner)))) THEN
+                PERFORM _nlp.index_grant(index.relation, index.name);
+            END IF;
         END LOOP;
+        /* fewer than four on the table itself: a dump is being restored, which brings them */
         PERFORM _nlp.index_triggers(p.relid) FROM _nlp.indexes i, pg_partition_tree(i.relation) p
             WHERE (i.relation = command.objid OR i.relation IN (SELECT a.relid FROM pg_partition_ancestors(command.objid) a))
-                AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = i.relation AND t.tgfoid = '_nlp.index_changed'::regproc); /* else a dump is being restored, which brings them */
+                AND (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = i.relation AND t.tgfoid = '_nlp.index_changed'::regproc) = 4;
     END LOOP;
 END $$;
 CREATE EVENT TRIGGER nlp_index_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'CREATE TABLE') EXECUTE FUNCTION _nlp.index_altered();
@@ -358,6 +400,6 @@ BEGIN
         END IF;
     END LOOP;
 END $$;
-CREATE EVENT TRIGGER nlp_index_dropped ON sql_drop WHEN TAG IN ('DROP TABLE', 'ALTER TABLE', 'DROP SCHEMA', 'DROP OWNED') EXECUTE FUNCTION _nlp.index_dropped();
+CREATE EVENT TRIGGER nlp_index_dropped ON sql_drop EXECUTE FUNCTION _nlp.index_dropped();
 
-REVOKE ALL ON FUNCTION _nlp.index_create(regclass, name[], text, text, int, int, regconfig, name[]), _nlp.index_drop(regclass), _nlp.due_index(), _nlp.index_altered(), _nlp.index_dropped() FROM PUBLIC;
+REVOKE ALL ON FUNCTION _nlp.index_create(regclass, name[], text, text, int, int, regconfig, name[]), _nlp.index_drop(regclass), _nlp.index_queue_all(regclass), _nlp.due_index(), _nlp.index_altered(), _nlp.index_dropped() FROM PUBLIC;
