@@ -9,6 +9,7 @@
  *   sqlite_index_commands.c  sync, rebuild, integrity-check
  *   sqlite_index_upkeep.c    optimize, and how good the signatures are
  *   sqlite_index_plan.c      which constraints a query hands over; the rows that they allow
+ *   sqlite_index_words.c     the words of a query
  *   sqlite_index_search.c    both halves and their fusion
  *   sqlite_index_cursor.c    rows and columns
  *
@@ -167,7 +168,7 @@ int index_embed(nlp_index *ix, const int64_t *rows, size_t n);
 int index_count_pieces(nlp_index *ix, const int64_t *rows, size_t n, size_t *n_pieces);
 /* Embeds pending rows, at most `most`. *n: how many. */
 int index_embed_pending(nlp_index *ix, int64_t most, int64_t *n);
-/* The texts of a row, joined by an empty line; sqlite3_free *bytes. NULL: no such row, or no text. */
+/* The texts of a row, joined by a line end; sqlite3_free *bytes. NULL: no such row, or no text. */
 int index_row_text(nlp_index *ix, sqlite3_stmt *s, int64_t row, nlp_text *text);
 int index_row_text_prepare(nlp_index *ix, sqlite3_stmt **s);
 bool index_stopped(nlp_index *ix); /* asks the host */
@@ -210,6 +211,11 @@ void index_request_free(index_request *request);
 bool index_ids_have(const index_ids *ids, int64_t id);
 /* Ids of a statement's first column. */
 int index_ids_read(nlp_index *ix, sqlite3_stmt *s, index_ids *ids);
+
+/* ---- sqlite_index_words.c ---- */
+size_t index_query_words(const nlp_index *ix, nlp_text query, nlp_query_word *words, size_t most);
+/* FTS5's syntax for any of them; sqlite3_free it. NULL: out of memory. */
+char *index_match_any(nlp_text query, const nlp_query_word *words, size_t n);
 
 /* ---- sqlite_index_search.c ---- */
 typedef struct index_row {

@@ -43,26 +43,26 @@ int index_row_text_prepare(nlp_index *ix, sqlite3_stmt **s) {
     return index_prepare(ix, "SELECT * FROM $fts_content WHERE id = ?1", s);
 }
 
-/* Columns behind the id; what is no text counts as the text that it would be. As concat_ws does: NULL is left
- * out, '' is not. */
+/* Columns behind the id, a line end between them: an empty line would keep a title out of the chunk that it
+ * belongs to. As concat_ws does, NULL is left out and '' is not; what is no text is written as one. */
 static int join_columns(sqlite3_stmt *s, nlp_text *text) {
     size_t n = 0;
     int n_columns = sqlite3_column_count(s);
     for (int i = 1; i < n_columns; i++) {
         if (sqlite3_column_type(s, i) == SQLITE_NULL) continue;
         if (!sqlite3_column_text(s, i)) return SQLITE_NOMEM;
-        n += (size_t)sqlite3_column_bytes(s, i) + 2;
+        n += (size_t)sqlite3_column_bytes(s, i) + 1;
     }
     if (!n) return SQLITE_OK;
     char *out = sqlite3_malloc64(n);
     if (!out) return SQLITE_NOMEM;
-    *text = (nlp_text){out, n - 2};
+    *text = (nlp_text){out, n - 1};
     for (int i = 1; i < n_columns; i++) {
         if (sqlite3_column_type(s, i) == SQLITE_NULL) continue;
         size_t bytes = (size_t)sqlite3_column_bytes(s, i);
         memcpy(out, sqlite3_column_text(s, i), bytes);
-        memcpy(out + bytes, "\n\n", n > bytes + 2 ? 2 : 0);
-        out += bytes + 2, n -= bytes + 2;
+        out[bytes] = '\n';
+        out += bytes + 1;
     }
     return SQLITE_OK;
 }

@@ -295,19 +295,6 @@ static void end_dense(dense *d) {
 
 /* ---- Words ---- */
 
-/* As FTS5's syntax: words in quotes, OR between them. NULL: no words, or no memory. */
-static char *words_query(nlp_text query, const nlp_query_word *words, size_t n) {
-    sqlite3_str *out = sqlite3_str_new(NULL);
-    for (size_t i = 0; i < n; i++) {
-        sqlite3_str_appendall(out, i ? " OR \"" : "\"");
-        for (size_t at = words[i].start; at < words[i].end; at++)
-            sqlite3_str_append(out, query.bytes[at] == '"' ? "\"\"" : query.bytes + at,
-                               query.bytes[at] == '"' ? 2 : 1);
-        sqlite3_str_appendall(out, "\"");
-    }
-    return sqlite3_str_finish(out);
-}
-
 static int collect_words(nlp_index *ix, const index_request *r, const char *match, nlp_top *top) {
     sqlite3_stmt *s;
     bool has_row;
@@ -346,7 +333,7 @@ static int search_exact(nlp_index *ix, const index_request *r, nlp_text query,
     int rc = SQLITE_OK;
     for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
         if (!words[i].is_identifier) continue;
-        char *match = words_query(query, &words[i], 1);
+        char *match = index_match_any(query, &words[i], 1);
         rc = match ? collect_exact(ix, r, match, exact) : SQLITE_NOMEM;
         sqlite3_free(match);
     }
@@ -357,10 +344,10 @@ static int search_exact(nlp_index *ix, const index_request *r, nlp_text query,
 static int search_words(nlp_index *ix, const index_request *r, nlp_text query, nlp_top *top,
                         index_ids *exact) {
     nlp_query_word words[WORDS];
-    size_t n = nlp_query_words(query, words, WORDS);
+    size_t n = index_query_words(ix, query, words, WORDS);
     if (r->mode == 'f') return collect_words(ix, r, query.bytes, top);
     if (!n) return SQLITE_OK;
-    char *match = words_query(query, words, n);
+    char *match = index_match_any(query, words, n);
     int rc = match ? collect_words(ix, r, match, top) : SQLITE_NOMEM;
     sqlite3_free(match);
     return rc == SQLITE_OK && r->mode == 'h' ? search_exact(ix, r, query, words, n, exact) : rc;
