@@ -168,7 +168,7 @@ int index_embed(nlp_index *ix, const int64_t *rows, size_t n);
 int index_count_pieces(nlp_index *ix, const int64_t *rows, size_t n, size_t *n_pieces);
 /* Embeds pending rows, at most `most`. *n: how many. */
 int index_embed_pending(nlp_index *ix, int64_t most, int64_t *n);
-/* The texts of a row, joined by a line end; sqlite3_free *bytes. NULL: no such row, or no text. */
+/* The texts of a row, joined by a blank; sqlite3_free *bytes. NULL: no such row, or no text. */
 int index_row_text(nlp_index *ix, sqlite3_stmt *s, int64_t row, nlp_text *text);
 int index_row_text_prepare(nlp_index *ix, sqlite3_stmt **s);
 bool index_stopped(nlp_index *ix); /* asks the host */
