@@ -33,7 +33,7 @@ enum {
     INDEX_BLOCK = 1000, /* chunks of a row of x_sig */
     INDEX_BITMAP = INDEX_BLOCK / 8,
     INDEX_ROWS = INDEX_BLOCK * 8,
-    INDEX_FORMAT = 1,
+    INDEX_OVERSAMPLE = 32, /* at first */
 };
 
 /* Hidden columns, in the order of their declaration, behind those of the user. */
@@ -75,7 +75,8 @@ typedef struct index_spec {
 typedef struct index_config {
     char model[NLP_MODEL_NAME_BYTES], digest[65];
     uint32_t dims;
-    bool is_exact; /* signatures are too coarse here: the self-test fell below 0.95 */
+    int64_t oversample; /* that found 95 % of the nearest in the self-test */
+    bool is_exact;      /* none did: signatures are too coarse here */
 } index_config;
 
 /* A row to embed, and the savepoint depth at which that was done; -1: not yet. */
@@ -168,7 +169,7 @@ int index_embed(nlp_index *ix, const int64_t *rows, size_t n);
 int index_count_pieces(nlp_index *ix, const int64_t *rows, size_t n, size_t *n_pieces);
 /* Embeds pending rows, at most `most`. *n: how many. */
 int index_embed_pending(nlp_index *ix, int64_t most, int64_t *n);
-/* The texts of a row, joined by a line end; sqlite3_free *bytes. NULL: no such row, or no text. */
+/* The texts of a row, joined by a blank; sqlite3_free *bytes. NULL: no such row, or no text. */
 int index_row_text(nlp_index *ix, sqlite3_stmt *s, int64_t row, nlp_text *text);
 int index_row_text_prepare(nlp_index *ix, sqlite3_stmt **s);
 bool index_stopped(nlp_index *ix); /* asks the host */
@@ -185,8 +186,8 @@ int index_rebuild_words(nlp_index *ix); /* FTS5 */
 
 /* ---- sqlite_index_upkeep.c ---- */
 int index_optimize(nlp_index *ix); /* closes gaps between chunks */
-/* Compares the nearest by signatures with the nearest, of a sample of its own chunks, and writes down the
- * figure and whether signatures will do. */
+/* Compares the nearest by signatures with the nearest, of a sample of its own chunks, and writes down which
+ * oversample will do, if any, and what it finds. */
 int index_self_test(nlp_index *ix);
 
 /* ---- sqlite_index_plan.c ---- */
@@ -195,9 +196,9 @@ typedef struct index_ids { /* sorted, each once */
     size_t n;
 } index_ids;
 typedef struct index_request {
-    sqlite3_value *query; /* borrowed; NULL: none */
-    int64_t k, oversample;
-    char mode; /* 'h'ybrid, 's'emantic, 't'ext, 'f'ts5 */
+    sqlite3_value *query;  /* borrowed; NULL: none */
+    int64_t k, oversample; /* oversample 0: as the index found good */
+    char mode;             /* 'h'ybrid, 's'emantic, 't'ext, 'f'ts5 */
     double dense_weight, text_weight;
     bool has_rowid;
     int64_t rowid;

@@ -43,8 +43,8 @@ int index_row_text_prepare(nlp_index *ix, sqlite3_stmt **s) {
     return index_prepare(ix, "SELECT * FROM $fts_content WHERE id = ?1", s);
 }
 
-/* Columns behind the id, a line end between them: an empty line would keep a title out of the chunk that it
- * belongs to. As concat_ws does, NULL is left out and '' is not; what is no text is written as one. */
+/* Columns behind the id, a blank between them: a line end would be the end of a sentence, and keep a title out of
+ * the chunk of what it stands above. As concat_ws does, NULL is left out and '' is not. */
 static int join_columns(sqlite3_stmt *s, nlp_text *text) {
     size_t n = 0;
     int n_columns = sqlite3_column_count(s);
@@ -61,7 +61,7 @@ static int join_columns(sqlite3_stmt *s, nlp_text *text) {
         if (sqlite3_column_type(s, i) == SQLITE_NULL) continue;
         size_t bytes = (size_t)sqlite3_column_bytes(s, i);
         memcpy(out, sqlite3_column_text(s, i), bytes);
-        out[bytes] = '\n';
+        out[bytes] = ' ';
         out += bytes + 1;
     }
     return SQLITE_OK;

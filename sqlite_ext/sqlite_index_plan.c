@@ -5,7 +5,7 @@
 
 #include "sqlite_index.h"
 
-enum { USUAL_K = 10, USUAL_OVERSAMPLE = 32, OR_LIST = 3038000 /* sqlite3_vtab_in */ };
+enum { USUAL_K = 10, OR_LIST = 3038000 /* sqlite3_vtab_in */ };
 
 /* ---- Planning ---- */
 
@@ -350,8 +350,7 @@ int index_request_read(nlp_index *ix, const char *plan, int argc, sqlite3_value 
                        index_request *r) {
     int64_t limits[2] = {-1, 0};
     int rc = SQLITE_OK;
-    *r = (index_request){
-        .mode = 'h', .oversample = USUAL_OVERSAMPLE, .dense_weight = 1, .text_weight = 1};
+    *r = (index_request){.mode = 'h', .dense_weight = 1, .text_weight = 1};
     for (int i = 0; i < argc && rc == SQLITE_OK; i++)
         rc = read_step(ix, plan + 3 * i, argv[i], r, limits);
     choose_k(r, limits);

@@ -294,6 +294,8 @@ static void read_setting(index_config *config, const char *key, const char *valu
         sqlite3_snprintf(sizeof config->digest, config->digest, "%s", value);
     else if (!strcmp(key, "dims"))
         config->dims = (uint32_t)strtoul(value, NULL, 10);
+    else if (!strcmp(key, "oversample"))
+        config->oversample = strtoll(value, NULL, 10);
     else if (!strcmp(key, "encoding"))
         config->is_exact = !strcmp(value, "q8");
 }
@@ -313,6 +315,8 @@ int index_config_read(nlp_index *ix, index_config *config) {
     if (!*config->model || strlen(config->digest) != 64 || !config->dims ||
         config->dims > NLP_SEARCH_MAX_DIMS)
         return index_corrupt(ix, "config", "it does not say which model made the vectors");
+    if (config->oversample < 1 || config->oversample > INDEX_OVERSAMPLE << 10)
+        config->oversample = INDEX_OVERSAMPLE;
     return SQLITE_OK;
 }
 

@@ -202,10 +202,15 @@ static int compare_nearest(dense *d, size_t n, size_t *found) {
     return rc;
 }
 
+static uint64_t candidates(const dense *d, int64_t n_chunks) {
+    int64_t own = d->config.oversample, asked = d->request->oversample;
+    return nlp_search_candidates((uint64_t)d->request->k, (uint64_t)(asked ? asked : own),
+                                 (uint64_t)n_chunks);
+}
+
 /* Where rows have many chunks, more of them are looked at until there are enough rows. */
 static int search_signatures(dense *d, int64_t n_chunks) {
-    const index_request *r = d->request;
-    uint64_t n = nlp_search_candidates((uint64_t)r->k, (uint64_t)r->oversample, (uint64_t)n_chunks);
+    uint64_t n = candidates(d, n_chunks);
     for (;;) {
         size_t found;
         if (n < d->wanted) n = d->wanted;
@@ -222,8 +227,7 @@ static int search_chunks(dense *d) {
     int64_t n_chunks;
     int rc = index_count_chunks(d->ix, &n_chunks);
     if (rc != SQLITE_OK || !n_chunks) return rc;
-    uint64_t all =
-        nlp_search_candidates((uint64_t)r->k, (uint64_t)r->oversample, (uint64_t)n_chunks);
+    uint64_t all = candidates(d, n_chunks);
     if (d->wanted > (size_t)n_chunks) d->wanted = (size_t)n_chunks;
     if (r->is_filtered && r->allowed.n <= FEW_ROWS)
         rc = compare_some(d, "SELECT id, row, start, length, q8 FROM $vec WHERE row = ?1",

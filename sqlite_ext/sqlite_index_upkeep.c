@@ -5,7 +5,7 @@
 
 #include "sqlite_index.h"
 
-enum { SAMPLE = 32, NEAREST = 10, OVERSAMPLE = 32, TOO_FEW = 10000 };
+enum { SAMPLE = 32, NEAREST = 10, MOST_OVERSAMPLE = 512, TOO_FEW = 10000 };
 static const double good_recall = 0.95;
 
 /* ---- Closing gaps: chunks move to the first places, in their order ---- */
@@ -154,9 +154,9 @@ static void end_trials(trial *trials) {
 static int make_trial(nlp_index *ix, trial *t, uint32_t dims, const uint8_t *q8) {
     float *x = sqlite3_malloc64(dims * sizeof *x);
     t->query = sqlite3_malloc64(nlp_query_bytes(dims));
-    t->near_hits = sqlite3_malloc64(NEAREST * OVERSAMPLE * sizeof *t->near_hits);
+    t->near_hits = sqlite3_malloc64(NEAREST * MOST_OVERSAMPLE * sizeof *t->near_hits);
     t->exact = (nlp_top){.hits = t->exact_hits, .capacity = NEAREST};
-    t->near = (nlp_top){.hits = t->near_hits, .capacity = NEAREST * OVERSAMPLE};
+    t->near = (nlp_top){.hits = t->near_hits, .capacity = NEAREST * MOST_OVERSAMPLE};
     int rc = x && t->query && t->near_hits ? SQLITE_OK : SQLITE_NOMEM;
     if (rc == SQLITE_OK) nlp_q8_decode(q8, dims, x);
     if (rc == SQLITE_OK && nlp_query_prepare(x, dims, t->query, NULL) != NLP_OK)
@@ -224,17 +224,26 @@ static int find_near(nlp_index *ix, trial *trials, uint32_t dims) {
     return rc;
 }
 
-/* The nearest of all are found where they are among the nearest by signatures. */
-static double recall_of(const trial *trials) {
-    int found = 0, all = 0;
+/* The nearest of all are found where they are among the first by signatures. */
+static double recall_of(const trial *trials, int64_t oversample) {
+    size_t found = 0, all = 0, most = NEAREST * (size_t)oversample;
     for (int i = 0; i < SAMPLE; i++)
         for (size_t j = 0; j < trials[i].exact.n; j++, all++)
-            for (size_t k = 0; k < trials[i].near.n; k++)
+            for (size_t k = 0; k < trials[i].near.n && k < most; k++)
                 found += trials[i].near.hits[k].id == trials[i].exact.hits[j].id;
-    return all ? (double)found / all : 1;
+    return all ? (double)found / (double)all : 1;
 }
 
-static int measure(nlp_index *ix, uint32_t dims, double *recall) {
+/* The smallest that is good, or the largest. */
+static void choose_oversample(trial *trials, int64_t *oversample, double *recall) {
+    for (int i = 0; i < SAMPLE; i++) nlp_top_sort(&trials[i].near);
+    for (*oversample = INDEX_OVERSAMPLE;; *oversample *= 2) {
+        *recall = recall_of(trials, *oversample);
+        if (*recall >= good_recall || *oversample == MOST_OVERSAMPLE) return;
+    }
+}
+
+static int measure(nlp_index *ix, uint32_t dims, int64_t *oversample, double *recall) {
     trial *trials = sqlite3_malloc(SAMPLE * (int)sizeof *trials);
     if (!trials) return SQLITE_NOMEM;
     memset(trials, 0, SAMPLE * sizeof *trials);
@@ -243,23 +252,28 @@ static int measure(nlp_index *ix, uint32_t dims, double *recall) {
         rc = index_corrupt(ix, "vec", "there are fewer chunks than signatures");
     if (rc == SQLITE_OK) rc = find_exact(ix, trials, dims);
     if (rc == SQLITE_OK) rc = find_near(ix, trials, dims);
-    if (rc == SQLITE_OK) *recall = recall_of(trials);
+    if (rc == SQLITE_OK) choose_oversample(trials, oversample, recall);
     end_trials(trials);
     return rc;
+}
+
+static int write_test(nlp_index *ix, int64_t oversample, double recall) {
+    char text[24];
+    sqlite3_snprintf(sizeof text, text, "%.4f", recall);
+    int rc = index_config_write(ix, "recall", text);
+    sqlite3_snprintf(sizeof text, text, "%lld", oversample);
+    if (rc == SQLITE_OK) rc = index_config_write(ix, "oversample", text);
+    if (rc != SQLITE_OK) return rc;
+    return index_config_write(ix, "encoding", recall < good_recall ? "q8" : "sig");
 }
 
 /* A small index compares all its vectors anyway. */
 int index_self_test(nlp_index *ix) {
     index_config config;
-    int64_t n;
+    int64_t n = 0, oversample = INDEX_OVERSAMPLE;
     double recall = 1;
-    char text[24];
     int rc = index_config_read(ix, &config);
     if (rc == SQLITE_OK) rc = index_count_chunks(ix, &n);
-    if (rc == SQLITE_OK && n > TOO_FEW) rc = measure(ix, config.dims, &recall);
-    if (rc != SQLITE_OK) return rc;
-    sqlite3_snprintf(sizeof text, text, "%.4f", recall);
-    rc = index_config_write(ix, "recall", text);
-    return rc == SQLITE_OK ? index_config_write(ix, "encoding", recall < good_recall ? "q8" : "sig")
-                           : rc;
+    if (rc == SQLITE_OK && n > TOO_FEW) rc = measure(ix, config.dims, &oversample, &recall);
+    return rc == SQLITE_OK ? write_test(ix, oversample, recall) : rc;
 }
