@@ -83,14 +83,15 @@ nlp_status nlp_query_prepare(const float *x, uint32_t dims, nlp_query *query, nl
     nlp_fp_restore(saved);
     nlp_signature_encode(x, dims, signature);
     query->dims = dims;
+    query->kernels = nlp_kernels_select(UINT32_MAX);
     query->norm = (double)norm;
     return NLP_OK;
 }
 
 /* Norms are whole numbers below 2^53. A byte of -128, which no encoder writes, only counts as itself. */
 double nlp_query_cosine(const nlp_query *query, const uint8_t *q8) {
-    int64_t norm, dot = nlp_kernels_select(UINT32_MAX)
-                            ->dot_i16_i8(nlp_query_steps(query), (const int8_t *)q8 + sizeof(float),
+    int64_t norm,
+        dot = query->kernels->dot_i16_i8(nlp_query_steps(query), (const int8_t *)q8 + sizeof(float),
                                          query->dims, &norm);
     if (!norm || query->norm == 0) return 0;
     uint64_t saved = nlp_fp_enter();

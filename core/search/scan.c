@@ -73,13 +73,12 @@ static void push_part(const nlp_signature_block *block, size_t first, const uint
 }
 
 void nlp_query_scan(const nlp_query *query, const nlp_signature_block *block, nlp_top *top) {
-    const nlp_kernels *kernels = nlp_kernels_select(UINT32_MAX);
     size_t width = nlp_signature_bytes(query->dims);
     uint32_t distances[PART];
     for (size_t at = 0; at < block->n && top->capacity; at += PART) {
         size_t n = block->n - at < PART ? block->n - at : PART;
-        kernels->hamming(nlp_query_signature(query), block->signatures + at * width, n, width / 8,
-                         distances);
+        query->kernels->hamming(nlp_query_signature(query), block->signatures + at * width, n,
+                                width / 8, distances);
         push_part(block, at, distances, n, top);
     }
 }

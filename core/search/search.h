@@ -10,6 +10,8 @@ enum { NLP_QUERY_STEPS = 4095 }; /* NLP_I16_PART products of these and bytes fit
 struct nlp_query {
     uint32_t dims;
     double norm; /* of the steps, squared; exact */
+    /* chosen once a query: asking the CPU what it can takes longer than a hundred cosines */
+    const nlp_kernels *kernels;
     /* behind it: [nlp_signature_bytes] the signature, then [dims] int16 */
 };
 
