@@ -204,8 +204,8 @@ static int compare_nearest(dense *d, size_t n, size_t *found) {
 
 static uint64_t candidates(const dense *d, int64_t n_chunks) {
     int64_t own = d->config.oversample, asked = d->request->oversample;
-    return nlp_search_candidates((uint64_t)d->request->k, (uint64_t)(asked ? asked : own),
-                                 (uint64_t)n_chunks);
+    if (!asked && own > INDEX_OVERSAMPLE) asked = own;
+    return nlp_search_candidates((uint64_t)d->request->k, (uint64_t)asked, (uint64_t)n_chunks);
 }
 
 /* Where rows have many chunks, more of them are looked at until there are enough rows. */

@@ -4,7 +4,7 @@
 
 #include "search/search.h"
 
-enum { PART = 256, EXACT = 10000, FEWEST = 256 };
+enum { PART = 256, EXACT = 10000, FEWEST = 256, USUAL = 32, USUAL_FEWEST = 2560 };
 
 /* ---- The best ---- */
 
@@ -84,8 +84,8 @@ void nlp_query_scan(const nlp_query *query, const nlp_signature_block *block, nl
 }
 
 uint64_t nlp_search_candidates(uint64_t k, uint64_t oversample, uint64_t n) {
-    uint64_t wanted;
-    if (n <= EXACT || __builtin_mul_overflow(k, oversample, &wanted)) return n;
-    if (wanted < FEWEST) wanted = FEWEST;
+    uint64_t fewest = oversample ? FEWEST : USUAL_FEWEST, wanted;
+    if (n <= EXACT || __builtin_mul_overflow(k, oversample ? oversample : USUAL, &wanted)) return n;
+    if (wanted < fewest) wanted = fewest;
     return wanted < n ? wanted : n;
 }

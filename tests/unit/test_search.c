@@ -190,6 +190,8 @@ static void test_few_vectors_are_all_compared(void) {
     CHECK(nlp_search_candidates(10, 32, 0) == 0 && nlp_search_candidates(10, 32, 10000) == 10000);
     CHECK(nlp_search_candidates(10, 32, 10001) == 320);
     CHECK(nlp_search_candidates(1, 32, 1000000) == 256);
+    CHECK(nlp_search_candidates(10, 0, 1000000) == 2560);
+    CHECK(nlp_search_candidates(100, 0, 1000000) == 3200);
     CHECK(nlp_search_candidates(UINT64_MAX, 32, 20000) == 20000);
     CHECK(nlp_search_candidates(1000, 32, 20000) == 20000);
 }
