@@ -334,6 +334,7 @@ static const nlp_task_spec entities_spec = {.struct_size = sizeof entities_spec,
                                             .n_columns = 5,
                                             .returns_rows = true,
                                             .model_setting = "entities_model",
+                                            .default_model = "ner",
                                             .options = entity_options,
                                             .n_options =
                                                 sizeof entity_options / sizeof *entity_options};

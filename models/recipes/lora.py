@@ -38,9 +38,9 @@ def seed_all(seed):
 class Adapted(torch.nn.Module):
     """The base with adapters. A head reads the normalised mean of the hidden states, or each of them."""
 
-    def __init__(self, folder, n_labels, of_tokens):
+    def __init__(self, folder, n_labels, of_tokens, places=PLACES):
         super().__init__()
-        config = LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.1, target_modules=PLACES)
+        config = LoraConfig(r=RANK, lora_alpha=ALPHA, lora_dropout=0.1, target_modules=places)
         self.base = get_peft_model(AutoModel.from_pretrained(folder, add_pooling_layer=False), config)
         self.of_tokens = of_tokens
         self.scale = 1 if of_tokens else 16  # of vectors of length 1, so that a head learns as fast as elsewhere
@@ -49,7 +49,8 @@ class Adapted(torch.nn.Module):
 
     def vector(self, ids, mask):
         """ids, mask [texts, tokens] -> what the head reads."""
-        hidden = self.base(input_ids=ids, attention_mask=mask).last_hidden_state
+        with torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported()):  # two to three times as fast
+            hidden = self.base(input_ids=ids, attention_mask=mask).last_hidden_state.float()
         if self.of_tokens:
             return hidden
         mask = mask.unsqueeze(-1).to(hidden.dtype)

@@ -1,21 +1,27 @@
 #!/usr/bin/env python3
 """Trains the names adapter (PER, ORG, LOC, MISC) on all-MiniLM-L6-v2 and measures it on sentences that it has not seen.
 
-    models/recipes/ner.py BASE NER FOLDER
+    models/recipes/ner.py BASE NER FOLDER TEACHER WIKI
     nlp import FOLDER --base minilm --out models/ner.nlp
 
 BASE is the model's folder, NER holds WNUT17, wikigold and BTC (the Broad Twitter Corpus) in CoNLL columns. A tenth of wikigold
 and of BTC, chosen by a hash, is held out, and WNUT17's dev half. Corporations and groups are ORG, products and creative works
 MISC. BTC tags no MISC, so there the tag O is learnt as "O or MISC"; whether a user name (@...) is a person the collections do
-not agree on, so user names of BTC are not learnt from. Needs torch, transformers, peft, safetensors. The seed is fixed.
+not agree on, so user names of BTC are not learnt from.
+
+The adapter has a teacher (all-mpnet-base-v2's folder; teacher.py), which learns from the same sentences first. Then words are
+learnt half by their tag and half by what the teacher says of them, and those of WIKI (WikiText's valid.raw), which nobody
+tagged, by what it says alone. Needs torch, transformers, peft, safetensors. The seed is fixed.
 """
 import argparse
 import glob
 import os
+import re
 
 import torch
 
 import lora
+import teacher as teaching
 
 SEED = 20262
 KINDS = ["PER", "ORG", "LOC", "MISC"]
@@ -24,7 +30,7 @@ SAME = {"person": "PER", "location": "LOC", "corporation": "ORG", "group": "ORG"
 MAX_TOKENS = 128
 EPOCHS, RATE, LOST = 4, 1e-3, 0.03
 WIKIGOLD_TIMES = 3  # an epoch: the only edited prose
-IGNORED, O_OR_MISC = -100, len(LABELS)
+NOTHING = [0.0] * len(LABELS)
 
 
 def bio(tags):
@@ -82,29 +88,79 @@ def load(folder):
             {"wikigold": wikigold[1], "WNUT17 dev": sentences(os.path.join(wnut, "dev/emerging.dev.conll")), "BTC": btc[1]})
 
 
-def label_of(tag, without_misc):
+def wiki(path):
+    """Its sentences as rows without tags; headings and what is very short or long are left out."""
+    with open(path, encoding="utf-8") as file:
+        lines = [re.sub(" @(.)@ ", r"\1", line) for line in file if not line.startswith(" =")]
+    found = [sentence.split() for line in lines for sentence in re.split(r"(?<= [.!?]) ", line)]
+    return [(words, [None] * len(words)) for words in found if 5 <= len(words) <= 60]
+
+
+def allowed(tag, without_misc):
+    """1 for each label that a word of this tag may have: NOTHING for a word that is not to be learnt."""
     if tag is None:
-        return IGNORED
-    return O_OR_MISC if tag == "O" and without_misc else LABELS.index(tag)
+        return NOTHING
+    return [float(label == tag or (tag == "O" and without_misc and label.endswith("MISC"))) for label in LABELS]
 
 
-def encode(tokenizer, rows, without_misc=False):
-    """(ids, labels): the first token of a word has its label."""
+def encode(tokenizer, rows):
+    """(ids, begun) of each row. begun: for a token that begins one of the tokenizer's words the number of the row's word and
+    whether it begins that, too ("@", "bob" are two of one); else None. So the model is read as it is trained: by first tokens."""
     encoding = tokenizer([words for words, _ in rows], is_split_into_words=True, truncation=True, max_length=MAX_TOKENS)
     out = []
-    for i, (_, tags) in enumerate(rows):
-        words = encoding.word_ids(i)
-        labels = [IGNORED if word is None or word == before else label_of(tags[word], without_misc) for before, word in zip([None, *words], words)]
-        out.append((encoding["input_ids"][i], labels))
+    for i, ids in enumerate(encoding["input_ids"]):
+        words, tokens = encoding.word_ids(i), encoding.tokens(i)
+        out.append((ids, [None if word is None or (word == before and token.startswith("##")) else (word, word != before)
+                          for before, word, token in zip([None, *words], words, tokens)]))
     return out
 
 
-def loss_of(logits, labels):
-    log_p = torch.log_softmax(logits, -1)
-    maybe = torch.logsumexp(log_p[..., [0, *(i for i, label in enumerate(LABELS) if label.endswith("MISC"))]], -1, keepdim=True)
-    log_p = torch.cat([log_p, maybe], -1)
-    known = labels != IGNORED
-    return -log_p.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)[known].mean()
+def continued(target):
+    """A target of the first token as one of those behind it: B- becomes I-."""
+    out = list(target)
+    for begin in range(1, len(LABELS), 2):
+        out[begin + 1], out[begin] = min(1.0, out[begin + 1] + out[begin]), 0.0
+    return out
+
+
+def examples(tokenizer, rows, targets):
+    """(ids, target of each token). targets: for each row a list of [n_labels] for each word."""
+    return [(ids, [NOTHING if at is None else target[at[0]] if at[1] else continued(target[at[0]]) for at in begun])
+            for (ids, begun), target in zip(encode(tokenizer, rows), targets)]
+
+
+def batch_of(net, tokenizer, batch):
+    """log p and targets [words, n_labels] of the words that are to be learnt."""
+    log_p = torch.log_softmax(net(*lora.tensors(batch, LOST, tokenizer.unk_token_id)), -1)
+    targets = lora.padded([target for _, target in batch], NOTHING)
+    known = targets.sum(-1) > 0
+    return log_p[known], targets[known]
+
+
+def ask_teacher(folder, train, tags, sentences, report):
+    """Trains it on the rows `train` with `tags`; for each of the sentences, p [n_labels] of each word."""
+    teacher = teaching.Teacher(folder, len(LABELS), of_tokens=True)
+
+    def loss(net, batch):
+        log_p, may = batch_of(net, teacher.tokenizer, batch)
+        return -torch.logsumexp(log_p + may.log(), -1).mean()
+
+    teaching.train(teacher, examples(teacher.tokenizer, train, tags), loss, lambda epoch: report(f"teacher, epoch {epoch + 1}", teacher.model, teacher.tokenizer))
+    encoded, said = encode(teacher.tokenizer, sentences), []
+    for (words, _), (_, begun), scores in zip(sentences, encoded, lora.scores(teacher.model, [(ids, 0) for ids, _ in encoded])):
+        row = [NOTHING] * len(words)
+        for at, p in zip(begun, torch.softmax(scores, -1).tolist()):
+            if at and at[1]:
+                row[at[0]] = p
+        said.append(row)
+    return said
+
+
+def blend(may, p):
+    """Half of what the teacher says, half of it within what the tag allows: a target that sums up to 1."""
+    inside = [a * b for a, b in zip(may, p)]
+    total = sum(inside)
+    return [(b + a / total) / 2 if total else b for a, b in zip(inside, p)] if sum(may) else NOTHING
 
 
 def spans(tags):
@@ -128,10 +184,10 @@ def measure(model, tokenizer, rows):
     """kind -> (right, found, there)."""
     counts = {kind: [0, 0, 0] for kind in KINDS}
     encoded = encode(tokenizer, rows)
-    for (_, tags), (_, labels), scores in zip(rows, encoded, lora.scores(model, [(ids, 0) for ids, _ in encoded])):
-        asked = [word for word, tag in enumerate(tags) if tag is not None]
-        got = [LABELS[best] for best, label in zip(scores.argmax(-1).tolist(), labels) if label != IGNORED]
-        there, found = spans([tags[word] for word in asked][:len(got)]), spans(got)
+    for (_, tags), (_, begun), scores in zip(rows, encoded, lora.scores(model, [(ids, 0) for ids, _ in encoded])):
+        best = {at[0]: LABELS[label] for at, label in zip(begun, scores.argmax(-1).tolist()) if at and at[1]}
+        asked = [word for word, tag in enumerate(tags) if tag is not None and word in best]
+        there, found = spans([tags[word] for word in asked]), spans([best[word] for word in asked])
         for kind in KINDS:
             mine, right = ({span for span in some if span[2] == kind} for some in (found, there))
             for i, n in enumerate((len(mine & right), len(mine), len(right))):
@@ -141,25 +197,31 @@ def measure(model, tokenizer, rows):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("base", "ner", "folder"):
+    for name in ("base", "ner", "folder", "teacher", "wiki"):
         parser.add_argument(name)
     options = parser.parse_args()
     lora.seed_all(SEED)
+    sources, test = load(options.ner)
+    rows = [row for some in sources.values() for row in some]
+    may = [[allowed(tag, name == "BTC") for tag in tags] for name, some in sources.items() for _, tags in some]
+    prose = wiki(options.wiki)
+
+    def report(when, model, tokenizer):
+        for name, held in test.items():
+            counts = measure(model, tokenizer, held)
+            print(f"{when}: {name} {len(held)} sentences, F1 {f1(counts.values()):.4f}, without MISC {f1([counts[k] for k in KINDS[:3]]):.4f},",
+                  ", ".join(f"{kind} {f1([c]):.3f} of {c[2]}" for kind, c in counts.items()), flush=True)
+
+    said = ask_teacher(options.teacher, rows, may, rows + prose, report)
+    targets = [[blend(*word) for word in zip(*row)] for row in zip(may, said)] + said[len(rows):]
     tokenizer = lora.tokenizer_of(options.base)
-    train, test = load(options.ner)
-    examples = [e for name, rows in train.items() for e in encode(tokenizer, rows, name == "BTC")]
     model = lora.Adapted(options.base, len(LABELS), of_tokens=True)
 
     def loss(net, batch):
-        return loss_of(net(*lora.tensors(batch, LOST, tokenizer.unk_token_id)), lora.padded([labels for _, labels in batch], IGNORED))
+        log_p, wanted = batch_of(net, tokenizer, batch)
+        return -(wanted * log_p).sum(-1).mean()
 
-    def report(epoch):
-        for name, rows in test.items():
-            counts = measure(model, tokenizer, rows)
-            print(f"epoch {epoch + 1}: {name} {len(rows)} sentences, F1 {f1(counts.values()):.4f}, without MISC {f1([counts[k] for k in KINDS[:3]]):.4f},",
-                  ", ".join(f"{kind} {f1([c]):.3f} of {c[2]}" for kind, c in counts.items()), flush=True)
-
-    lora.train(model, [examples] * EPOCHS, loss, RATE, report)
+    lora.train(model, [examples(tokenizer, rows + prose, targets)] * EPOCHS, loss, RATE, lambda epoch: report(f"epoch {epoch + 1}", model, tokenizer))
     model.save(options.folder, {"architectures": ["BertForTokenClassification"], "nlp_aggregation": "first", "id2label": {str(i): label for i, label in enumerate(LABELS)}})
 
 

@@ -29,7 +29,7 @@ def found(nlp, pack, texts):
     names = [set() for _ in texts]
     for line in map(json.loads, out.splitlines()):
         for name in line["entities"]:
-            names[line["id"]].add((name["start_pos"] - 1, name["end_pos"], name["label"]))
+            names[line["id"]].add((name["start"], name["end"], name["label"]))
     return names
 
 
