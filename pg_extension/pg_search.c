@@ -77,13 +77,13 @@ static void read_options(search *s, Jsonb *jsonb) {
         else if (!strcmp(options[i].key, "text_weight"))
             s->text_weight = value;
         else if (!strcmp(options[i].key, "oversample"))
-            s->oversample = value >= 1 && value <= 10000 ? (int)value : 0;
+            s->oversample = value >= 1 && value <= 10000 ? (int)value : -1;
         else
             bad(psprintf("there is no option \"%s\"", options[i].key),
                 "options: dense_weight, text_weight, oversample");
     }
     if (!(s->dense_weight >= 0 && s->text_weight >= 0)) bad("weights are 0 or more", NULL);
-    if (!s->oversample) bad("oversample is from 1 to 10000", NULL);
+    if (s->oversample < 0) bad("oversample is from 1 to 10000", NULL);
 }
 
 /* (relation, query, k, mode, filter, rerank, options); false where the answer has no rows. */

@@ -30,8 +30,9 @@ nlp_pg_place nlp_pg_read_place(HeapTuple row, TupleDesc desc);
 /* The best chunk of each row of n places in any order, and of those the `most` best. Reorders `places`. */
 nlp_pg_places nlp_pg_best_rows(nlp_pg_place *places, size_t n, size_t most);
 
-#define NLP_PG_OVERSAMPLE 32   /* candidates by signatures for each row that is wanted */
-#define NLP_PG_RECALL     0.95 /* an index whose signatures find less compares all bytes */
+#define NLP_PG_OVERSAMPLE                                                                          \
+    0 /* candidates by signatures for each row that is wanted: the usual number */
+#define NLP_PG_RECALL 0.95 /* an index whose signatures find less compares all bytes */
 
 /* In an SPI connection, with the rights of the index's owner. */
 nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int k,
