@@ -77,6 +77,15 @@ def recall(found, exact):
     return float(np.mean([len(set(f) & set(e)) / len(e) for f, e in zip(found, exact)]))
 
 
+def postgres(arguments, vectors, queries, exact):
+    from search_postgres import Session, fill, timed as timed_there
+    session = Session(*arguments.postgres)
+    fill(session, *arguments.postgres, vectors)
+    embedding = statistics.median(timed_there(session, "SELECT nlp_embed_query({0}) IS NULL", queries)[1])
+    found, times = timed_there(session, "SELECT id FROM nlp_search('big', {0}, 10, 'semantic')", queries)
+    print(f"PostgreSQL                  {statistics.median(times) - embedding:8.1f} ms without it   recall@10 {recall(found, exact):.3f}", flush=True)
+
+
 def million(arguments):
     with open(arguments.million, encoding="utf-8") as file:
         texts = list(dict.fromkeys(line.strip() for line in file if line.strip()))
@@ -101,5 +110,7 @@ def million(arguments):
         rival = fill_rival(os.path.join(work, "rival.db"), vectors)
         found, ms = timed(lambda q: [r for r, in rival.execute("SELECT rowid FROM v WHERE e MATCH ? AND k = 10", (q.tobytes(),))], wanted[:10])
         print(f"sqlite-vec {sqlite_vec.__version__}, float      {ms:8.1f} ms              recall@10 {recall(found, exact):.3f}", flush=True)
+        if arguments.postgres:
+            postgres(arguments, vectors, queries, exact)
     finally:
         shutil.rmtree(work)

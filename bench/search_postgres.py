@@ -50,13 +50,13 @@ def fill(session, psql, socket, vectors):
     n = len(vectors)
     session.run("SET client_min_messages = error; CREATE EXTENSION IF NOT EXISTS nlp; DROP TABLE IF EXISTS big; CREATE TABLE big (id int PRIMARY KEY, body text); SELECT nlp_index_create('big', 'body'); "
                 f"SET session_replication_role = replica; INSERT INTO big SELECT i, '' FROM generate_series(0, {n - 1}) i; RESET session_replication_role")
-    for table in ("big (id, doc, k1, seq, start_pos, end_pos, row_hash, hash, tsv, q8)", "big_signatures"):
+    for table in ("big_chunks (id, doc, k1, seq, start_pos, end_pos, row_hash, hash, tsv, q8)", "big_signatures"):
         command = [psql, "-X", "-q", "-h", socket, "-U", "postgres", "-d", "postgres", "-c", f"COPY nlp_index.{table} FROM stdin"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as copy:
             for at in range(0, n, PART):
                 copy.stdin.write("".join(rows_of(table, at, vectors[at:at + PART])))
             copy.stdin.close()
-    for table in ("big", "big_signatures"):
+    for table in ("big_chunks", "big_signatures"):
         session.run(f"VACUUM ANALYZE nlp_index.{table}")
 
 

@@ -161,20 +161,20 @@ def check_definition():
 
 
 def check_rights():
-    psql("SELECT nlp_index_create('docs', 'body'); DROP ROLE IF EXISTS reader, writer, owner_2; CREATE ROLE reader LOGIN; CREATE ROLE writer LOGIN; CREATE ROLE owner_2 LOGIN; GRANT INSERT ON docs TO writer")
-    fails("a search by a user who may not read the table", "SELECT * FROM nlp_search('docs', 'shop')", "42501", user="reader")
-    psql("GRANT SELECT (id, lang) ON docs TO reader")
-    fails("... or not its text", "SELECT * FROM nlp_search('docs', 'shop')", "42501", user="reader")
-    psql("GRANT SELECT ON docs TO reader")
-    check("... by one who may", value("SELECT id FROM nlp_search('docs', 'birds', 1)", user="reader") != "")
-    fails("the index's own tables are the owner's", "SELECT * FROM nlp_index.docs_chunks", "42501", user="reader")
+    psql("SELECT nlp_index_create('docs', 'body'); DROP ROLE IF EXISTS searcher, inserter, owner_2; CREATE ROLE searcher LOGIN; CREATE ROLE inserter LOGIN; CREATE ROLE owner_2 LOGIN; GRANT INSERT ON docs TO inserter")
+    fails("a search by a user who may not read the table", "SELECT * FROM nlp_search('docs', 'shop')", "42501", user="searcher")
+    psql("GRANT SELECT (id, lang) ON docs TO searcher")
+    fails("... or not its text", "SELECT * FROM nlp_search('docs', 'shop')", "42501", user="searcher")
+    psql("GRANT SELECT ON docs TO searcher")
+    check("... by one who may", value("SELECT id FROM nlp_search('docs', 'birds', 1)", user="searcher") != "")
+    fails("the index's own tables are the owner's", "SELECT * FROM nlp_index.docs_chunks", "42501", user="searcher")
     for verb in ("nlp_index_refresh('docs')", "nlp_index_drop('docs')", "nlp_index_rebuild('docs')", "nlp_index_create('docs', 'body')", "nlp_index_step('docs', 1)"):
-        fails(f"{verb} by another user", f"SELECT {verb}", "42501", user="reader")
-    fails("the inner functions", "SELECT _nlp.index_drop('docs')", "42501", user="reader")
-    psql("INSERT INTO docs (id, body) VALUES (60, 'The lighthouse is lit.')", user="writer")
-    check("a writer needs no right on the index", ids("lighthouse", "1", "'text'") == "60")
+        fails(f"{verb} by another user", f"SELECT {verb}", "42501", user="searcher")
+    fails("the inner functions", "SELECT _nlp.index_drop('docs')", "42501", user="searcher")
+    psql("INSERT INTO docs (id, body) VALUES (60, 'The lighthouse is lit.')", user="inserter")
+    check("a inserter needs no right on the index", ids("lighthouse", "1", "'text'") == "60")
     psql("ALTER TABLE docs ENABLE ROW LEVEL SECURITY; CREATE POLICY first_ones ON docs FOR SELECT USING (id < 4)")
-    gives("row-level security hides rows, and those seen take all places", "1 2 3", "SELECT string_agg(id::text, ' ' ORDER BY id) FROM nlp_search('docs', 'lighthouse shop', 3)", user="reader")
+    gives("row-level security hides rows, and those seen take all places", "1 2 3", "SELECT string_agg(id::text, ' ' ORDER BY id) FROM nlp_search('docs', 'lighthouse shop', 3)", user="searcher")
     check("... not from the owner", ids("lighthouse", "1", "'text'") == "60")
     psql("ALTER TABLE docs DISABLE ROW LEVEL SECURITY; ALTER TABLE docs OWNER TO owner_2")
     gives("a new owner has the index", "61\n0\n1", "INSERT INTO docs (id, body) VALUES (61, 'A harbour at dusk.'); SELECT id FROM nlp_search('docs', 'harbour', 1, 'text'); SELECT nlp_index_refresh('docs'); SELECT count(*) FROM nlp_index_status", user="owner_2")
@@ -227,8 +227,8 @@ def check_hostile():
     check("names with quotes and dollars", value(HOSTILE).startswith("1\nx|0.0"), value(HOSTILE))
     gives("names like those of the index's own tables", "2\n1\nt\n2", """CREATE TABLE mail_queue (id int PRIMARY KEY, body text); INSERT INTO mail_queue VALUES (1, 'a'), (2, 'b'); SELECT nlp_index_create('mail_queue', 'body'); CREATE TABLE mail (id int PRIMARY KEY, body text);
         INSERT INTO mail VALUES (1, 'x'); SELECT nlp_index_create('mail', 'body'); SELECT count(*) >= 2 FROM nlp_index_status; DROP TABLE mail; SELECT count(*) FROM nlp_search('mail_queue', 'a'); DROP TABLE mail_queue""")
-    psql("CREATE TABLE odd (id text, body text); CREATE TABLE twice (id int NOT NULL, body text); CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, body text); CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE moods (id mood PRIMARY KEY, body text); CREATE UNLOGGED TABLE brief (id int PRIMARY KEY, body text)")
-    for table, why, state in [("odd", "a key that may be NULL", "42P16"), ("twice", "a key that is not unique", "42P16"), ("late", "a key that is checked later", "42P16"), ("moods", "a key of a user's type", "0A000"), ("brief", "an unlogged table", "42809")]:
+    psql("CREATE TABLE odd (id text, body text); CREATE TABLE twice (id int NOT NULL, body text); CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, body text); CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE feelings (id mood PRIMARY KEY, body text); CREATE UNLOGGED TABLE brief (id int PRIMARY KEY, body text)")
+    for table, why, state in [("odd", "a key that may be NULL", "42P16"), ("twice", "a key that is not unique", "42P16"), ("late", "a key that is checked later", "42P16"), ("feelings", "a key of a user's type", "0A000"), ("brief", "an unlogged table", "42809")]:
         fails(why, f"SELECT nlp_index_create('{table}', 'body', keys => ARRAY['id']::name[])", state)
     psql("CREATE TABLE plain_2 (id int PRIMARY KEY, body text); INSERT INTO plain_2 VALUES (1, 'The shop opens at nine.'); SELECT nlp_index_create('plain_2', 'body'); ALTER TABLE plain_2 ALTER id TYPE numeric")
     for sql in ("SELECT * FROM nlp_search('plain_2', 'shop')", "INSERT INTO plain_2 VALUES (2, 'x')"):
@@ -242,13 +242,13 @@ def check_hostile():
     gives("all of 88 rows are found", "88", "CREATE TABLE plain (id int PRIMARY KEY, body text); INSERT INTO plain SELECT i, 'row ' || i FROM generate_series(1, 88) i; DO $$ BEGIN PERFORM nlp_index_create('plain', 'body'); END $$; SELECT count(*) FROM nlp_search('plain', 'row', 88, 'semantic')")
     gives("BM25 knows how many rows there are", "t", "DELETE FROM plain; INSERT INTO plain SELECT i, CASE WHEN i <= 10 THEN 'a zebra' ELSE 'another one' END FROM generate_series(1, 100) i; VACUUM ANALYZE nlp_index.plain_chunks; SELECT score > 1 FROM nlp_search('plain', 'zebra', 1, 'text')")
     gives("a table with FORCE ROW LEVEL SECURITY stays whole", "0|100", "ALTER TABLE plain ENABLE ROW LEVEL SECURITY; ALTER TABLE plain FORCE ROW LEVEL SECURITY; ALTER TABLE plain OWNER TO owner_2; SELECT nlp_index_refresh('plain'), (SELECT count(*) FROM nlp_index.plain_chunks); ALTER TABLE plain NO FORCE ROW LEVEL SECURITY; ALTER TABLE plain DISABLE ROW LEVEL SECURITY")
-    gives("a filter beside a policy that is volatile", "3", "CREATE FUNCTION mine(int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN $1 < 50; END'; CREATE POLICY p ON plain USING (mine(id)); ALTER TABLE plain ENABLE ROW LEVEL SECURITY; GRANT SELECT ON plain TO reader; SET ROLE reader; SELECT count(*) FROM nlp_search('plain', 'zebra', 3, filter => 'id > 5')")
+    gives("a filter beside a policy that is volatile", "3", "CREATE FUNCTION mine(int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN $1 < 50; END'; CREATE POLICY p ON plain USING (mine(id)); ALTER TABLE plain ENABLE ROW LEVEL SECURITY; GRANT SELECT ON plain TO searcher; SET ROLE searcher; SELECT count(*) FROM nlp_search('plain', 'zebra', 3, filter => 'id > 5')")
     gives("a configuration of one's own", "1|1", "CREATE TEXT SEARCH CONFIGURATION public.own (COPY = german); DROP TABLE plain; CREATE TABLE plain (id int PRIMARY KEY, body text); DO $$ BEGIN PERFORM nlp_index_create('plain', 'body', config => 'own'); END $$; INSERT INTO plain VALUES (1, 'die Häuser'); SELECT id, text_rank FROM nlp_search('plain', 'Haus', 1)")
-    gives("a dropped partition takes no places", "5", """CREATE TABLE parts (id int PRIMARY KEY, body text) PARTITION BY RANGE (id); CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (1000); CREATE TABLE parts_2 PARTITION OF parts FOR VALUES FROM (1000) TO (2000);
-        DO $$ BEGIN PERFORM nlp_index_create('parts', 'body'); END $$; INSERT INTO parts SELECT i, 'zebra' FROM generate_series(1, 200) i; INSERT INTO parts SELECT i, 'a zebra' FROM generate_series(1000, 1019) i; DROP TABLE parts_1; SELECT count(*) FROM nlp_search('parts', 'zebra', 5)""")
-    psql("ALTER TABLE parts_2 OWNER TO owner_2")
-    fails("a partition's owner and the whole index", "SELECT nlp_index_rebuild('parts_2')", "42501", user="owner_2")
-    psql("ALTER TABLE plain OWNER TO postgres; DROP TABLE parts, odd, twice, late, moods, brief, plain_2, plain; DROP TYPE mood; DROP FUNCTION mine; DROP TEXT SEARCH CONFIGURATION public.own")
+    gives("a dropped partition takes no places", "5", """CREATE TABLE pieces (id int PRIMARY KEY, body text) PARTITION BY RANGE (id); CREATE TABLE pieces_1 PARTITION OF pieces FOR VALUES FROM (0) TO (1000); CREATE TABLE pieces_2 PARTITION OF pieces FOR VALUES FROM (1000) TO (2000);
+        DO $$ BEGIN PERFORM nlp_index_create('pieces', 'body'); END $$; INSERT INTO pieces SELECT i, 'zebra' FROM generate_series(1, 200) i; INSERT INTO pieces SELECT i, 'a zebra' FROM generate_series(1000, 1019) i; DROP TABLE pieces_1; SELECT count(*) FROM nlp_search('pieces', 'zebra', 5)""")
+    psql("ALTER TABLE pieces_2 OWNER TO owner_2")
+    fails("a partition's owner and the whole index", "SELECT nlp_index_rebuild('pieces_2')", "42501", user="owner_2")
+    psql("ALTER TABLE plain OWNER TO postgres; DROP TABLE pieces, odd, twice, late, feelings, brief, plain_2, plain; DROP TYPE mood; DROP FUNCTION mine; DROP TEXT SEARCH CONFIGURATION public.own")
 
 
 def check_async():
