@@ -33,7 +33,7 @@ static nlp_distillation *open_distillation(const nlp_distill_request *r) {
     return d;
 }
 
-static void add_rows(void *distillation) {
+static bool add_rows(void *distillation) {
     nlp_text texts[NLP_PG_BATCH];
     nlp_error err;
     nlp_stop stop = nlp_pg_stop();
@@ -41,6 +41,7 @@ static void add_rows(void *distillation) {
     for (size_t i = 0; i < n; i++)
         texts[i] = nlp_pg_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
     nlp_pg_check(nlp_distill_add(distillation, texts, n, &stop, &err), &err);
+    return true;
 }
 
 static bool is_text(TupleDesc columns, void *context) {

@@ -21,7 +21,7 @@ static nlp_evaluation *open_evaluation(nlp_model *model) {
     return e;
 }
 
-static void add_rows(void *evaluation) {
+static bool add_rows(void *evaluation) {
     nlp_text texts[NLP_PG_BATCH], labels[NLP_PG_BATCH];
     nlp_error err;
     nlp_stop stop = nlp_pg_stop();
@@ -31,6 +31,7 @@ static void add_rows(void *evaluation) {
         labels[i] = nlp_pg_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2);
     }
     nlp_pg_check(nlp_evaluation_add(evaluation, texts, labels, n, &stop, &err), &err);
+    return true;
 }
 
 static bool are_text_and_label(TupleDesc columns, void *context) {

@@ -52,6 +52,13 @@ nlp_pg_site *nlp_pg_site_open(FunctionCallInfo fcinfo, const char *task, MemoryC
     return site;
 }
 
+nlp_pg_site nlp_pg_site_plain(const char *task) {
+    return (nlp_pg_site){.task = nlp_task_find(nlp_pg_engine(), task),
+                         .context = CurrentMemoryContext,
+                         .model_at = -1,
+                         .options_at = -1};
+}
+
 nlp_pg_site *nlp_pg_site_of(FunctionCallInfo fcinfo, const char *task) {
     if (!fcinfo->flinfo->fn_extra)
         fcinfo->flinfo->fn_extra = nlp_pg_site_open(fcinfo, task, fcinfo->flinfo->fn_mcxt);

@@ -271,6 +271,16 @@ char *nlp_pg_index_same_key(const nlp_pg_index *index, const char *a, const char
     return sql.data;
 }
 
+char *nlp_pg_index_given_key(const nlp_pg_index *index, const char *prefix) {
+    StringInfoData sql;
+    initStringInfo(&sql);
+    for (int i = 0; i < index->n_keys; i++) {
+        separate(&sql, i, " AND ");
+        appendStringInfo(&sql, "%sk%d %s $%d", prefix, i + 1, index->key_equals[i], i + 1);
+    }
+    return sql.data;
+}
+
 char *nlp_pg_index_text(const nlp_pg_index *index, const char *prefix) {
     StringInfoData sql;
     initStringInfo(&sql);

@@ -32,6 +32,8 @@ char *nlp_pg_index_key_columns(const nlp_pg_index *index, const char *prefix);
 char *nlp_pg_index_key_numbers(const nlp_pg_index *index, const char *prefix);
 /* "c.k1 OPERATOR(pg_catalog.=) b.k1 AND ..." */
 char *nlp_pg_index_same_key(const nlp_pg_index *index, const char *a, const char *b);
+/* "c.k1 OPERATOR(pg_catalog.=) $1 AND ..." */
+char *nlp_pg_index_given_key(const nlp_pg_index *index, const char *prefix);
 /* What is indexed of a row, an expression over the row `prefix`, never NULL; and its hash. */
 char *nlp_pg_index_text(const nlp_pg_index *index, const char *prefix);
 char *nlp_pg_index_hash(const char *text);

@@ -101,84 +101,74 @@ void nlp_pg_index_worker_init(void) {
 typedef struct progress {
     int idle, failed; /* turns in a row */
     double wait;      /* seconds until there is something to do */
-    int alone;        /* rows that are still to be tried one by one, since one of a batch failed */
-    char *step;       /* the statement of this turn, or NULL */
-    char *message;    /* how the single row of the last turn failed, or NULL */
+    List *due; /* relations that have something to do now, as SQL calls them; in TopMemoryContext */
 } progress;
 
-static char *keep(const char *text) {
-    return MemoryContextStrdup(TopMemoryContext, text);
+/* Finds what is to be done now. */
+static void look(progress *p, char *relation) {
+    (void)relation;
+    bool is_null;
+    uint64 n =
+        nlp_pg_execute("SELECT relation, wait FROM _nlp.due_indexes()", 0, NULL, NULL, false);
+    MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+    p->wait = INFINITY;
+    for (uint64 i = 0; i < n; i++) {
+        double wait = DatumGetFloat8(
+            SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &is_null));
+        p->wait = Min(p->wait, wait);
+        if (wait <= 0)
+            p->due =
+                lappend(p->due, TextDatumGetCString(SPI_getbinval(
+                                    SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null)));
+    }
+    MemoryContextSwitchTo(old);
 }
 
-static void drop(char **text) {
-    if (*text) pfree(*text);
-    *text = NULL;
-}
-
-/* Finds what is to be done now, if there is anything. */
-static void look(progress *p) {
-    bool is_null, no_wait;
-    nlp_pg_execute("SELECT step, wait FROM _nlp.due_index()", 0, NULL, NULL, false);
-    HeapTuple row = SPI_tuptable->vals[0];
-    Datum step = SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null);
-    Datum seconds = SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &no_wait);
-    drop(&p->step);
-    if (!is_null) p->step = keep(TextDatumGetCString(step));
-    p->wait = no_wait ? INFINITY : DatumGetFloat8(seconds);
-}
-
-/* The next rows of a queue, or what is to be told of the one that failed. */
-static void work(progress *p) {
-    Oid types[2] = {INT4OID, TEXTOID};
-    Datum values[2] = {Int32GetDatum(p->alone || p->message ? 1 : BATCH), (Datum)0};
-    if (p->message) values[1] = CStringGetTextDatum(p->message);
-    SPI_execute_with_args(p->step, 2, types, values, p->message ? "  " : " n", false, 0);
-    drop(&p->message);
-    p->alone = Max(p->alone - 1, 0);
-}
-
-static void turn(progress *p) {
-    StartTransactionCommand();
-    PushActiveSnapshot(GetTransactionSnapshot());
-    SPI_connect();
-    if (!p->message) look(p);
-    pgstat_report_activity(STATE_RUNNING, p->step ? p->step : "nlp index");
-    if (p->step) work(p);
-    SPI_finish();
-    PopActiveSnapshot();
-    CommitTransactionCommand();
-    pgstat_report_activity(STATE_IDLE, NULL);
-    p->idle = p->step ? 0 : p->idle + 1;
-    p->failed = 0;
-}
-
-/* A batch that fails is tried row by row, a row that fails is put off by the next turn. A failure of that, or of looking, counts. */
-static void take_failure(progress *p) {
-    ErrorData *error = CopyErrorData();
-    bool was_row = p->step && p->alone && !p->message;
-    bool was_batch = p->step && !p->alone && !p->message;
-    FlushErrorState();
-    AbortCurrentTransaction();
-    if (was_row)
-        p->message = keep(error->message);
-    else if (was_batch)
-        p->alone = BATCH;
-    else
-        p->failed++, drop(&p->message);
-    FreeErrorData(error);
-}
-
-static void try_turn(progress *p) {
+/* In a transaction of its own; false where it failed, which is in the log. */
+static bool run(void (*act)(progress *p, char *relation), progress *p, char *relation) {
     MemoryContext old = CurrentMemoryContext;
+    volatile bool done = false;
     PG_TRY();
-    { turn(p); }
+    {
+        StartTransactionCommand();
+        PushActiveSnapshot(GetTransactionSnapshot());
+        SPI_connect();
+        pgstat_report_activity(STATE_RUNNING, relation ? relation : "nlp index");
+        act(p, relation);
+        SPI_finish();
+        PopActiveSnapshot();
+        CommitTransactionCommand();
+        pgstat_report_activity(STATE_IDLE, NULL);
+        done = true;
+    }
     PG_CATCH();
     {
         MemoryContextSwitchTo(old);
         EmitErrorReport();
-        take_failure(p);
+        FlushErrorState();
+        AbortCurrentTransaction();
     }
     PG_END_TRY();
+    return done;
+}
+
+static void step(progress *p, char *relation) {
+    Oid types[2] = {TEXTOID, INT4OID};
+    Datum values[2] = {CStringGetTextDatum(relation), Int32GetDatum(BATCH)};
+    (void)p;
+    nlp_pg_execute("SELECT _nlp.index_step($1::regclass, $2)", 2, types, values, false);
+}
+
+/* One step of each index that is due: one that fails holds up no other. */
+static void turn(progress *p) {
+    ListCell *cell;
+    bool any = false;
+    bool looked = run(look, p, NULL);
+    p->idle = looked && !p->due ? p->idle + 1 : 0;
+    foreach (cell, p->due) any = run(step, p, lfirst(cell)) || any;
+    p->failed = looked && (any || !p->due) ? 0 : p->failed + 1;
+    list_free_deep(p->due);
+    p->due = NIL;
 }
 
 static void rest(const progress *p) {
@@ -212,7 +202,7 @@ static bool is_idle(const progress *p) {
 static bool may_end(progress *p) {
     if (p->failed >= MOST_FAILURES) return true;
     if (!is_idle(p) || !lock(LOCK_QUEUEING)) return false;
-    try_turn(p);
+    turn(p);
     if (is_idle(p)) return true;
     unlock(LOCK_QUEUEING);
     return false;
@@ -232,8 +222,8 @@ void nlp_pg_index_worker_main(Datum database) {
             ConfigReloadPending = false;
             ProcessConfigFile(PGC_SIGHUP);
         }
-        try_turn(&p);
-        if (p.failed || (p.idle && !p.message)) rest(&p);
+        turn(&p);
+        if (p.failed || p.idle) rest(&p);
     }
     unlock(LOCK_WORKER); /* while nobody queues: who queues next starts another one */
 }

@@ -10,9 +10,8 @@
 #include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "tsearch/ts_type.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 enum { ROWS = 16, EMBED_AT_ONCE = 512 };
@@ -30,19 +29,12 @@ typedef struct writer {
     nlp_pg_site chunking, embedding;
     nlp_model *model;
     SPIPlanPtr known, forget, insert;
-    MemoryContext context; /* of a batch */
+    uint64 written;
     chunk *chunks;
     size_t n, capacity;
 } writer;
 
 /* ---- Texts to chunks ---- */
-
-static nlp_pg_site site_of(const char *task) {
-    return (nlp_pg_site){.task = nlp_task_find(nlp_pg_engine(), task),
-                         .context = CurrentMemoryContext,
-                         .model_at = -1,
-                         .options_at = -1};
-}
 
 static chunk *add_chunk(writer *w) {
     if (w->n == w->capacity) {
@@ -129,16 +121,6 @@ static void run(SPIPlanPtr plan, Datum *values, const char *nulls, int expected)
     if (rc != expected) elog(ERROR, "writing an index: %s", SPI_result_code_string(rc));
 }
 
-/* "c.k1 = $1 AND c.k2 = $2" */
-static char *key_is_given(const nlp_pg_index *index) {
-    StringInfoData sql;
-    initStringInfo(&sql);
-    for (int i = 0; i < index->n_keys; i++)
-        appendStringInfo(&sql, "%sc.k%d %s $%d", i ? " AND " : "", i + 1, index->key_equals[i],
-                         i + 1);
-    return sql.data;
-}
-
 static void prepare_all(writer *w) {
     const nlp_pg_index *index = w->index;
     Oid types[NLP_PG_INDEX_COLUMNS + 9] = {0};
@@ -148,7 +130,7 @@ static void prepare_all(writer *w) {
     int k = index->n_keys;
     memcpy(types, index->key_types, (size_t)k * sizeof *types);
     memcpy(types + k, rest, sizeof rest);
-    char *key = key_is_given(index);
+    char *key = nlp_pg_index_given_key(index, "c.");
     w->known =
         prepare(psprintf("SELECT c.hash, c.q8, s.signature FROM %s c JOIN %s s USING (id) WHERE %s",
                          index->chunks, index->signatures, key),
@@ -223,7 +205,10 @@ static void insert(writer *w, const chunk *c, Datum *keys, Datum row_hash, Datum
 
 /* ---- A batch of rows: keys, text, hash ---- */
 
-static void write_batch(writer *w, SPITupleTable *rows, uint64 n) {
+static bool write_batch(void *context) {
+    writer *w = context;
+    SPITupleTable *rows = SPI_tuptable;
+    uint64 n = SPI_processed;
     int k = w->index->n_keys;
     nlp_text *texts = palloc(n * sizeof *texts);
     Datum keys[NLP_PG_INDEX_COLUMNS], doc = (Datum)0;
@@ -243,27 +228,8 @@ static void write_batch(writer *w, SPITupleTable *rows, uint64 n) {
         read_keys(w, row, rows->tupdesc, keys);
         insert(w, &w->chunks[i], keys, SPI_getbinval(row, rows->tupdesc, k + 2, &is_null), &doc);
     }
-}
-
-static uint64 write_rows(writer *w, const char *sql) {
-    uint64 written = 0;
-    SPIPlanPtr plan = prepare(sql, 0, NULL);
-    Portal portal = SPI_cursor_open(NULL, plan, NULL, NULL, false);
-    for (;;) {
-        CHECK_FOR_INTERRUPTS();
-        SPI_cursor_fetch(portal, true, ROWS);
-        SPITupleTable *rows = SPI_tuptable;
-        uint64 n = SPI_processed;
-        if (!n) break;
-        MemoryContext old = MemoryContextSwitchTo(w->context);
-        write_batch(w, rows, n);
-        MemoryContextSwitchTo(old);
-        MemoryContextReset(w->context);
-        SPI_freetuptable(rows);
-        written += n;
-    }
-    SPI_cursor_close(portal);
-    return written;
+    w->written += n;
+    return true;
 }
 
 /* was: a relation of keys k1 .. kn; is: one of the keys that are still there, NULL for none. */
@@ -280,17 +246,19 @@ static void forget(const nlp_pg_index *index, const char *was, const char *is) {
 
 /* rows: a relation of keys and txt. Those that are as the index knows them are passed over; how many are not. */
 static uint64 write_changed(const nlp_pg_index *index, const char *rows) {
-    writer w = {.index = index, .chunking = site_of("chunk"), .embedding = site_of("embed")};
+    writer w = {.index = index,
+                .chunking = nlp_pg_site_plain("chunk"),
+                .embedding = nlp_pg_site_plain("embed")};
     char *hash = nlp_pg_index_hash("n.txt");
     w.model = nlp_pg_index_model_of(index, CurrentMemoryContext);
-    w.context = AllocSetContextCreate(CurrentMemoryContext, "nlp index", ALLOCSET_DEFAULT_SIZES);
     prepare_all(&w);
-    return write_rows(
-        &w,
-        psprintf(
-            "SELECT %s, n.txt, %s FROM %s AS n LEFT JOIN %s c ON %s AND c.seq = 0 WHERE c.row_hash IS DISTINCT FROM %s",
-            nlp_pg_index_key_numbers(index, "n."), hash, rows, index->chunks,
-            nlp_pg_index_same_key(index, "c.", "n."), hash));
+    char *sql = psprintf(
+        "SELECT %s, n.txt, %s FROM %s AS n LEFT JOIN %s c ON %s AND c.seq = 0 WHERE c.row_hash IS DISTINCT FROM %s",
+        nlp_pg_index_key_numbers(index, "n."), hash, rows, index->chunks,
+        nlp_pg_index_same_key(index, "c.", "n."), hash);
+    nlp_pg_read_cursor(SPI_cursor_open(NULL, prepare(sql, 0, NULL), NULL, NULL, false), ROWS,
+                       write_batch, &w);
+    return w.written;
 }
 
 /* Of the rows of `from`, which has the columns of the table: keys alone, or with the text. */
@@ -311,15 +279,6 @@ static void count_terms(const nlp_pg_index *index) {
         nlp_pg_execute(
             psprintf("SELECT _nlp.index_statistics(%s)", quote_literal_cstr(index->name)), 0, NULL,
             NULL, false);
-}
-
-PG_FUNCTION_INFO_V1(nlp_pg_tsvector_length);
-/* How many words a tsvector stands for. */
-Datum nlp_pg_tsvector_length(PG_FUNCTION_ARGS) {
-    TSVector words = PG_GETARG_TSVECTOR(0);
-    int32 n = 0;
-    for (int i = 0; i < words->size; i++) n += Max(1, POSDATALEN(words, ARRPTR(words) + i));
-    PG_RETURN_INT32(n);
 }
 
 /* ---- Triggers ---- */
@@ -486,7 +445,7 @@ static Tuplestorestate *claim(const nlp_pg_index *index, int n) {
     Datum most = Int32GetDatum(n);
     uint64 claimed = nlp_pg_execute(
         psprintf(
-            "DELETE FROM %s WHERE ctid IN (SELECT q.ctid FROM %s q WHERE q.next_try <= clock_timestamp() ORDER BY q.next_try LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING %s",
+            "DELETE FROM %s WHERE ctid IN (SELECT q.ctid FROM %s q WHERE q.next_try <= clock_timestamp() ORDER BY q.next_try, q.ctid LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING %s",
             index->queue, index->queue, nlp_pg_index_key_numbers(index, "")),
         1, &type, &most, false);
     if (!claimed) return NULL;
@@ -496,10 +455,8 @@ static Tuplestorestate *claim(const nlp_pg_index *index, int n) {
     return rows;
 }
 
-/* A key may stand in the queue many times. The table is locked before the queue, as by those who alter it. */
-static bool take_turn(const nlp_pg_index *index, int n) {
-    nlp_pg_execute(psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", index->source), 0, NULL, NULL,
-                   false);
+/* A key may stand in the queue many times. */
+static bool take(const nlp_pg_index *index, int n) {
     Tuplestorestate *rows = claim(index, n);
     if (!rows) return false;
     work(index, "nlp_claimed");
@@ -507,39 +464,79 @@ static bool take_turn(const nlp_pg_index *index, int n) {
     return true;
 }
 
-/* They wait, longer each time, and after eight times for good. */
-static void postpone(const nlp_pg_index *index, int n, Datum message) {
-    Oid types[2] = {INT4OID, TEXTOID};
-    Datum values[2] = {Int32GetDatum(n), message};
+typedef enum outcome { EMPTY, DONE, FAILED } outcome;
+
+/* In a subtransaction: what fails leaves the queue as it was, and its message in the caller's context. A cancel is no failure. */
+static outcome try_rows(const nlp_pg_index *index, int n, char **message) {
+    MemoryContext caller = CurrentMemoryContext;
+    ResourceOwner owner = CurrentResourceOwner;
+    volatile outcome result = FAILED;
+    BeginInternalSubTransaction(NULL);
+    MemoryContextSwitchTo(caller);
+    PG_TRY();
+    {
+        SPI_connect();
+        result = take(index, n) ? DONE : EMPTY;
+        SPI_finish();
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(caller);
+        ErrorData *error = CopyErrorData();
+        if (error->sqlerrcode == ERRCODE_QUERY_CANCELED) PG_RE_THROW();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        *message = error->message;
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(caller);
+    CurrentResourceOwner = owner;
+    return result;
+}
+
+/* The first row of the queue: it waits, longer each time, and after eight times for good. */
+static void postpone(const nlp_pg_index *index, const char *message) {
+    Oid type = TEXTOID;
+    Datum why = CStringGetTextDatum(message);
     nlp_pg_execute(
         psprintf(
-            "UPDATE %s SET attempts = attempts + 1, last_error = $2, next_try = CASE WHEN attempts >= 7 THEN 'infinity' "
+            "UPDATE %s SET attempts = attempts + 1, last_error = left($1, 500), next_try = CASE WHEN attempts >= 7 THEN 'infinity' "
             "ELSE clock_timestamp() + interval '5 s' * 3 ^ attempts END "
-            "WHERE ctid IN (SELECT q.ctid FROM %s q WHERE q.next_try <= clock_timestamp() ORDER BY q.next_try LIMIT $1)",
+            "WHERE ctid = (SELECT q.ctid FROM %s q WHERE q.next_try <= clock_timestamp() ORDER BY q.next_try, q.ctid LIMIT 1)",
             index->queue, index->queue),
-        2, types, values, false);
+        1, &type, &why, false);
+}
+
+/* Together, or where that fails one by one, so that no row holds up another. Whether there were any. */
+static bool work_off(const nlp_pg_index *index, int n) {
+    char *message;
+    outcome together = try_rows(index, n, &message);
+    for (int i = 0; together == FAILED && i < n; i++) {
+        outcome alone = try_rows(index, 1, &message);
+        if (alone == EMPTY) break;
+        if (alone == FAILED) postpone(index, message);
+    }
+    return together != EMPTY;
 }
 
 PG_FUNCTION_INFO_V1(nlp_pg_index_step);
-/* (relation, n, message): the next n rows of the queue, or, with a message, how they failed. Returns whether there were any; NULL
- * where someone else is at it. */
+/* (relation, n): the next n rows of the queue; whether there were any. NULL where someone else is at it. The model is opened first: if
+ * it is another one by now, no row is to blame. The table is locked before the queue, as by those who alter it. */
 Datum nlp_pg_index_step(PG_FUNCTION_ARGS) {
-    if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) PG_RETURN_NULL();
     nlp_pg_index *index = open_own(PG_GETARG_OID(0));
-    int n = PG_GETARG_INT32(1);
     if (!index->is_async) PG_RETURN_NULL();
+    nlp_pg_index_model_of(index, CurrentMemoryContext);
     SPI_connect();
     nlp_pg_rights before = nlp_pg_become(index->owner);
+    nlp_pg_execute(psprintf("LOCK TABLE %s IN ACCESS SHARE MODE", index->source), 0, NULL, NULL,
+                   false);
     bool is_mine = nlp_pg_index_try_lock(index->relation, NLP_PG_LOCK_QUEUE);
-    bool any = is_mine;
-    if (is_mine && !PG_ARGISNULL(2))
-        postpone(index, n, PG_GETARG_DATUM(2));
-    else if (is_mine)
-        any = take_turn(index, n);
+    bool any = is_mine && work_off(index, PG_GETARG_INT32(1));
     nlp_pg_give_back(before);
     SPI_finish();
     if (!is_mine) PG_RETURN_NULL();
-    PG_RETURN_INT64(any);
+    PG_RETURN_BOOL(any);
 }
 
 PG_FUNCTION_INFO_V1(nlp_pg_index_queue_all);

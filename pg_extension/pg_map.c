@@ -11,8 +11,8 @@
 enum { MOST_OPERANDS = 2 };
 
 typedef struct job {
-    nlp_pg_site site; /* made by hand: no argument is an operand */
-    char *model;      /* that was named, or NULL */
+    nlp_pg_site site;
+    char *model; /* that was named, or NULL */
     nlp_option options[NLP_PG_SITE_OPTIONS];
     size_t n_options;
     bool has_key; /* in front of the operands */
@@ -22,20 +22,19 @@ typedef struct job {
 
 /* ---- The call ---- */
 
-static const nlp_task_spec *task_named(const char *name) {
-    const nlp_task_spec *task = nlp_task_find(nlp_pg_engine(), name);
-    if (!task)
+/* The name, if there is such a task. */
+static const char *task_named(const char *name) {
+    if (!nlp_task_find(nlp_pg_engine(), name))
         ereport(ERROR,
                 (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there is no task \"%s\"", name),
                  errhint("SELECT * FROM _nlp.task_names() lists them")));
-    return task;
+    return name;
 }
 
 /* Arguments: the task, what is read (left to the caller), a model or NULL, options. */
 static void open_job(FunctionCallInfo fcinfo, int task_at, int model_at, job *j) {
-    *j = (job){.site = {.context = CurrentMemoryContext, .model_at = -1, .options_at = -1},
+    *j = (job){.site = nlp_pg_site_plain(task_named(text_to_cstring(PG_GETARG_TEXT_PP(task_at)))),
                .set = (ReturnSetInfo *)fcinfo->resultinfo};
-    j->site.task = task_named(text_to_cstring(PG_GETARG_TEXT_PP(task_at)));
     if (!PG_ARGISNULL(model_at)) j->model = text_to_cstring(PG_GETARG_TEXT_PP(model_at));
     if (!PG_ARGISNULL(model_at + 1))
         j->n_options =
@@ -108,7 +107,7 @@ static nlp_text operand_of(const job *j, uint64 row, uint32_t i) {
 }
 
 /* Rows whose default model is the same go through it together. */
-static void use_batch(void *context) {
+static bool use_batch(void *context) {
     job *j = context;
     uint32_t n_operands = j->site.task->n_operands;
     uint64 first = 0, n = SPI_processed;
@@ -125,6 +124,7 @@ static void use_batch(void *context) {
     }
     run_rows(j, texts, first, n - first);
     j->n_rows += (int64)n;
+    return true;
 }
 
 static bool is_operand(Oid type, nlp_type wanted) {

@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "utils/jsonb.h"
+#include "utils/portal.h"
 
 #include "nlp.h"
 
@@ -64,9 +65,12 @@ enum { NLP_PG_BATCH = 256 };
 typedef struct nlp_pg_reader {
     const char *columns; /* how messages call them: "one text column" */
     bool (*accepts)(TupleDesc columns, void *context);
-    void (*use)(void *context); /* the rows in SPI_tuptable, NLP_PG_BATCH at most */
+    bool (*use)(void *context); /* the rows in SPI_tuptable, NLP_PG_BATCH at most */
     void *context;
 } nlp_pg_reader;
+/* Fetches the rest of a cursor, `at_once` rows at a time, and closes it. `use` finds them in SPI_tuptable and has a context of its
+ * own for each part; false: no more are wanted. */
+void nlp_pg_read_cursor(Portal portal, long at_once, bool (*use)(void *context), void *context);
 /* Runs a SELECT, read-only. Throws where it is none of such columns. */
 void nlp_pg_read_query(const char *query, const nlp_pg_reader *reader);
 /* Whether n columns, from number `first` on, from 1, are of the type text. */

@@ -22,22 +22,26 @@ static Portal open_cursor(const char *query, const nlp_pg_reader *reader) {
     return portal;
 }
 
-/* Copies of texts are gone with each batch. */
-void nlp_pg_read_query(const char *query, const nlp_pg_reader *reader) {
-    SPI_connect();
-    Portal portal = open_cursor(query, reader);
-    MemoryContext batch =
-        AllocSetContextCreate(CurrentMemoryContext, "nlp query", ALLOCSET_DEFAULT_SIZES);
-    for (;;) {
+void nlp_pg_read_cursor(Portal portal, long at_once, bool (*use)(void *context), void *context) {
+    MemoryContext part =
+        AllocSetContextCreate(CurrentMemoryContext, "nlp cursor", ALLOCSET_DEFAULT_SIZES);
+    for (bool more = true; more;) {
         CHECK_FOR_INTERRUPTS();
-        SPI_cursor_fetch(portal, true, NLP_PG_BATCH);
+        SPI_cursor_fetch(portal, true, at_once);
+        SPITupleTable *rows = SPI_tuptable;
         if (!SPI_processed) break;
-        MemoryContext old = MemoryContextSwitchTo(batch);
-        reader->use(reader->context);
+        MemoryContext old = MemoryContextSwitchTo(part);
+        more = use(context);
         MemoryContextSwitchTo(old);
-        MemoryContextReset(batch);
-        SPI_freetuptable(SPI_tuptable);
+        MemoryContextReset(part);
+        SPI_freetuptable(rows);
     }
     SPI_cursor_close(portal);
+    MemoryContextDelete(part);
+}
+
+void nlp_pg_read_query(const char *query, const nlp_pg_reader *reader) {
+    SPI_connect();
+    nlp_pg_read_cursor(open_cursor(query, reader), NLP_PG_BATCH, reader->use, reader->context);
     SPI_finish();
 }

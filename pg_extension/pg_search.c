@@ -40,7 +40,7 @@ typedef struct found { /* a row that the caller sees */
     double score;
     Datum keys[NLP_PG_INDEX_COLUMNS];
     nlp_pg_place place;
-    bool fits; /* its text is what was indexed */
+    bool has_place; /* its text is long enough for the place that was indexed */
     nlp_text text;
     nlp_snippet snippet;
 } found;
@@ -139,11 +139,22 @@ static void check_not_volatile(SPIPlanPtr plan, const char *filter) {
     if (contain_volatile_functions(query->jointree->quals)) bad_filter(filter);
 }
 
-/* Keys of the rows that the caller sees, as the rows "nlp_visible". */
+typedef struct visible { /* keys of the rows that the caller sees */
+    Tuplestorestate *rows;
+    TupleDesc desc;
+    double n;
+} visible;
+
+static bool add_visible(void *context) {
+    visible *v = context;
+    for (uint64 i = 0; i < SPI_processed; i++) tuplestore_puttuple(v->rows, SPI_tuptable->vals[i]);
+    v->n += (double)SPI_processed;
+    return true;
+}
+
+/* As the rows "nlp_visible". */
 static Tuplestorestate *name_visible(const search *s) {
-    Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
-    TupleDesc desc = NULL;
-    double n = 0;
+    visible v = {.rows = tuplestore_begin_heap(false, false, work_mem)};
     SPIPlanPtr plan = SPI_prepare(psprintf("SELECT %s FROM %s WHERE (%s\n)",
                                            nlp_pg_index_key_columns(s->index, ""), s->index->source,
                                            s->filter ? s->filter : "true"),
@@ -151,18 +162,10 @@ static Tuplestorestate *name_visible(const search *s) {
     if (!plan) elog(ERROR, "%s", SPI_result_code_string(SPI_result));
     if (s->filter) check_not_volatile(plan, s->filter);
     Portal portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
-    for (;;) {
-        CHECK_FOR_INTERRUPTS();
-        SPI_cursor_fetch(portal, true, 10000);
-        if (!desc) desc = CreateTupleDescCopy(SPI_tuptable->tupdesc);
-        if (!SPI_processed) break;
-        for (uint64 i = 0; i < SPI_processed; i++) tuplestore_puttuple(rows, SPI_tuptable->vals[i]);
-        n += (double)SPI_processed;
-        SPI_freetuptable(SPI_tuptable);
-    }
-    SPI_cursor_close(portal);
-    nlp_pg_name_rows("nlp_visible", rows, desc, n);
-    return rows;
+    v.desc = CreateTupleDescCopy(portal->tupDesc);
+    nlp_pg_read_cursor(portal, 10000, add_visible, &v);
+    nlp_pg_name_rows("nlp_visible", v.rows, v.desc, v.n);
+    return v.rows;
 }
 
 static void read_allowed(search *s) {
@@ -226,10 +229,7 @@ nlp_pg_places nlp_pg_best_rows(nlp_pg_place *places, size_t n, size_t most) {
 
 /* The query's vector belongs to the session until its next run, so it is used at once. */
 static void search_dense(search *s, size_t most) {
-    nlp_pg_site site = {.task = nlp_task_find(nlp_pg_engine(), "embed_query"),
-                        .context = CurrentMemoryContext,
-                        .model_at = -1,
-                        .options_at = -1};
+    nlp_pg_site site = nlp_pg_site_plain("embed_query");
     nlp_model *model = nlp_pg_index_model_of(s->index, CurrentMemoryContext);
     const nlp_result *result = nlp_pg_site_run(&site, model, &s->query_text, NULL, 1, NULL, 0);
     s->dense =
@@ -313,16 +313,12 @@ static size_t read_visible(const search *s, found *rows, size_t most) {
 
 /* One row at a time: texts may be large. */
 static SPIPlanPtr prepare_text(const search *s) {
-    StringInfoData sql;
-    initStringInfo(&sql);
-    appendStringInfo(&sql, "SELECT %s FROM (SELECT %s, %s AS txt FROM %s b) b WHERE ", "b.txt",
-                     nlp_pg_index_key_columns(s->index, "b."), nlp_pg_index_text(s->index, "b."),
-                     s->index->source);
-    for (int i = 0; i < s->index->n_keys; i++)
-        appendStringInfo(&sql, "%sb.k%d %s $%d", i ? " AND " : "", i + 1, s->index->key_equals[i],
-                         i + 1);
-    SPIPlanPtr plan = SPI_prepare(sql.data, s->index->n_keys, s->index->key_types);
-    if (!plan) elog(ERROR, "%s: %s", SPI_result_code_string(SPI_result), sql.data);
+    char *sql =
+        psprintf("SELECT b.txt FROM (SELECT %s, %s AS txt FROM %s b) b WHERE %s",
+                 nlp_pg_index_key_columns(s->index, "b."), nlp_pg_index_text(s->index, "b."),
+                 s->index->source, nlp_pg_index_given_key(s->index, "b."));
+    SPIPlanPtr plan = SPI_prepare(sql, s->index->n_keys, s->index->key_types);
+    if (!plan) elog(ERROR, "%s: %s", SPI_result_code_string(SPI_result), sql);
     return plan;
 }
 
@@ -342,7 +338,7 @@ static bool bytes_of(nlp_text text, int32 start, int32 end, size_t *from, size_t
 static void cut_snippet(const search *s, found *f) {
     size_t from, to;
     if (!bytes_of(f->text, f->place.start_pos, f->place.end_pos, &from, &to)) return;
-    f->fits = true;
+    f->has_place = true;
     nlp_snippet_find(f->text, from, to, s->query_text, SNIPPET, &f->snippet);
 }
 
@@ -373,10 +369,7 @@ static nlp_text chunk_text(const found *f) {
 
 /* All in one batch. */
 static void rerank(const search *s, found *rows, size_t n) {
-    nlp_pg_site site = {.task = nlp_task_find(nlp_pg_engine(), "rerank_score"),
-                        .context = CurrentMemoryContext,
-                        .model_at = -1,
-                        .options_at = -1};
+    nlp_pg_site site = nlp_pg_site_plain("rerank_score");
     nlp_text *pairs = palloc(Max(n, 1) * 2 * sizeof *pairs);
     for (size_t i = 0; i < n; i++)
         pairs[2 * i] = s->query_text, pairs[2 * i + 1] = chunk_text(&rows[i]);
@@ -409,12 +402,12 @@ static void put(const search *s, const found *f) {
     const nlp_fused *fused = &s->fused[f->rank];
     for (int i = 0; i < k; i++) values[i] = key_datum(s, f->keys[i]);
     values[k + SCORE] = Float4GetDatum((float4)f->score);
-    values[k + TEXT] = f->fits ? nlp_pg_text_datum(f->text.bytes + f->snippet.start,
-                                                   f->snippet.end - f->snippet.start)
-                               : (Datum)0;
+    values[k + TEXT] = f->has_place ? nlp_pg_text_datum(f->text.bytes + f->snippet.start,
+                                                        f->snippet.end - f->snippet.start)
+                                    : (Datum)0;
     values[k + START] = Int32GetDatum((int32)f->snippet.start_pos),
                values[k + END] = Int32GetDatum((int32)f->snippet.end_pos);
-    nulls[k + TEXT] = nulls[k + START] = nulls[k + END] = !f->fits;
+    nulls[k + TEXT] = nulls[k + START] = nulls[k + END] = !f->has_place;
     values[k + DENSE_RANK] = rank_datum(fused->dense_rank, &nulls[k + DENSE_RANK]);
     values[k + TEXT_RANK] = rank_datum(fused->text_rank, &nulls[k + TEXT_RANK]);
     tuplestore_putvalues(s->set->setResult, s->set->setDesc, values, nulls);
@@ -445,7 +438,7 @@ static void check_columns(const search *s, bool is_plain) {
 
 /* With the caller's rights; where only some rows may be found, these first. */
 static found *try_search(search *s, bool only_visible, size_t most, size_t *n) {
-    Tuplestorestate *visible = only_visible ? name_visible(s) : NULL;
+    Tuplestorestate *seen = only_visible ? name_visible(s) : NULL;
     nlp_pg_rights before = nlp_pg_become(s->index->owner);
     if (only_visible) read_allowed(s);
     find(s);
@@ -455,7 +448,7 @@ static found *try_search(search *s, bool only_visible, size_t most, size_t *n) {
     *n = read_visible(s, rows, most);
     SPI_unregister_relation("nlp_found");
     tuplestore_end(names);
-    if (visible) tuplestore_end(visible);
+    if (seen) tuplestore_end(seen);
     return rows;
 }
 

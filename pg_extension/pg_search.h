@@ -4,6 +4,8 @@
 
 #include "pg_index.h"
 
+#include "nlp_search.h"
+
 /* The chunk of a row that a half found best. */
 typedef struct nlp_pg_place {
     int64 doc; /* the row */

@@ -13,7 +13,6 @@
 #include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -106,37 +105,32 @@ static const uint8_t *q8_of(const nlp_pg_index *index, HeapTuple row, TupleDesc 
     return (const uint8_t *)VARDATA_ANY(bytes);
 }
 
-static void compare_block(const nlp_pg_index *index, nlp_query *const *queries, nlp_top *tops,
-                          size_t n, const nlp_pg_allowed *allowed) {
+typedef struct comparison { /* of all vectors with n queries, into a top of each */
+    const nlp_pg_index *index;
+    nlp_query *const *queries;
+    nlp_top *tops;
+    size_t n;
+    const nlp_pg_allowed *allowed;
+} comparison;
+
+static bool compare_rows(void *context) {
+    const comparison *c = context;
     for (uint64 i = 0; i < SPI_processed; i++) {
         bool is_null;
         HeapTuple row = SPI_tuptable->vals[i];
         int64 id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &is_null));
-        if (!nlp_pg_allows(allowed, id)) continue;
-        const uint8_t *q8 = q8_of(index, row, SPI_tuptable->tupdesc, 2);
-        for (size_t q = 0; q < n; q++) nlp_top_push(&tops[q], id, nlp_query_cosine(queries[q], q8));
+        if (!nlp_pg_allows(c->allowed, id)) continue;
+        const uint8_t *q8 = q8_of(c->index, row, SPI_tuptable->tupdesc, 2);
+        for (size_t q = 0; q < c->n; q++)
+            nlp_top_push(&c->tops[q], id, nlp_query_cosine(c->queries[q], q8));
     }
+    return true;
 }
 
-/* All vectors against n queries, into a top of each. */
-static void compare_all(const nlp_pg_index *index, nlp_query *const *queries, nlp_top *tops,
-                        size_t n, const nlp_pg_allowed *allowed) {
-    SPIPlanPtr plan =
-        SPI_prepare(psprintf("SELECT id, q8 FROM %s WHERE q8 IS NOT NULL", index->chunks), 0, NULL);
-    Portal portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
-    MemoryContext values =
-        AllocSetContextCreate(CurrentMemoryContext, "nlp vectors", ALLOCSET_DEFAULT_SIZES);
-    for (;;) {
-        CHECK_FOR_INTERRUPTS();
-        SPI_cursor_fetch(portal, true, BLOCK);
-        if (!SPI_processed) break;
-        MemoryContext old = MemoryContextSwitchTo(values);
-        compare_block(index, queries, tops, n, allowed);
-        MemoryContextSwitchTo(old);
-        MemoryContextReset(values);
-        SPI_freetuptable(SPI_tuptable);
-    }
-    SPI_cursor_close(portal);
+static void compare_all(comparison c) {
+    SPIPlanPtr plan = SPI_prepare(
+        psprintf("SELECT id, q8 FROM %s WHERE q8 IS NOT NULL", c.index->chunks), 0, NULL);
+    nlp_pg_read_cursor(SPI_cursor_open(NULL, plan, NULL, NULL, true), BLOCK, compare_rows, &c);
 }
 
 static nlp_query *prepare(const nlp_pg_index *index, const float *vector) {
@@ -155,7 +149,7 @@ static nlp_top nearest(const nlp_pg_index *index, nlp_query *query, size_t k, in
     if (isnan(index->recall) || index->recall >= NLP_PG_RECALL)
         return nearest_signatures(index, query, k, oversample, allowed);
     nlp_top top = top_of(nlp_search_candidates(k, (uint64)oversample, UINT64_MAX));
-    compare_all(index, &query, &top, 1, allowed);
+    compare_all((comparison){index, &query, &top, 1, allowed});
     return top;
 }
 
@@ -229,7 +223,7 @@ double nlp_pg_index_recall(const nlp_pg_index *index) {
                       (uint32_t)index->dims, vector);
         queries[i] = prepare(index, vector), exact[i] = top_of(K);
     }
-    compare_all(index, queries, exact, n, &all);
+    compare_all((comparison){index, queries, exact, n, &all});
     for (uint64 i = 0; i < n; i++) {
         nlp_top candidates = nearest_signatures(index, queries[i], K, NLP_PG_OVERSAMPLE, &all);
         found += found_again(&exact[i], &candidates), wanted += exact[i].n;

@@ -23,6 +23,7 @@ typedef struct term {
 
 typedef struct text_search {
     const nlp_pg_index *index;
+    const nlp_pg_allowed *allowed;
     term terms[MOST_TERMS];
     int n_terms;
     nlp_bm25 corpus;
@@ -124,20 +125,25 @@ static uint16 frequency(TSVector words, const term *t) {
     return 0;
 }
 
+/* How many words it stands for. */
 static uint32 length_of(TSVector words) {
     uint32 n = 0;
     for (int i = 0; i < words->size; i++) n += (uint32)Max(1, POSDATALEN(words, ARRPTR(words) + i));
     return n;
 }
 
+PG_FUNCTION_INFO_V1(nlp_pg_tsvector_length);
+Datum nlp_pg_tsvector_length(PG_FUNCTION_ARGS) {
+    PG_RETURN_INT32((int32)length_of(PG_GETARG_TSVECTOR(0)));
+}
+
 /* id, doc, start_pos, end_pos, tsv */
-static void add(text_search *s, HeapTuple row, TupleDesc desc, const nlp_pg_allowed *allowed) {
+static void add(text_search *s, HeapTuple row, TupleDesc desc) {
     bool is_null;
-    Datum datum = SPI_getbinval(row, desc, 5, &is_null);
-    TSVector words = DatumGetTSVector(datum);
+    TSVector words = DatumGetTSVector(SPI_getbinval(row, desc, 5, &is_null));
     nlp_pg_place *p = &s->places[s->n];
     *p = nlp_pg_read_place(row, desc);
-    if (!nlp_pg_allows(allowed, p->chunk))
+    if (!nlp_pg_allows(s->allowed, p->chunk))
         return; /* nor does it count: scores tell nothing of it */
     uint16 *frequencies = s->frequencies + s->n * (size_t)s->n_terms;
     for (int i = 0; i < s->n_terms; i++) {
@@ -146,30 +152,27 @@ static void add(text_search *s, HeapTuple row, TupleDesc desc, const nlp_pg_allo
     }
     s->lengths[s->n] = length_of(words);
     s->sum_of_lengths += s->lengths[s->n];
-    if ((Pointer)words != DatumGetPointer(datum)) pfree(words);
     s->n++;
 }
 
-static void find(text_search *s, Datum tsquery, const nlp_pg_allowed *allowed) {
+static bool add_candidates(void *context) {
+    text_search *s = context;
+    for (uint64 i = 0; i < SPI_processed && !(s->is_cut = s->n == MOST_CANDIDATES); i++)
+        add(s, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+    return !s->is_cut;
+}
+
+static void find(text_search *s, Datum tsquery) {
     Oid type = TEXTOID;
     SPIPlanPtr plan = SPI_prepare(
         psprintf("SELECT id, doc, start_pos, end_pos, tsv FROM %s WHERE tsv @@ $1::tsquery",
                  s->index->chunks),
         1, &type);
-    Portal portal = SPI_cursor_open(NULL, plan, &tsquery, NULL, true);
     s->places = palloc(MOST_CANDIDATES * sizeof *s->places);
     s->lengths = palloc(MOST_CANDIDATES * sizeof *s->lengths);
     s->frequencies = MemoryContextAllocHuge(
         CurrentMemoryContext, (Size)MOST_CANDIDATES * (Size)s->n_terms * sizeof *s->frequencies);
-    for (bool more = true; more && !s->is_cut;) {
-        CHECK_FOR_INTERRUPTS();
-        SPI_cursor_fetch(portal, true, FETCH);
-        more = SPI_processed > 0;
-        for (uint64 i = 0; i < SPI_processed && !(s->is_cut = s->n == MOST_CANDIDATES); i++)
-            add(s, SPI_tuptable->vals[i], SPI_tuptable->tupdesc, allowed);
-        SPI_freetuptable(SPI_tuptable);
-    }
-    SPI_cursor_close(portal);
+    nlp_pg_read_cursor(SPI_cursor_open(NULL, plan, &tsquery, NULL, true), FETCH, add_candidates, s);
 }
 
 /* ---- Scores ---- */
@@ -196,11 +199,11 @@ static void score(text_search *s) {
 nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
                                const nlp_pg_allowed *allowed, size_t most) {
     text_search *s = palloc0(sizeof *s);
-    s->index = index;
+    s->index = index, s->allowed = allowed;
     read_corpus(s);
     read_terms(s, query);
     if (!s->n_terms) return (nlp_pg_places){0};
-    find(s, tsquery_of(s), allowed);
+    find(s, tsquery_of(s));
     score(s);
     return nlp_pg_best_rows(s->places, s->n, most);
 }

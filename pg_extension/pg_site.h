@@ -34,6 +34,8 @@ typedef struct nlp_pg_site {
 nlp_pg_site *nlp_pg_site_open(FunctionCallInfo fcinfo, const char *task, MemoryContext context);
 /* The same, kept in fn_extra: one a statement, since fn_mcxt lives as long as the call site. */
 nlp_pg_site *nlp_pg_site_of(FunctionCallInfo fcinfo, const char *task);
+/* A call that is not one in SQL: its model and options are given, no argument is read. Lives in the current context. */
+nlp_pg_site nlp_pg_site_plain(const char *task);
 /* An operand of any type but ids, UTF-8; not copied where it can be used as it lies. */
 nlp_text nlp_pg_operand(Datum datum, nlp_type type);
 /* How many options [NLP_PG_SITE_OPTIONS] the call has; texts lie in the current context. */

@@ -44,9 +44,9 @@ CREATE FUNCTION nlp_index_rebuild(relation regclass, model text DEFAULT NULL) RE
     AS 'MODULE_PATHNAME', 'nlp_pg_index_rebuild' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 CREATE FUNCTION nlp_index_drop(relation regclass) RETURNS boolean
     AS 'MODULE_PATHNAME', 'nlp_pg_index_verb' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-/* the next rows of the queue, at most n: how many there were; then, or where that failed, what is to be told of them */
-CREATE FUNCTION nlp_index_step(relation regclass, n int, message text DEFAULT NULL) RETURNS bigint
-    AS 'MODULE_PATHNAME', 'nlp_pg_index_step' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+/* the next rows of the queue, at most n, together or, where that fails, one by one: whether there were any */
+CREATE FUNCTION _nlp.index_step(relation regclass, n int) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'nlp_pg_index_step' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 
 /* ---- What they do, as the owner of the extension ---- */
 CREATE FUNCTION _nlp.index_keys(relation regclass) RETURNS name[] LANGUAGE sql STABLE AS
@@ -277,49 +277,28 @@ BEGIN
 END $$;
 
 /* ---- The queue of mode async ---- */
-/* In batches that are committed; where one fails its rows are tried one by one, so that none holds up the others. */
+/* In batches that are committed. */
 CREATE PROCEDURE nlp_index_run(relation regclass, max_seconds double precision DEFAULT 60) LANGUAGE plpgsql AS $$
 DECLARE
     until timestamptz := clock_timestamp() + max_seconds * interval '1 s';
-    n int := 64;
-    single int := 0;
-    done bigint;
-    message text;
 BEGIN
-    WHILE clock_timestamp() < until LOOP
-        message := NULL;
-        BEGIN
-            done := @extschema@.nlp_index_step(relation, n);
-        EXCEPTION WHEN query_canceled THEN RAISE;
-            WHEN OTHERS THEN message := left(SQLERRM, 500);
-        END;
-        IF message IS NOT NULL AND n = 1 THEN
-            PERFORM @extschema@.nlp_index_step(relation, 1, message);
-        ELSIF message IS NOT NULL THEN
-            single := n;
-        END IF;
-        EXIT WHEN message IS NULL AND coalesce(done, 0) = 0;
-        single := greatest(single - 1, 0);
-        n := CASE WHEN single > 0 THEN 1 ELSE 64 END;
+    WHILE clock_timestamp() < until AND _nlp.index_step(relation, 64) LOOP
         COMMIT;
     END LOOP;
     COMMIT;
 END $$;
 
-/* for the worker: a step that has something to do now, and the seconds until there is */
-CREATE FUNCTION _nlp.due_index(OUT step text, OUT wait double precision) LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+/* for the worker: what waits, and for how many seconds still */
+CREATE FUNCTION _nlp.due_indexes(OUT relation text, OUT wait double precision) RETURNS SETOF record LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     index record;
-    next timestamptz;
-    oldest timestamptz;
 BEGIN
-    FOR index IN SELECT i.relation, i.name FROM _nlp.indexes i JOIN pg_class c ON c.oid = i.relation WHERE i.mode = 'async' LOOP
-        EXECUTE format('SELECT min(next_try) FROM nlp_index.%I WHERE next_try < ''infinity''', index.name || '_queue') INTO next;
-        IF next <= clock_timestamp() AND (oldest IS NULL OR next < oldest) THEN
-            oldest := next;
-            step := format('SELECT @extschema@.nlp_index_step(%L, $1, $2)', index.relation);
+    FOR index IN SELECT i.relation AS table_name, i.name FROM _nlp.indexes i JOIN pg_class c ON c.oid = i.relation WHERE i.mode = 'async' LOOP
+        EXECUTE format('SELECT extract(epoch FROM min(next_try) - clock_timestamp()) FROM nlp_index.%I WHERE next_try < ''infinity''', index.name || '_queue') INTO wait;
+        relation := index.table_name;
+        IF wait IS NOT NULL THEN
+            RETURN NEXT;
         END IF;
-        wait := least(wait, extract(epoch FROM next - clock_timestamp()));
     END LOOP;
 END $$;
 
@@ -402,4 +381,4 @@ BEGIN
 END $$;
 CREATE EVENT TRIGGER nlp_index_dropped ON sql_drop EXECUTE FUNCTION _nlp.index_dropped();
 
-REVOKE ALL ON FUNCTION _nlp.index_create(regclass, name[], text, text, int, int, regconfig, name[]), _nlp.index_drop(regclass), _nlp.index_queue_all(regclass), _nlp.due_index(), _nlp.index_altered(), _nlp.index_dropped() FROM PUBLIC;
+REVOKE ALL ON FUNCTION _nlp.index_create(regclass, name[], text, text, int, int, regconfig, name[]), _nlp.index_drop(regclass), _nlp.index_queue_all(regclass), _nlp.due_indexes(), _nlp.index_altered(), _nlp.index_dropped() FROM PUBLIC;

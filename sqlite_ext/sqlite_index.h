@@ -26,6 +26,7 @@
 #ifndef NLP_SQLITE_INDEX_H
 #define NLP_SQLITE_INDEX_H
 
+#include "nlp_search.h"
 #include "sqlite_nlp.h"
 
 enum {

@@ -1,6 +1,8 @@
-/* search.h: what the files of the search share; what they offer stands in nlp.h. */
+/* search.h: what the files of the search share; what they offer stands in nlp_search.h. */
 #ifndef NLP_SEARCH_SEARCH_H
 #define NLP_SEARCH_SEARCH_H
+
+#include "nlp_search.h"
 
 #include "base/err.h"
 #include "tensor/kernels.h"

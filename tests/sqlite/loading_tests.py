@@ -8,11 +8,11 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from harness import check, finish  # noqa: E402
+from statements import PROBLEMS, error, one  # noqa: E402
 
 LIBRARY = os.path.join(os.path.abspath(sys.argv[1]), "sqlite", "nlp.so")
 FOLDER = tempfile.mkdtemp(prefix="nlp-loading-")
 OTHER = shutil.copy(LIBRARY, os.path.join(FOLDER, "nlp.so"))  # an image of its own, as another version would be
-PROBLEMS = (sqlite3.Error, MemoryError)  # a program over its limit of steps is SQLITE_NOMEM
 
 
 def connect(*libraries):
@@ -21,18 +21,6 @@ def connect(*libraries):
     for library in libraries:
         db.load_extension(library)
     return db
-
-
-def one(db, sql, *values):
-    return db.execute(sql, values).fetchone()[0]
-
-
-def error(db, sql, *values):
-    try:
-        db.execute(sql, values).fetchall()
-        return ""
-    except PROBLEMS as problem:
-        return str(problem) or type(problem).__name__
 
 
 # what a connection is asked for: all kinds of functions and tables

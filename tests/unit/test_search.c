@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nlp_search.h"
 #include "random.h"
 #include "test.h"
 
