@@ -97,6 +97,12 @@ static nlp_status prepare(nlp_task_call *call, const prompt *p, nlp_text *text, 
     return lowers ? lower(call, text, err) : NLP_OK;
 }
 
+/* Tokens of a text that n overlapping windows read to its end; n = 0: no limit, 0. */
+static uint32_t tokens_of_windows(uint32_t n, uint32_t limit) {
+    uint32_t room = limit - 2;
+    return n ? 2 + room + (n - 1) * (room - room / 8) : 0;
+}
+
 /* Windows of `limit` tokens that overlap by an eighth, each with the text's first and last special
  * token. */
 static nlp_status cut_windows(nlp_task_call *call, size_t text, const nlp_encoding *e,
@@ -127,11 +133,12 @@ static nlp_status add_text(nlp_task_call *call, void *job, size_t index, nlp_out
     tokenizing *t = job;
     nlp_text text = t->texts[index];
     nlp_encoding e;
-    uint32_t limit = nlp_task_token_limit(call);
+    uint32_t limit = nlp_task_token_limit(call), most = limit;
     NLP_TRY(prepare(call, &t->prompt, &text, err));
     const nlp_text *pair = pair_of(call, index);
-    bool chunk = call->options->on_overflow == NLP_OVERFLOW_CHUNK && !pair;
-    NLP_TRY(nlp_task_tokens_of(call, &text, pair, chunk, &e, output, err));
+    if (call->options->on_overflow == NLP_OVERFLOW_CHUNK && !pair)
+        most = tokens_of_windows(call->options->max_windows, limit);
+    NLP_TRY(nlp_task_tokens_of(call, &text, pair, most, &e, output, err));
     if (e.n > limit) return cut_windows(call, index, &e, limit, t, err);
     if (!e.n && call->model->stack->spec.kind == NLP_KIND_STATIC) return NLP_OK; /* a zero vector */
     if (!e.n)

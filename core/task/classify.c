@@ -150,10 +150,14 @@ static nlp_status choose(nlp_task_call *call, const nlp_request *request, scorin
     return NLP_OK;
 }
 
-/* Parts of the length that the head was trained on, unless the caller wants something else. */
+/* Windows of the length that the head was trained on, unless the caller wants something else: the first
+ * 32, about six pages, so that a row of megabytes costs no minute; 'chunk' is for all of a text. */
 static void read_parts(const nlp_head *head, nlp_task_options *options) {
     uint32_t window = options->pair.bytes ? 0 : head->spec.window;
-    if (!options->has_overflow && window) options->on_overflow = NLP_OVERFLOW_CHUNK;
+    if (!options->has_overflow && window) {
+        options->on_overflow = NLP_OVERFLOW_CHUNK;
+        options->max_windows = 32;
+    }
     if (options->on_overflow != NLP_OVERFLOW_CHUNK || !window) return;
     if (!options->max_tokens || options->max_tokens > window) options->max_tokens = window;
 }

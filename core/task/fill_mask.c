@@ -41,7 +41,8 @@ static nlp_status tokenize(nlp_task_call *call, void *job, size_t i, nlp_output 
     masking *m = job;
     masked *one = &m->masked[i];
     nlp_encoding *e = &one->e;
-    NLP_TRY(nlp_task_tokens_of(call, &m->texts[i], NULL, false, e, output, err));
+    NLP_TRY(
+        nlp_task_tokens_of(call, &m->texts[i], NULL, nlp_task_token_limit(call), e, output, err));
     uint32_t *places = NLP_PUSH(call->scratch, uint32_t, e->n), n = 0;
     NLP_TRY(nlp_arena_status(call->scratch, err));
     for (size_t k = 0; k < e->n; k++)

@@ -42,11 +42,11 @@ void nlp_task_count_tokens(nlp_task_call *call, const nlp_encoding *e, nlp_outpu
 }
 
 nlp_status nlp_task_tokens_of(nlp_task_call *call, const nlp_text *text, const nlp_text *pair,
-                              bool whole, nlp_encoding *e, nlp_output *output, nlp_error *err) {
+                              uint32_t limit, nlp_encoding *e, nlp_output *output, nlp_error *err) {
     nlp_overflow overflow = call->options->on_overflow;
     if (pair && !pair->n_bytes) pair = NULL; /* as the reference: no pair */
-    nlp_encode_options options = {.max_tokens = whole ? 0 : nlp_task_token_limit(call),
-                                  .stop_when_full = overflow == NLP_OVERFLOW_TRUNCATE && !pair,
+    nlp_encode_options options = {.max_tokens = limit,
+                                  .stop_when_full = overflow != NLP_OVERFLOW_ERROR && !pair,
                                   .cache = call->cache,
                                   .work = call->work,
                                   .truncation = call->truncation};

@@ -43,6 +43,7 @@ typedef struct nlp_task_options { /* of one call; zero is the default but where 
     bool on_error_null;
     bool normalize; /* default true */
     uint32_t pooling, dimensions, max_tokens;
+    uint32_t max_windows; /* of 'chunk': what is behind them is cut; 0: all */
     bool is_query;
     double threshold; /* NaN: not set */
     bool raw;
@@ -412,10 +413,10 @@ nlp_status nlp_task_each(nlp_task_call *call, size_t n, nlp_each_fn each, void *
 uint32_t nlp_task_token_limit(const nlp_task_call *call);
 /* NLP_ELIMIT with both numbers. */
 nlp_status nlp_task_over_limit(const nlp_task_call *call, size_t needs, nlp_error *err);
-/* Ids of a text or pair (NULL: none), in the call's scratch: with `whole` all of them, else at most
- * the limit, or an error, as on_overflow says. Counts them. */
+/* Ids of a text or pair (NULL: none), in the call's scratch: at most `limit` of them, or an error, as
+ * on_overflow says; limit 0: all of them. Counts them. */
 nlp_status nlp_task_tokens_of(nlp_task_call *call, const nlp_text *text, const nlp_text *pair,
-                              bool whole, nlp_encoding *encoding, nlp_output *output,
+                              uint32_t limit, nlp_encoding *encoding, nlp_output *output,
                               nlp_error *err);
 /* All tokens of a text but special ones, in the call's scratch; not counted. */
 nlp_status nlp_task_plain_tokens(nlp_task_call *call, nlp_text text, nlp_encoding *encoding,

@@ -45,7 +45,7 @@ def split(folder, out):
         rows = read(folder, source)
         held = lora.held_out(SEED, [text for text, _ in rows])
         train[source] = [row for row in rows if row[0] not in held]
-        kept = [row for row in rows if row[0] in held]
+        kept = sorted((row for row in rows if row[0] in held), key=lambda row: lora.order(SEED, row[0]))
         test[source] = kept[:MOST_HELD_OUT] if source == "pros_cons" else kept
         with open(os.path.join(out, f"heldout-{source}.tsv"), "w", encoding="utf-8") as file:
             file.writelines(f"{LABELS[label]}\t{text}\n" for text, label in test[source])
