@@ -262,7 +262,8 @@ typedef struct nlp_model_info {
     const char *problem;
 } nlp_model_info;
 
-/* Strings are borrowed: valid while the model is open, or during the callback. Any thread. */
+/* Strings are borrowed: valid while the model is open, or during the callback. Any thread. To know which processes
+ * map it takes milliseconds: a struct_size of offsetof(nlp_model_info, backing) leaves that out, and what follows. */
 NLP_API void nlp_model_get_info(const nlp_model *model, nlp_model_info *info);
 /* The digest alone, at once: what else is known is gathered, processes from all that this user can see. */
 NLP_API const char *nlp_model_digest(const nlp_model *model);

@@ -112,7 +112,7 @@ static void take_from_base(nlp_model_info *info, const nlp_model_info *base) {
 }
 
 static void add_base(const nlp_model *base, nlp_model_info *info) {
-    nlp_model_info of_base = {.struct_size = sizeof of_base};
+    nlp_model_info of_base = {.struct_size = offsetof(nlp_model_info, backing)};
     nlp_model_get_info(base, &of_base);
     take_from_base(info, &of_base);
 }
@@ -137,19 +137,19 @@ static nlp_model_info described(nlp_model *m) {
     return copy;
 }
 
-/* Copies no more than the struct that the caller was compiled with. */
+/* Copies no more than the struct that the caller was compiled with, and gathers no more. */
 void nlp_model_get_info(const nlp_model *model, nlp_model_info *info) {
     nlp_model *m = (nlp_model *)(uintptr_t)model;
     nlp_model_info full = described(m);
+    size_t n =
+        info->struct_size && info->struct_size < sizeof full ? info->struct_size : sizeof full;
     full.name = m->name;
     full.path = m->path ? m->path : "";
     full.labels = m->label_texts;
     if (!full.labels) full.n_labels = 0; /* labels of no head */
-    add_mapping(&full, m);
+    if (n > offsetof(nlp_model_info, backing)) add_mapping(&full, m);
     full.problem = m->mapping.note;
     if (m->base) add_base(m->base, &full);
-    size_t n =
-        info->struct_size && info->struct_size < sizeof full ? info->struct_size : sizeof full;
     full.struct_size = (uint32_t)n;
     memcpy(info, &full, n);
 }
