@@ -26,6 +26,8 @@
 #ifndef NLP_SQLITE_INDEX_H
 #define NLP_SQLITE_INDEX_H
 
+#include <stddef.h>
+
 #include "nlp_search.h"
 #include "sqlite_nlp.h"
 
@@ -35,6 +37,8 @@ enum {
     INDEX_BITMAP = INDEX_BLOCK / 8,
     INDEX_ROWS = INDEX_BLOCK * 8,
     INDEX_OVERSAMPLE = 32, /* at first */
+    INDEX_INFO_BYTES =
+        offsetof(nlp_model_info, backing), /* of a model: what it is, not who maps it */
 };
 
 /* Hidden columns, in the order of their declaration, behind those of the user. */
@@ -143,7 +147,7 @@ int index_store_open(nlp_index *ix, uint32_t dims, index_store *store);
 int index_store_remove(index_store *store, int64_t row);
 int index_store_add(index_store *store, int64_t row, int64_t start, int64_t length,
                     const float *vector);
-/* Writes what is held where rc is SQLITE_OK; ends it in any case. */
+/* Writes what is held and ends it, also behind an error; that error, or what writing says. */
 int index_store_close(index_store *store, int rc);
 /* One block as it lies in the table; blobs belong to the statement. */
 typedef struct index_block {

@@ -72,12 +72,13 @@ static int embed_all(nlp_index *ix) {
     return rc;
 }
 
-/* What is noted in this transaction is done with it. */
+/* What is noted in this transaction is done with it. Without a model nothing is touched: behind the error a
+ * transaction may go on. */
 int index_rebuild(nlp_index *ix) {
-    int rc = index_rebuild_words(ix);
+    int rc = index_model_adopt(ix);
+    if (rc == SQLITE_OK) rc = index_rebuild_words(ix);
     if (rc == SQLITE_OK)
         rc = index_exec(ix, "DELETE FROM $sig; DELETE FROM $vec; DELETE FROM $pending");
-    if (rc == SQLITE_OK) rc = index_model_adopt(ix);
     if (rc == SQLITE_OK) rc = embed_all(ix);
     for (size_t i = 0; rc == SQLITE_OK && i < ix->n_entries; i++)
         if (ix->entries[i].flushed < 0) ix->entries[i].flushed = ix->depth;

@@ -1,6 +1,6 @@
 /* sqlite_index_embed.c: rows to chunks to vectors. Some rows go together: their texts are cut by the task
- * chunk, the pieces embedded in one call, and only then the tables are written, so that an interrupt in
- * between leaves them as they were. */
+ * chunk, the pieces embedded in one call, and only then old chunks are removed and the tables written, so that an
+ * interrupt or an error in between leaves them as they were, in a transaction that may go on. */
 #include <string.h>
 
 #include "sqlite_index.h"
@@ -144,16 +144,6 @@ static int store_vectors(part *p, const piece *pieces, size_t n, const nlp_resul
     return rc;
 }
 
-static int embed_pieces(part *p, const piece *pieces, size_t n, nlp_text *texts) {
-    const nlp_result *result;
-    nlp_error err;
-    for (size_t i = 0; i < n; i++) texts[i] = pieces[i].text;
-    if (nlp_sqlite_run(p->ix->c, nlp_task_find(p->ix->c->engine, "embed"), texts, NULL, n,
-                       &p->embedding, &result, &err) != NLP_OK)
-        return index_nlp_failed(p->ix, &err);
-    return store_vectors(p, pieces, n, result);
-}
-
 static int remove_rows(part *p) {
     int rc = SQLITE_OK;
     for (size_t i = 0; i < p->n && rc == SQLITE_OK; i++)
@@ -161,15 +151,27 @@ static int remove_rows(part *p) {
     return rc;
 }
 
+/* Old chunks go when the first vectors are there. */
+static int embed_pieces(part *p, size_t at, size_t n, nlp_text *texts) {
+    const nlp_result *result = NULL;
+    const piece *pieces = p->pieces + at;
+    nlp_error err;
+    for (size_t i = 0; i < n; i++) texts[i] = pieces[i].text;
+    if (n && nlp_sqlite_run(p->ix->c, nlp_task_find(p->ix->c->engine, "embed"), texts, NULL, n,
+                            &p->embedding, &result, &err) != NLP_OK)
+        return index_nlp_failed(p->ix, &err);
+    int rc = at ? SQLITE_OK : remove_rows(p);
+    return rc == SQLITE_OK ? store_vectors(p, pieces, n, result) : rc;
+}
+
 static int write_part(part *p) {
     size_t most = p->n_pieces < PART_CHUNKS ? p->n_pieces : PART_CHUNKS;
     nlp_text *texts = sqlite3_malloc64((most + 1) * sizeof *texts);
     int rc = index_store_open(p->ix, p->dims, &p->store);
     if (!texts) rc = SQLITE_NOMEM;
-    if (rc == SQLITE_OK) rc = remove_rows(p);
-    for (size_t at = 0; rc == SQLITE_OK && at < p->n_pieces; at += PART_CHUNKS) {
+    for (size_t at = 0; rc == SQLITE_OK && (!at || at < p->n_pieces); at += PART_CHUNKS) {
         size_t n = p->n_pieces - at < PART_CHUNKS ? p->n_pieces - at : PART_CHUNKS;
-        rc = embed_pieces(p, p->pieces + at, n, texts);
+        rc = embed_pieces(p, at, n, texts);
     }
     sqlite3_free(texts);
     return index_store_close(&p->store, rc);
@@ -207,7 +209,7 @@ int index_limits(nlp_index *ix, const nlp_model_info *info, index_limit *limit) 
 }
 
 static int set_options(part *p, nlp_model *model) {
-    nlp_model_info info = {.struct_size = sizeof info};
+    nlp_model_info info = {.struct_size = INDEX_INFO_BYTES};
     index_limit limit;
     nlp_model_get_info(model, &info);
     int rc = index_limits(p->ix, &info, &limit);

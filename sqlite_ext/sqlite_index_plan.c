@@ -314,7 +314,8 @@ static int read_step(nlp_index *ix, const char *step, sqlite3_value *value, inde
     switch (*step) {
     case 'q':
         r->query = value;
-        return SQLITE_OK;
+        return sqlite3_value_type(value) == SQLITE_NULL || sqlite3_value_text(value) ? SQLITE_OK
+                                                                                     : SQLITE_NOMEM;
     case 'k':
         return read_count(ix, "k", value, &r->k);
     case 'o':

@@ -148,18 +148,14 @@ static int create_content(nlp_index *ix) {
     return exec_finished(ix, sql);
 }
 
+/* The index over rows is that of UNIQUE: one with a name would keep it when the table is renamed. */
 int index_create_tables(nlp_index *ix) {
     int rc = create_texts(ix);
     if (rc == SQLITE_OK && !ix->spec.content) rc = create_content(ix);
     if (rc == SQLITE_OK)
         rc = index_exec(ix, "CREATE TABLE $vec(id INTEGER PRIMARY KEY, row INTEGER NOT NULL, start "
-                            "INTEGER NOT NULL, length INTEGER NOT NULL, q8 BLOB NOT NULL)");
-    if (rc == SQLITE_OK) {
-        sqlite3_str *sql = sqlite3_str_new(ix->c->db);
-        sqlite3_str_appendf(sql, "CREATE INDEX \"%w\".\"%w_vec_row\" ON \"%w_vec\"(row)",
-                            ix->schema, ix->name, ix->name);
-        rc = exec_finished(ix, sql);
-    }
+                            "INTEGER NOT NULL, length INTEGER NOT NULL, q8 BLOB NOT NULL, UNIQUE "
+                            "(row, id))");
     if (rc == SQLITE_OK)
         rc =
             index_exec(ix, "CREATE TABLE $sig(block INTEGER PRIMARY KEY, valid BLOB NOT NULL, rows "
@@ -333,7 +329,7 @@ int index_config_write(nlp_index *ix, const char *key, const char *value) {
 
 int index_model_open(nlp_index *ix, const index_config *config, nlp_model **model) {
     nlp_error err;
-    nlp_model_info info = {.struct_size = sizeof info};
+    nlp_model_info info = {.struct_size = INDEX_INFO_BYTES};
     if (nlp_sqlite_model(ix->c, config->model, model, &err) != NLP_OK)
         return index_nlp_failed(ix, &err);
     nlp_model_get_info(*model, &info);
@@ -377,7 +373,7 @@ int index_model_adopt(nlp_index *ix) {
     char name[NLP_MODEL_NAME_BYTES];
     nlp_model *model;
     nlp_error err;
-    nlp_model_info info = {.struct_size = sizeof info};
+    nlp_model_info info = {.struct_size = INDEX_INFO_BYTES};
     int rc = model_name(ix, name);
     if (rc != SQLITE_OK) return rc;
     if (nlp_sqlite_model(ix->c, name, &model, &err) != NLP_OK) return index_nlp_failed(ix, &err);

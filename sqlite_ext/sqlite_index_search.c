@@ -273,13 +273,45 @@ static bool is_refused_write(int rc) {
            (rc & 0xff) == SQLITE_READONLY;
 }
 
+/* What a query writes outside of a transaction: SQLite would commit each of our statements by itself. Where the
+ * query is part of a statement that writes no savepoint can be set, and what is written is of that statement. */
+static int begin_writing(nlp_index *ix, sqlite3_stmt **undo) {
+    *undo = NULL;
+    if (!sqlite3_get_autocommit(ix->c->db)) return SQLITE_OK;
+    int rc = index_prepare(ix, "DELETE FROM $pending WHERE 0", undo);
+    if (rc == SQLITE_OK) rc = sqlite3_exec(ix->c->db, "SAVEPOINT nlp_index", NULL, NULL, NULL);
+    if (rc == SQLITE_OK) return rc;
+    sqlite3_finalize(*undo);
+    *undo = NULL;
+    return rc == SQLITE_BUSY ? SQLITE_OK : rc;
+}
+
+/* Behind an interrupt no other statement runs, but one that would write is undone, and the transaction with it. */
+static int end_writing(nlp_index *ix, sqlite3_stmt *undo, int rc) {
+    if (!undo) return rc;
+    if (rc == SQLITE_OK) rc = sqlite3_exec(ix->c->db, "RELEASE nlp_index", NULL, NULL, NULL);
+    if (rc != SQLITE_OK) sqlite3_exec(ix->c->db, "ROLLBACK", NULL, NULL, NULL);
+    if (!sqlite3_get_autocommit(ix->c->db)) sqlite3_step(undo);
+    sqlite3_finalize(undo);
+    return rc;
+}
+
+static int embed_waiting(nlp_index *ix) {
+    sqlite3_stmt *undo;
+    int64_t n;
+    int rc = begin_writing(ix, &undo);
+    if (rc == SQLITE_OK) rc = index_embed_pending(ix, ix->spec.sync_limit, &n);
+    return end_writing(ix, undo, rc);
+}
+
 /* A transaction reads its own writes. Rows that wait are embedded here up to a limit, if this program may write. */
 static int catch_up(nlp_index *ix) {
-    int64_t n;
+    int64_t n = 0;
     int rc = index_flush(ix);
     if (rc != SQLITE_OK || !ix->spec.sync_limit || sqlite3_db_readonly(ix->c->db, ix->schema))
         return rc;
-    rc = index_embed_pending(ix, ix->spec.sync_limit, &n);
+    rc = index_number(ix, "SELECT EXISTS (SELECT 1 FROM $pending)", &n);
+    if (rc == SQLITE_OK && n) rc = embed_waiting(ix);
     return is_refused_write(rc) ? SQLITE_OK : rc;
 }
 

@@ -140,8 +140,19 @@ int index_store_open(nlp_index *ix, uint32_t dims, index_store *st) {
     return rc;
 }
 
+/* Behind an error too the block that is held is written, since its chunks are. The first error stands. */
 int index_store_close(index_store *st, int rc) {
-    if (rc == SQLITE_OK) rc = write_block(st);
+    sqlite3_vtab *vtab = &st->ix->base;
+    char *message = vtab->zErrMsg;
+    vtab->zErrMsg = NULL;
+    int written = write_block(st);
+    if (rc != SQLITE_OK || !vtab->zErrMsg) {
+        sqlite3_free(vtab->zErrMsg);
+        vtab->zErrMsg = message;
+    } else {
+        sqlite3_free(message);
+    }
+    if (rc == SQLITE_OK) rc = written;
     sqlite3_finalize(st->insert);
     sqlite3_finalize(st->remove);
     sqlite3_finalize(st->of_row);
@@ -155,12 +166,13 @@ static int remove_chunk(index_store *st, int64_t id) {
     if (id < 0 || id > last_id) return index_corrupt(st->ix, "vec", "a chunk has an impossible id");
     int rc = hold(st, block);
     if (rc != SQLITE_OK) return rc;
-    st->valid[place / 8] &= (uint8_t) ~(1u << place % 8);
-    st->is_changed = st->is_changed || !st->is_new;
     sqlite3_bind_int64(st->remove, 1, id);
     rc = sqlite3_step(st->remove);
     sqlite3_reset(st->remove);
-    return rc == SQLITE_DONE ? SQLITE_OK : index_sql_failed(st->ix, rc);
+    if (rc != SQLITE_DONE) return index_sql_failed(st->ix, rc);
+    st->valid[place / 8] &= (uint8_t) ~(1u << place % 8);
+    st->is_changed = st->is_changed || !st->is_new;
+    return SQLITE_OK;
 }
 
 int index_store_remove(index_store *st, int64_t row) {

@@ -111,6 +111,15 @@ static int insert_row(nlp_index *ix, const int64_t *id, sqlite3_value **columns,
     return rc == SQLITE_OK ? index_note(ix, made) : rc;
 }
 
+/* Out of memory, texts differ: what that leads to fails by itself. */
+static bool same_text(sqlite3_value *value, sqlite3_stmt *s, int column) {
+    if (sqlite3_value_type(value) != SQLITE_TEXT || sqlite3_column_type(s, column) != SQLITE_TEXT)
+        return false;
+    const unsigned char *a = sqlite3_value_text(value), *b = sqlite3_column_text(s, column);
+    int n = sqlite3_value_bytes(value);
+    return a && b && sqlite3_column_bytes(s, column) == n && !memcmp(a, b, (size_t)n);
+}
+
 /* Whether new values of the texts are those that the row has: then nothing is to be embedded. */
 static int same_texts(nlp_index *ix, int64_t id, sqlite3_value **columns, bool *same) {
     sqlite3_stmt *s;
@@ -121,12 +130,7 @@ static int same_texts(nlp_index *ix, int64_t id, sqlite3_value **columns, bool *
     rc = index_step(ix, s, &has_row);
     *same = has_row;
     for (int i = 0, at = 1; has_row && i < ix->spec.n_columns; i++) {
-        if (!ix->spec.columns[i].is_text) continue;
-        int n = sqlite3_column_bytes(s, at), type = sqlite3_column_type(s, at);
-        *same = *same && type == SQLITE_TEXT && sqlite3_value_type(columns[i]) == SQLITE_TEXT &&
-                sqlite3_value_bytes(columns[i]) == n &&
-                !memcmp(sqlite3_value_text(columns[i]), sqlite3_column_text(s, at), (size_t)n);
-        at++;
+        if (ix->spec.columns[i].is_text) *same = *same && same_text(columns[i], s, at++);
     }
     sqlite3_finalize(s);
     return rc;
