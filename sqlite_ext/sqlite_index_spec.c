@@ -20,19 +20,18 @@ static const char *skip_blanks(const char *at) {
     return at + strspn(at, " \t\r\n");
 }
 
-/* A name or value, quoted or up to a blank; *end stands behind it. sqlite3_free it; NULL: out of memory, or
- * a quote is missing. */
-static char *read_word(const char *at, const char **end) {
+/* A name or value, quoted or up to a blank; *end stands behind it. sqlite3_free *word; NULL: a quote is missing. */
+static int read_word(const char *at, const char **end, char **word) {
     char close = *at == '[' ? ']' : *at;
     bool is_quoted = *at == '\'' || *at == '"' || *at == '`' || *at == '[';
-    char *word = sqlite3_malloc64(strlen(at) + 1), *out = word;
-    if (!word) return NULL;
+    char *out = *word = sqlite3_malloc64(strlen(at) + 1);
+    if (!out) return SQLITE_NOMEM;
     if (!is_quoted) {
         size_t n = strcspn(at, " \t\r\n=");
-        memcpy(word, at, n);
-        word[n] = 0;
+        memcpy(out, at, n);
+        out[n] = 0;
         *end = at + n;
-        return word;
+        return SQLITE_OK;
     }
     for (at++; *at && (*at != close || (close != ']' && at[1] == close)); at++) {
         if (*at == close) at++;
@@ -40,9 +39,10 @@ static char *read_word(const char *at, const char **end) {
     }
     *out = 0;
     *end = *at ? at + 1 : at;
-    if (*at) return word;
-    sqlite3_free(word);
-    return NULL;
+    if (*at) return SQLITE_OK;
+    sqlite3_free(*word);
+    *word = NULL;
+    return SQLITE_OK;
 }
 
 void index_spec_free(index_spec *spec) {
@@ -124,15 +124,18 @@ static int read_argument(nlp_index *ix, const char *at) {
     at = skip_blanks(at);
     bool is_plus = *at == '+';
     at = skip_blanks(at + is_plus);
-    char *word = read_word(at, &at);
+    char *word, *value;
+    int rc = read_word(at, &at, &word);
+    if (rc != SQLITE_OK) return rc;
     if (!word || !*word) {
         sqlite3_free(word);
         return index_fail(ix, SQLITE_ERROR, "nlp_index: an argument is empty or lacks a quote");
     }
     at = skip_blanks(at);
     if (*at != '=') return add_column(ix, word, at, !is_plus);
-    char *value = read_word(skip_blanks(at + 1), &at);
-    int rc = value && !*skip_blanks(at)
+    rc = read_word(skip_blanks(at + 1), &at, &value);
+    if (rc == SQLITE_OK)
+        rc = value && !*skip_blanks(at)
                  ? set_option(ix, word, value)
                  : index_fail(ix, SQLITE_ERROR, "the value of %s is empty or lacks a quote", word);
     sqlite3_free(word);
@@ -157,8 +160,8 @@ static int look_up(nlp_index *ix, const char *name, char type[16]) {
     *type = 0;
     if (sqlite3_step(s) == SQLITE_ROW && sqlite3_column_text(s, 0))
         sqlite3_snprintf(16, type, "%s", sqlite3_column_text(s, 0));
-    sqlite3_finalize(s);
-    return SQLITE_OK;
+    rc = sqlite3_finalize(s); /* what could not be read is not what is not there */
+    return rc == SQLITE_OK ? rc : index_sql_failed(ix, rc);
 }
 
 static int find_key(nlp_index *ix) {
@@ -174,8 +177,10 @@ static int find_key(nlp_index *ix) {
     sqlite3_free(sql);
     if (rc != SQLITE_OK) return index_sql_failed(ix, rc);
     if (sqlite3_step(s) == SQLITE_ROW && sqlite3_column_text(s, 0))
-        spec->key = sqlite3_mprintf("%s", sqlite3_column_text(s, 0));
-    sqlite3_finalize(s);
+        rc = keep_text(&spec->key, (const char *)sqlite3_column_text(s, 0));
+    int end = sqlite3_finalize(s);
+    if (rc != SQLITE_OK) return rc;
+    if (end != SQLITE_OK) return index_sql_failed(ix, end);
     if (spec->key) return SQLITE_OK;
     return index_fail(
         ix, SQLITE_ERROR,
@@ -191,9 +196,9 @@ static int describe_columns(nlp_index *ix) {
         const char *type = NULL, *collation = NULL;
         int rc = sqlite3_table_column_metadata(ix->c->db, ix->schema, ix->spec.content,
                                                column->name, &type, &collation, NULL, NULL, NULL);
-        if (rc != SQLITE_OK)
-            return index_fail(ix, SQLITE_ERROR, "%s has no column %s", ix->spec.content,
-                              column->name);
+        if (rc == SQLITE_ERROR)
+            return index_fail(ix, rc, "%s has no column %s", ix->spec.content, column->name);
+        if (rc != SQLITE_OK) return index_sql_failed(ix, rc);
         rc = keep_text(&column->type, type ? type : "");
         if (rc == SQLITE_OK) rc = keep_text(&column->collation, collation ? collation : "BINARY");
         if (rc != SQLITE_OK) return rc;
