@@ -112,6 +112,12 @@ static int run_script(sqlite3 *db) {
     return N_STATEMENTS;
 }
 
+typedef struct sweep {
+    fault fault;
+    const char *journal, *encoding;
+    bool is_cut; /* the connection is not used again */
+} sweep;
+
 static const char *database(void) {
     static char path[128];
     snprintf(path, sizeof path, "%s/faults.db", nlp_test_folder());
@@ -127,11 +133,13 @@ static void remove_database(void) {
     }
 }
 
-static sqlite3 *open_database(const char *journal, int *rc) {
+static sqlite3 *open_database(const sweep *s, int *rc) {
     sqlite3 *db = NULL;
     char sql[64], mode[ANSWER], *message = NULL;
     *rc = sqlite3_open(database(), &db);
-    snprintf(sql, sizeof sql, "PRAGMA journal_mode = %s", journal);
+    snprintf(sql, sizeof sql, "PRAGMA encoding = '%s'", s->encoding);
+    if (*rc == SQLITE_OK) answer(db, sql, mode, rc);
+    snprintf(sql, sizeof sql, "PRAGMA journal_mode = %s", s->journal);
     if (*rc == SQLITE_OK) *rc = sqlite3_nlp_init(db, &message, NULL);
     sqlite3_free(message);
     if (*rc == SQLITE_OK) answer(db, sql, mode, rc);
@@ -204,15 +212,9 @@ static void expect_usable(sqlite3 *db) {
 
 /* ---- Sweeps ---- */
 
-typedef struct sweep {
-    fault fault;
-    const char *journal;
-    bool is_cut; /* the connection is not used again */
-} sweep;
-
 static void reopen(const sweep *s) {
     int rc;
-    sqlite3 *db = open_database(s->journal, &rc);
+    sqlite3 *db = open_database(s, &rc);
     if (rc == SQLITE_OK)
         expect_index_is_table(db, "in the file, after");
     else
@@ -228,7 +230,7 @@ static bool run_with_fault(const sweep *s, long at) {
     sqlite3_int64 memory = sqlite3_memory_used();
     nlp_test_fault = s->fault;
     nlp_test_fault.at = at;
-    sqlite3 *db = open_database(s->journal, &rc);
+    sqlite3 *db = open_database(s, &rc);
     if (rc == SQLITE_OK) run_script(db);
     bool came = nlp_test_fault.failed > 0;
     if (!s->is_cut) nlp_test_fault.kind = FAULT_NONE;
@@ -247,7 +249,7 @@ static long count_calls(const sweep *s) {
     int rc = SQLITE_OK;
     remove_database();
     nlp_test_fault = (fault){.kind = s->fault.kind};
-    sqlite3 *db = open_database(s->journal, &rc);
+    sqlite3 *db = open_database(s, &rc);
     for (int i = 0; i < N_STATEMENTS && rc == SQLITE_OK; i++)
         answer(db, script[i], expected[i], &rc);
     if (rc != SQLITE_OK)
@@ -271,11 +273,13 @@ static void run_sweep(sweep s) {
 static void sweep_files(const char *journal, bool lasts, bool is_cut, int code) {
     run_sweep((sweep){.fault = {.kind = FAULT_FILES, .lasts = lasts, .write_code = code},
                       .journal = journal,
+                      .encoding = "UTF-8",
                       .is_cut = is_cut});
 }
 
-static void sweep_memory(fault_kind kind, bool lasts) {
-    run_sweep((sweep){.fault = {.kind = kind, .lasts = lasts}, .journal = "DELETE"});
+static void sweep_memory(fault_kind kind, bool lasts, const char *encoding) {
+    run_sweep((sweep){
+        .fault = {.kind = kind, .lasts = lasts}, .journal = "DELETE", .encoding = encoding});
 }
 
 static void test_an_io_error_rolls_back(void) {
@@ -299,13 +303,18 @@ static void test_a_power_cut_leaves_whole_transactions(void) {
 }
 
 static void test_no_memory_of_sqlite(void) {
-    sweep_memory(FAULT_SQLITE_MEMORY, false);
-    sweep_memory(FAULT_SQLITE_MEMORY, true);
+    sweep_memory(FAULT_SQLITE_MEMORY, false, "UTF-8");
+    sweep_memory(FAULT_SQLITE_MEMORY, true, "UTF-8");
 }
 
 static void test_no_memory_of_the_core(void) {
-    sweep_memory(FAULT_CORE_MEMORY, false);
-    sweep_memory(FAULT_CORE_MEMORY, true);
+    sweep_memory(FAULT_CORE_MEMORY, false, "UTF-8");
+    sweep_memory(FAULT_CORE_MEMORY, true, "UTF-8");
+}
+
+/* Every text that is read may need memory. */
+static void test_no_memory_in_a_database_of_utf_16(void) {
+    sweep_memory(FAULT_SQLITE_MEMORY, false, "UTF-16");
 }
 
 int main(int argc, char **argv) {
@@ -316,6 +325,7 @@ int main(int argc, char **argv) {
         {"a_power_cut_leaves_whole_transactions", test_a_power_cut_leaves_whole_transactions},
         {"no_memory_of_sqlite", test_no_memory_of_sqlite},
         {"no_memory_of_the_core", test_no_memory_of_the_core},
+        {"no_memory_in_a_database_of_utf_16", test_no_memory_in_a_database_of_utf_16},
     };
     if (!nlp_test_install_faults() || !nlp_test_pack("bert-uncased")) return 1;
     setenv("NLP_MODEL_PATH", nlp_test_folder(), 1);
