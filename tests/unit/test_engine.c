@@ -1,5 +1,6 @@
 /* test_engine: models, sessions and tasks as their callers see them. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,18 @@ static void test_a_model_may_be_pinned_by_its_digest(void) {
     nlp_model_close(model);
     CHECK_STATUS(nlp_model_open(b.engine, "bert-uncased@0000000000", NULL, &model, &b.err),
                  NLP_ENOMODEL, &b.err);
+    bench_close(&b);
+}
+
+static void test_no_more_is_told_of_a_model_than_asked(void) {
+    bench b = bench_open("bert-uncased");
+    nlp_model_info all = {.struct_size = sizeof all};
+    nlp_model_info some = {.struct_size = offsetof(nlp_model_info, backing), .processes = 77};
+    nlp_model_get_info(b.model, &all);
+    nlp_model_get_info(b.model, &some);
+    CHECK(all.processes >= 1 && *all.backing);
+    CHECK(some.dims == all.dims && !strcmp(some.digest, all.digest));
+    CHECK(some.processes == 77 && !some.backing);
     bench_close(&b);
 }
 
@@ -366,6 +379,7 @@ int main(int argc, char **argv) {
         {"an_unknown_model_names_the_path_and_the_pull",
          test_an_unknown_model_names_the_path_and_the_pull},
         {"a_model_may_be_pinned_by_its_digest", test_a_model_may_be_pinned_by_its_digest},
+        {"no_more_is_told_of_a_model_than_asked", test_no_more_is_told_of_a_model_than_asked},
         {"options_are_checked_by_name_type_and_range",
          test_options_are_checked_by_name_type_and_range},
         {"null_and_empty_texts_have_defined_answers",
