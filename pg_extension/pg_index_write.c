@@ -252,7 +252,9 @@ static void insert_all(writer *w) {
     }
 }
 
+/* The model is opened for the first row that needs it: what only goes, or keeps its texts, goes without. */
 static void write_batch(writer *w) {
+    if (!w->model) w->model = nlp_pg_index_model_of(w->index, CurrentMemoryContext);
     MemoryContext part =
         AllocSetContextCreate(CurrentMemoryContext, "nlp index batch", ALLOCSET_DEFAULT_SIZES);
     MemoryContext old = MemoryContextSwitchTo(part);
@@ -318,7 +320,6 @@ static uint64 write_changed(const nlp_pg_index *index, const char *rows) {
     writer w = {.index = index,
                 .chunking = nlp_pg_site_plain("chunk"),
                 .embedding = nlp_pg_site_plain("embed")};
-    w.model = nlp_pg_index_model_of(index, CurrentMemoryContext);
     prepare_all(&w);
     char *sql =
         psprintf("SELECT %s, n.txt, c.row_hash FROM %s AS n LEFT JOIN %s c ON %s AND c.seq = 0",
