@@ -99,6 +99,9 @@ def check_stale():
     fails("a filter over a column that its author may not read", "SELECT * FROM nlp_search('notes', 'x', filter => 'secret')", "42501", user="reader")
     psql("""GRANT SELECT ON notes TO reader; UPDATE notes SET secret = true WHERE id = 3; CALL nlp_index_run('notes');
         CREATE FUNCTION leak(text) RETURNS boolean LANGUAGE plpgsql STABLE COST 0.0001 AS $$ BEGIN RAISE NOTICE 'leaked %', $1; RETURN true; END $$""")
+    fails("... that reads what its author may not", "SELECT * FROM nlp_search('notes', 'x', filter => 'EXISTS (SELECT FROM docs)')", "42501", "docs", user="reader")
+    fails("a policy is not switched off", "SET row_security = off; SELECT * FROM nlp_search('notes', 'holidays')", "42501", "notes", user="reader")
+    gives("one that is forced on the owner holds for the owner's searches", "1 2", "ALTER TABLE notes FORCE ROW LEVEL SECURITY; ALTER TABLE notes OWNER TO reader; SET ROLE reader; SELECT string_agg(id::text, ' ' ORDER BY id) FROM nlp_search('notes', 'canteen'); RESET ROLE; ALTER TABLE notes OWNER TO postgres; ALTER TABLE notes NO FORCE ROW LEVEL SECURITY; GRANT SELECT ON notes TO reader")
     _, err = psql("SELECT count(*) FROM nlp_search('notes', 'x', filter => 'leak(body)')", user="reader")
     check("a function in a filter is shown no hidden row", "leaked Holidays" in err and "canteen" not in err, err)
     score = "SELECT score FROM nlp_search('notes', 'holidays', 1, 'text')"
@@ -138,7 +141,7 @@ def check_large():
     check("16 rows of 1 MB in less than 100 MB", not out and mib < 100 and value("SELECT rows_indexed, pending FROM nlp_index_status WHERE relation = 'large'::regclass") == "16|0", f"{mib:.0f} MB {out}")
     psql("DROP TABLE large; CREATE TABLE large (id int PRIMARY KEY, body text); SELECT nlp_index_create('large', 'body', 'tiny')")
     mib, out = peak(f"INSERT INTO large {sentences.format(180000).replace('SELECT', 'SELECT 1,', 1)}")
-    check("a row of 10 MB in less than 500 MB", not out and mib < 500, f"{mib:.0f} MB {out}")
+    check("a row of 10 MB in less than 400 MB, most of it for its 5 million tokens", not out and mib < 400, f"{mib:.0f} MB {out}")
     gives("... is found by each part", "1|t", "SELECT id, snippet LIKE '%number 179999 %' FROM nlp_search('large', 'number 179999', 1, 'text')")
     psql("DROP TABLE large")
 
