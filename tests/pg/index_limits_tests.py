@@ -28,6 +28,12 @@ POISON = """CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGI
     CREATE TRIGGER p BEFORE INSERT ON nlp_index.{0}_chunks FOR EACH ROW EXECUTE FUNCTION poison();"""
 
 
+def refused(name, sql, state, words):
+    """By us, or before us by PostgreSQL 16.2, which has no table with such triggers become a part or a child of another."""
+    _, err = psql(sql)
+    check(name, (f"ERROR:  {state}" in err and words in err) or 'trigger "nlp_index_delete" prevents table "docs"' in err, err)
+
+
 def check_altered():
     """What an index could not follow is refused while there is one."""
     fails("SET UNLOGGED", "ALTER TABLE docs SET UNLOGGED", "42809", "public.docs is unlogged", "nlp_index_drop('public.docs')")
@@ -35,7 +41,7 @@ def check_altered():
     psql("CREATE TABLE kin (id int NOT NULL, body text)")
     fails("a table that inherits from it", "ALTER TABLE kin INHERIT docs", "0A000", "public.kin inherits from public.docs", "nlp_index_drop('public.docs')")
     fails("... made as one", "CREATE TABLE kin_2 () INHERITS (docs)", "0A000", "public.kin_2 inherits from public.docs")
-    fails("... that it inherits from", "ALTER TABLE docs INHERIT kin", "0A000", "public.docs inherits from public.kin")
+    refused("... that it inherits from", "ALTER TABLE docs INHERIT kin", "0A000", "public.docs inherits from public.kin")
     gives("... which is not so any more", "1\nt", "CREATE TABLE kin_3 (PRIMARY KEY (id)) INHERITS (kin); ALTER TABLE kin_3 NO INHERIT kin; INSERT INTO kin_3 VALUES (1, 'A lagoon.'); SELECT nlp_index_create('kin_3', 'body'); SELECT nlp_index_drop('kin_3')")
     fails("an index on a table that inherits", "ALTER TABLE kin_3 INHERIT kin; SELECT nlp_index_create('kin_3', 'body')", "0A000", "public.kin_3 inherits from public.kin")
     fails("... on one that others inherit from", "SELECT nlp_index_create('kin', 'body', keys => ARRAY['id']::name[])", "0A000", "public.kin_3 inherits from public.kin")
@@ -47,7 +53,7 @@ def check_altered():
     fails("a foreign table as a partition: PostgreSQL has no unique key over it", "ALTER TABLE tree ATTACH PARTITION far_docs FOR VALUES FROM (10) TO (20)", "42809", "far_docs")
     fails("... and without that key", "ALTER TABLE tree DROP CONSTRAINT tree_pkey; ALTER TABLE tree ATTACH PARTITION far_docs FOR VALUES FROM (10) TO (20)", "42809", "a foreign table as a partition, public.far_docs", "nlp_index_drop('public.tree')")
     fails("... made as one", "CREATE FOREIGN TABLE far_2 PARTITION OF tree FOR VALUES FROM (10) TO (20) SERVER far", "42809", "a foreign table as a partition, public.far_2")
-    fails("a table that becomes a partition", "CREATE TABLE forest (LIKE docs) PARTITION BY RANGE (id); ALTER TABLE forest ATTACH PARTITION docs DEFAULT", "42809", "public.docs is a partition")
+    refused("a table that becomes a partition", "CREATE TABLE forest (LIKE docs) PARTITION BY RANGE (id); ALTER TABLE forest ATTACH PARTITION docs DEFAULT", "42809", "public.docs is a partition")
     gives("an attached partition brings its rows with the next refresh", "1\n15", "ALTER TABLE tree ADD PRIMARY KEY (id); CREATE TABLE tree_3 (id int PRIMARY KEY, body text); INSERT INTO tree_3 VALUES (15, 'A lagoon.'); ALTER TABLE tree ATTACH PARTITION tree_3 FOR VALUES FROM (10) TO (20); SELECT nlp_index_refresh('tree'); SELECT id FROM nlp_search('tree', 'lagoon', 1)")
     gives("... one that is detached leaves no row behind", "0", "ALTER TABLE tree DETACH PARTITION tree_3; INSERT INTO tree_3 VALUES (16, 'Another lagoon.'); SELECT count(*) FROM nlp_search('tree', 'lagoon')")
     psql("DROP TABLE tree, tree_3, kin, kin_3, forest; DROP FOREIGN DATA WRAPPER nothing CASCADE")
