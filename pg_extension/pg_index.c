@@ -24,8 +24,7 @@ enum { ROOM_AROUND = 8 }; /* for special tokens and a prompt */
 
 /* ---- Rights ---- */
 
-/* Not the user's to choose, since it counts for what runs with the rights of another. */
-static void set_for_now(const char *setting, const char *value) {
+void nlp_pg_set_for_now(const char *setting, const char *value) {
     set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
@@ -44,9 +43,9 @@ nlp_pg_rights nlp_pg_become(Oid user) {
     before.level = NewGUCNestLevel();
     SetUserIdAndSecContext(user, before.context | SECURITY_LOCAL_USERID_CHANGE |
                                      SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
-    set_for_now("search_path", "pg_catalog, pg_temp");
-    set_for_now("default_tablespace", "");
-    set_for_now("default_table_access_method", "heap");
+    nlp_pg_set_for_now("search_path", "pg_catalog, pg_temp");
+    nlp_pg_set_for_now("default_tablespace", "");
+    nlp_pg_set_for_now("default_table_access_method", "heap");
     return before;
 }
 
@@ -152,6 +151,7 @@ static void fill(nlp_pg_index *index, HeapTuple row, TupleDesc desc) {
         OVERLAP,
         CONFIG,
         MODE,
+        STORAGE,
         RECALL
     };
     bool is_null;
@@ -167,9 +167,39 @@ static void fill(nlp_pg_index *index, HeapTuple row, TupleDesc desc) {
     index->overlap = DatumGetInt32(CELL(OVERLAP));
     index->config = SPI_getvalue(row, desc, CONFIG);
     index->is_async = !strcmp(SPI_getvalue(row, desc, MODE), "async");
+    index->is_pgvector = !strcmp(SPI_getvalue(row, desc, STORAGE), "pgvector");
     Datum recall = CELL(RECALL);
     index->recall = is_null ? (double)NAN : (double)DatumGetFloat4(recall);
 #undef CELL
+}
+
+/* Of NAME_vectors, if it is there with its column: a dump may come back without pgvector, which may also be dropped. */
+static void find_vectors(nlp_pg_index *index) {
+    char *name = psprintf("%s_vectors", index->name);
+    Oid vectors = get_relname_relid(name, get_namespace_oid("nlp_index", false));
+    AttrNumber column = OidIsValid(vectors) ? get_attnum(vectors, "emb") : InvalidAttrNumber;
+    if (column == InvalidAttrNumber) return;
+    index->vector_type_oid = get_atttype(vectors, column);
+    HeapTuple type = SearchSysCache1(TYPEOID, ObjectIdGetDatum(index->vector_type_oid));
+    if (!HeapTupleIsValid(type)) return;
+    const char *schema = get_namespace_name(((Form_pg_type)GETSTRUCT(type))->typnamespace);
+    ReleaseSysCache(type);
+    index->vectors = table_of(index->name, "_vectors");
+    index->vector_type = format_type_be_qualified(index->vector_type_oid);
+    index->vector_distance = psprintf("OPERATOR(%s.<=>)", quote_identifier(schema));
+}
+
+void nlp_pg_index_check_vectors(const nlp_pg_index *index) {
+    if (!index->is_pgvector || index->vectors) return;
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+         errmsg(
+             "the index on %s has storage \"pgvector\", and its vectors are gone with the extension vector",
+             index->source),
+         errhint(
+             "SELECT nlp_index_rebuild('%s', storage => 'builtin'), or CREATE EXTENSION vector and SELECT nlp_index_rebuild('%s')",
+             index->source, index->source)));
 }
 
 static void complete(nlp_pg_index *index) {
@@ -183,6 +213,7 @@ static void complete(nlp_pg_index *index) {
     index->signatures_oid = get_relname_relid(psprintf("%s_signatures", index->name),
                                               get_namespace_oid("nlp_index", false));
     find_keys(index);
+    if (index->is_pgvector) find_vectors(index);
 }
 
 /* Not read-only: what this very statement has changed in it counts. */
@@ -214,6 +245,12 @@ nlp_pg_index *nlp_pg_index_of(Oid relation) {
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
                         errmsg("table \"%s\" has no index of meanings", name),
                         errhint("SELECT nlp_index_create('%s', 'COLUMN') makes one", name)));
+    return index;
+}
+
+nlp_pg_index *nlp_pg_index_open_own(Oid relation) {
+    nlp_pg_index *index = nlp_pg_index_of(relation);
+    nlp_pg_index_check_owner(index->relation);
     return index;
 }
 
@@ -290,10 +327,6 @@ char *nlp_pg_index_text(const nlp_pg_index *index, const char *prefix) {
                          quote_identifier(index->columns[i]));
     appendStringInfoChar(&sql, ')');
     return sql.data;
-}
-
-char *nlp_pg_index_hash(const char *text) {
-    return psprintf("pg_catalog.hashtextextended(%s COLLATE pg_catalog.\"C\", 0)", text);
 }
 
 /* ---- Making and dropping ---- */

@@ -1,6 +1,6 @@
 /* pg_index_worker.c: the background worker that works off the queues of a database's indexes. One a database, started by the
- * commit that queued something, if none is there; it ends when there is nothing to do, so it holds no slot for long. Where
- * there is no free slot, CALL nlp_index_run does the same. */
+ * commit that queued something, if none is there; it ends when there is nothing to do, so it holds no slot for long, and
+ * when someone drops, renames or copies the database. Where there is no free slot, CALL nlp_index_run does the same. */
 #include "pg_index.h"
 
 #include <math.h>
@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -30,6 +31,7 @@ enum {
     LOCK_QUEUEING = 4,
     NOT_IN_SQL = 3,
     IDLE_MS = 1000,
+    NAP_MS = 250,
     IDLE_TIMES = 5,
     MOST_FAILURES = 8,
     MOST_WAIT = 60,
@@ -101,6 +103,7 @@ void nlp_pg_index_worker_init(void) {
 typedef struct progress {
     int idle, failed; /* turns in a row */
     double wait;      /* seconds until there is something to do */
+    int batch;        /* rows of a step, so that one takes about a second */
     List *due; /* relations that have something to do now, as SQL calls them; in TopMemoryContext */
 } progress;
 
@@ -154,9 +157,13 @@ static bool run(void (*act)(progress *p, char *relation), progress *p, char *rel
 
 static void step(progress *p, char *relation) {
     Oid types[2] = {TEXTOID, INT4OID};
-    Datum values[2] = {CStringGetTextDatum(relation), Int32GetDatum(BATCH)};
-    (void)p;
+    Datum values[2] = {CStringGetTextDatum(relation), Int32GetDatum(p->batch)};
+    TimestampTz start = GetCurrentTimestamp();
     nlp_pg_execute("SELECT _nlp.index_step($1::regclass, $2)", 2, types, values, false);
+    if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), 2000))
+        p->batch = Max(1, p->batch / 2);
+    else if (!TimestampDifferenceExceeds(start, GetCurrentTimestamp(), 500))
+        p->batch = Min(BATCH, p->batch * 2);
 }
 
 /* One step of each index that is due: one that fails holds up no other. */
@@ -171,10 +178,26 @@ static void turn(progress *p) {
     p->due = NIL;
 }
 
+/* DROP DATABASE, RENAME or a copy of it (CREATE DATABASE ... TEMPLATE) waits for all of its sessions to go, for 5 seconds; it holds
+ * a lock on the database meanwhile, which keeps others from connecting. */
+static bool is_in_the_way(void) {
+    LOCKTAG tag;
+    StartTransactionCommand();
+    SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+    bool wanted = LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL;
+    CommitTransactionCommand();
+    return wanted;
+}
+
+/* Longer after failures, but never deaf for long. */
 static void rest(const progress *p) {
-    (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-                    (long)IDLE_MS << Min(p->failed, 6), PG_WAIT_EXTENSION);
-    ResetLatch(MyLatch);
+    for (int i = 0; i < (IDLE_MS / NAP_MS) << Min(p->failed, 6) && !is_in_the_way(); i++) {
+        int events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, NAP_MS,
+                               PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+        if (events & WL_LATCH_SET) return;
+    }
 }
 
 /* For as long as the process lives; false where another has it. */
@@ -198,9 +221,9 @@ static bool is_idle(const progress *p) {
     return p->idle >= IDLE_TIMES && p->wait > MOST_WAIT;
 }
 
-/* Whether nobody has queued anything that is not seen yet. */
+/* Whether nobody has queued anything that is not seen yet, or nobody can while the database is wanted. */
 static bool may_end(progress *p) {
-    if (p->failed >= MOST_FAILURES) return true;
+    if (p->failed >= MOST_FAILURES || is_in_the_way()) return true;
     if (!is_idle(p) || !lock(LOCK_QUEUEING)) return false;
     turn(p);
     if (is_idle(p)) return true;
@@ -210,7 +233,7 @@ static bool may_end(progress *p) {
 
 PGDLLEXPORT void nlp_pg_index_worker_main(Datum database);
 void nlp_pg_index_worker_main(Datum database) {
-    progress p = {0};
+    progress p = {.batch = BATCH};
     pqsignal(SIGTERM, die);
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
     BackgroundWorkerUnblockSignals();
@@ -226,4 +249,6 @@ void nlp_pg_index_worker_main(Datum database) {
         if (p.failed || p.idle) rest(&p);
     }
     unlock(LOCK_WORKER); /* while nobody queues: who queues next starts another one */
+    if (is_in_the_way())
+        start(); /* it can connect again when the database is free, if it is still there */
 }

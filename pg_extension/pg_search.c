@@ -5,6 +5,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
@@ -28,6 +29,7 @@ typedef struct search {
     char *filter, *rerank;
     double dense_weight, text_weight;
     int oversample;
+    bool has_policy; /* row-level security hides rows from the caller */
     nlp_pg_allowed allowed;
     nlp_pg_places dense, text, exact;
     nlp_fused *fused;
@@ -40,8 +42,8 @@ typedef struct found { /* a row that the caller sees */
     double score;
     Datum keys[NLP_PG_INDEX_COLUMNS];
     nlp_pg_place place;
-    bool has_place; /* its text is long enough for the place that was indexed */
-    nlp_text text;
+    bool has_place; /* what was indexed still stands in its text */
+    nlp_text text, chunk;
     nlp_snippet snippet;
 } found;
 
@@ -168,12 +170,20 @@ static Tuplestorestate *name_visible(const search *s) {
     return v.rows;
 }
 
+/* A policy speaks of a row as it is now. What waits in the queue is found by what it was, which its reader may never have been
+ * allowed to see. */
+static char *settled_only(const search *s) {
+    if (!s->has_policy || !s->index->is_async) return "";
+    return psprintf(" WHERE NOT EXISTS (SELECT FROM %s q WHERE %s)", s->index->queue,
+                    nlp_pg_index_same_key(s->index, "q.", "v."));
+}
+
 static void read_allowed(search *s) {
     bool is_null;
-    uint64 n =
-        nlp_pg_execute(psprintf("SELECT c.id FROM %s c JOIN nlp_visible v ON %s ORDER BY 1",
-                                s->index->chunks, nlp_pg_index_same_key(s->index, "c.", "v.")),
-                       0, NULL, NULL, true);
+    uint64 n = nlp_pg_execute(
+        psprintf("SELECT c.id FROM %s c JOIN nlp_visible v ON %s%s ORDER BY 1", s->index->chunks,
+                 nlp_pg_index_same_key(s->index, "c.", "v."), settled_only(s)),
+        0, NULL, NULL, true);
     s->allowed = (nlp_pg_allowed){
         .ids = MemoryContextAllocHuge(CurrentMemoryContext, Max(n, 1) * sizeof(int64)), .n = n};
     for (uint64 i = 0; i < n; i++)
@@ -202,7 +212,8 @@ nlp_pg_place nlp_pg_read_place(HeapTuple row, TupleDesc desc) {
     return (nlp_pg_place){.chunk = DatumGetInt64(SPI_getbinval(row, desc, 1, &is_null)),
                           .doc = DatumGetInt64(SPI_getbinval(row, desc, 2, &is_null)),
                           .start_pos = DatumGetInt32(SPI_getbinval(row, desc, 3, &is_null)),
-                          .end_pos = DatumGetInt32(SPI_getbinval(row, desc, 4, &is_null))};
+                          .end_pos = DatumGetInt32(SPI_getbinval(row, desc, 4, &is_null)),
+                          .hash = (uint64)DatumGetInt64(SPI_getbinval(row, desc, 5, &is_null))};
 }
 
 static int by_row(const void *a, const void *b) {
@@ -335,11 +346,14 @@ static bool bytes_of(nlp_text text, int32 start, int32 end, size_t *from, size_t
     return start >= 1 && end <= character;
 }
 
+/* Of the row as the caller sees it now, and only where the chunk that was found is still a part of it. */
 static void cut_snippet(const search *s, found *f) {
     size_t from, to;
     if (!bytes_of(f->text, f->place.start_pos, f->place.end_pos, &from, &to)) return;
-    f->has_place = true;
-    nlp_snippet_find(f->text, from, to, s->query_text, SNIPPET, &f->snippet);
+    f->chunk = (nlp_text){f->text.bytes + from, to - from};
+    f->has_place = f->place.hash == hash_bytes_extended((const unsigned char *)f->chunk.bytes,
+                                                        (int)f->chunk.n_bytes, 0);
+    if (f->has_place) nlp_snippet_find(f->text, from, to, s->query_text, SNIPPET, &f->snippet);
 }
 
 static void read_texts(const search *s, found *rows, size_t n) {
@@ -361,10 +375,7 @@ static int by_found_score(const void *a, const void *b) {
 }
 
 static nlp_text chunk_text(const found *f) {
-    size_t from, to;
-    if (!f->text.bytes || !bytes_of(f->text, f->place.start_pos, f->place.end_pos, &from, &to))
-        return (nlp_text){"", 0};
-    return (nlp_text){f->text.bytes + from, to - from};
+    return f->has_place ? f->chunk : (nlp_text){"", 0};
 }
 
 /* All in one batch. */
@@ -455,8 +466,8 @@ static found *try_search(search *s, bool only_visible, size_t most, size_t *n) {
 /* In an SPI connection. Where rows of the index are not in the table any more, others must not go without their places. */
 static void answer(search *s) {
     size_t most = s->rerank ? Max((size_t)s->k, RERANKED) : (size_t)s->k, n;
-    bool hidden =
-        s->filter || check_enable_rls(s->index->relation, InvalidOid, true) == RLS_ENABLED;
+    s->has_policy = check_enable_rls(s->index->relation, InvalidOid, true) == RLS_ENABLED;
+    bool hidden = s->filter || s->has_policy;
     nlp_pg_execute(psprintf("SELECT %s, %s FROM %s b LIMIT 0",
                             nlp_pg_index_key_columns(s->index, "b."),
                             nlp_pg_index_text(s->index, "b."), s->index->source),
@@ -465,7 +476,8 @@ static void answer(search *s) {
     if (!hidden && n < (size_t)s->k && n < s->n_fused) rows = try_search(s, true, most, &n);
     read_texts(s, rows, n);
     if (s->rerank) rerank(s, rows, n);
-    for (size_t i = 0; i < Min(n, (size_t)s->k); i++) put(s, &rows[i]);
+    for (size_t i = 0; i < Min(n, (size_t)s->k); i++)
+        if (rows[i].has_place || !s->has_policy) put(s, &rows[i]);
 }
 
 PG_FUNCTION_INFO_V1(nlp_pg_search);

@@ -11,6 +11,7 @@ typedef struct nlp_pg_place {
     int64 doc; /* the row */
     int64 chunk;
     int32 start_pos, end_pos;
+    uint64 hash; /* of its text */
     double score;
 } nlp_pg_place;
 
@@ -26,7 +27,9 @@ typedef struct nlp_pg_allowed { /* chunks that may be found */
 } nlp_pg_allowed;
 bool nlp_pg_allows(const nlp_pg_allowed *allowed, int64 chunk);
 
-/* Of a row of the table of chunks: id, doc, start_pos, end_pos come first. Without a score. */
+/* Columns of the table of chunks that a place is read from, the first ones of a row. Without a score. */
+#define NLP_PG_PLACE "id, doc, start_pos, end_pos, hash"
+enum { NLP_PG_PLACE_COLUMNS = 5 };
 nlp_pg_place nlp_pg_read_place(HeapTuple row, TupleDesc desc);
 
 /* The best chunk of each row of n places in any order, and of those the `most` best. Reorders `places`. */
@@ -41,6 +44,8 @@ nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vect
                                 int oversample, const nlp_pg_allowed *allowed, size_t most);
 nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
                                const nlp_pg_allowed *allowed, size_t most);
+/* Of an index whose vectors are in pgvector: about the n nearest chunks, in any order, without a score. */
+nlp_top nlp_pg_graph_nearest(const nlp_pg_index *index, const float *vector, size_t n);
 /* Of the 10 nearest of some of its vectors, the part that signatures find. */
 double nlp_pg_index_recall(const nlp_pg_index *index);
 /* Rows that hold an identifier of the query which few rows have. */

@@ -160,11 +160,11 @@ static Datum array_of(const nlp_top *top) {
         construct_array(ids, (int)top->n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
-/* id, doc, start_pos, end_pos, q8 */
+/* a place, q8 */
 static nlp_pg_place place_of(const nlp_pg_index *index, const nlp_query *query, HeapTuple row,
                              TupleDesc desc) {
     nlp_pg_place place = nlp_pg_read_place(row, desc);
-    place.score = nlp_query_cosine(query, q8_of(index, row, desc, 5));
+    place.score = nlp_query_cosine(query, q8_of(index, row, desc, NLP_PG_PLACE_COLUMNS + 1));
     return place;
 }
 
@@ -173,9 +173,8 @@ static nlp_pg_places rescore(const nlp_pg_index *index, const nlp_query *query, 
     Oid type = INT8ARRAYOID;
     Datum ids = array_of(top);
     uint64 n = nlp_pg_execute(
-        psprintf("SELECT id, doc, start_pos, end_pos, q8 FROM %s WHERE id = ANY ($1)",
-                 index->chunks),
-        1, &type, &ids, true);
+        psprintf("SELECT " NLP_PG_PLACE ", q8 FROM %s WHERE id = ANY ($1)", index->chunks), 1,
+        &type, &ids, true);
     nlp_pg_place *places = palloc(Max(n, 1) * sizeof *places);
     for (uint64 i = 0; i < n; i++)
         places[i] = place_of(index, query, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
@@ -186,6 +185,13 @@ nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vect
                                 int oversample, const nlp_pg_allowed *allowed, size_t most) {
     if (vector->type != NLP_TYPE_VECTOR || vector->n != (uint32_t)index->dims) damaged(index);
     nlp_query *query = prepare(index, vector->as.vector);
+    nlp_pg_index_check_vectors(index);
+    if (index->vectors && allowed->all) {
+        nlp_top near = nlp_pg_graph_nearest(index, vector->as.vector,
+                                            Max(2 * most, (size_t)k * (size_t)oversample));
+        nlp_pg_places places = rescore(index, query, &near, most);
+        if (places.n >= (size_t)k) return places; /* else its nearest are chunks of few rows */
+    }
     nlp_top top = nearest(index, query, (size_t)k, oversample, allowed);
     return rescore(index, query, &top, most);
 }

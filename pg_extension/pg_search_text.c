@@ -137,10 +137,10 @@ Datum nlp_pg_tsvector_length(PG_FUNCTION_ARGS) {
     PG_RETURN_INT32((int32)length_of(PG_GETARG_TSVECTOR(0)));
 }
 
-/* id, doc, start_pos, end_pos, tsv */
+/* a place, tsv */
 static void add(text_search *s, HeapTuple row, TupleDesc desc) {
     bool is_null;
-    TSVector words = DatumGetTSVector(SPI_getbinval(row, desc, 5, &is_null));
+    TSVector words = DatumGetTSVector(SPI_getbinval(row, desc, NLP_PG_PLACE_COLUMNS + 1, &is_null));
     nlp_pg_place *p = &s->places[s->n];
     *p = nlp_pg_read_place(row, desc);
     if (!nlp_pg_allows(s->allowed, p->chunk))
@@ -165,8 +165,7 @@ static bool add_candidates(void *context) {
 static void find(text_search *s, Datum tsquery) {
     Oid type = TEXTOID;
     SPIPlanPtr plan = SPI_prepare(
-        psprintf("SELECT id, doc, start_pos, end_pos, tsv FROM %s WHERE tsv @@ $1::tsquery",
-                 s->index->chunks),
+        psprintf("SELECT " NLP_PG_PLACE ", tsv FROM %s WHERE tsv @@ $1::tsquery", s->index->chunks),
         1, &type);
     s->places = palloc(MOST_CANDIDATES * sizeof *s->places);
     s->lengths = palloc(MOST_CANDIDATES * sizeof *s->lengths);
@@ -213,11 +212,11 @@ nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
 /* Rows with a word as it stands, more than NLP_EXACT_MOST where there are so many. */
 static uint64 rows_with(const nlp_pg_index *index, Datum word) {
     Oid type = TEXTOID;
-    return nlp_pg_execute(
-        psprintf("SELECT DISTINCT ON (doc) id, doc, start_pos, end_pos FROM %s WHERE tsv @@ "
-                 "phraseto_tsquery(%s::regconfig, $1) ORDER BY doc, id LIMIT %d",
-                 index->chunks, quote_literal_cstr(index->config), NLP_EXACT_MOST + 1),
-        1, &type, &word, true);
+    return nlp_pg_execute(psprintf("SELECT DISTINCT ON (doc) " NLP_PG_PLACE " FROM %s WHERE tsv @@ "
+                                   "phraseto_tsquery(%s::regconfig, $1) ORDER BY doc, id LIMIT %d",
+                                   index->chunks, quote_literal_cstr(index->config),
+                                   NLP_EXACT_MOST + 1),
+                          1, &type, &word, true);
 }
 
 nlp_pg_places nlp_pg_exact_rows(const nlp_pg_index *index, nlp_text query,

@@ -9,7 +9,7 @@ GRANT USAGE ON SCHEMA nlp_index TO PUBLIC;
 
 CREATE TABLE _nlp.indexes (
     relation regclass PRIMARY KEY,
-    name name NOT NULL UNIQUE, /* of its tables: NAME_chunks, NAME_signatures, NAME_terms, NAME_queue */
+    name name NOT NULL UNIQUE, /* of its tables: NAME_chunks, NAME_signatures, NAME_terms, NAME_queue, NAME_vectors */
     columns name[] NOT NULL,
     keys name[] NOT NULL,
     model text NOT NULL,
@@ -19,6 +19,7 @@ CREATE TABLE _nlp.indexes (
     overlap int NOT NULL,
     config text NOT NULL, /* with its schema; as a regconfig it would stop pg_upgrade */
     mode text NOT NULL,
+    storage text NOT NULL DEFAULT 'builtin', /* "pgvector": NAME_vectors has them as pgvector's type, with a graph */
     recall real, /* of signatures against all vectors, at 10; NULL: too few rows to measure */
     created timestamptz NOT NULL DEFAULT pg_catalog.now()
 );
@@ -30,17 +31,17 @@ CREATE FUNCTION _nlp.read_index(wanted regclass) RETURNS SETOF _nlp.indexes
         OR i.relation IN (SELECT a.relid FROM pg_partition_ancestors(wanted) a) $$;
 
 /* ---- Verbs: (relation, ...), for its owner ---- */
-CREATE FUNCTION nlp_index_create(relation regclass, columns name[], model text DEFAULT NULL, mode text DEFAULT 'sync', max_tokens int DEFAULT NULL,
+CREATE FUNCTION nlp_index_create(relation regclass, columns name[], model text DEFAULT NULL, mode text DEFAULT 'sync', storage text DEFAULT 'auto', max_tokens int DEFAULT NULL,
     overlap int DEFAULT NULL, config regconfig DEFAULT 'english', keys name[] DEFAULT NULL) RETURNS bigint
     AS 'MODULE_PATHNAME', 'nlp_pg_index_verb' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-CREATE FUNCTION nlp_index_create(relation regclass, column_name name, model text DEFAULT NULL, mode text DEFAULT 'sync', max_tokens int DEFAULT NULL,
+CREATE FUNCTION nlp_index_create(relation regclass, column_name name, model text DEFAULT NULL, mode text DEFAULT 'sync', storage text DEFAULT 'auto', max_tokens int DEFAULT NULL,
     overlap int DEFAULT NULL, config regconfig DEFAULT 'english', keys name[] DEFAULT NULL) RETURNS bigint
     LANGUAGE sql VOLATILE PARALLEL UNSAFE
-    AS $$ SELECT @extschema@.nlp_index_create(relation, ARRAY[column_name], model, mode, max_tokens, overlap, config, keys) $$;
+    AS $$ SELECT @extschema@.nlp_index_create(relation, ARRAY[column_name], model, mode, storage, max_tokens, overlap, config, keys) $$;
 /* rows that are not in the index, other than it knows them, or gone; then the statistics: how many were written */
 CREATE FUNCTION nlp_index_refresh(relation regclass) RETURNS bigint
     AS 'MODULE_PATHNAME', 'nlp_pg_index_refresh' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-CREATE FUNCTION nlp_index_rebuild(relation regclass, model text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION nlp_index_rebuild(relation regclass, model text DEFAULT NULL, storage text DEFAULT NULL) RETURNS bigint
     AS 'MODULE_PATHNAME', 'nlp_pg_index_rebuild' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 CREATE FUNCTION nlp_index_drop(relation regclass) RETURNS boolean
     AS 'MODULE_PATHNAME', 'nlp_pg_index_verb' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -58,27 +59,41 @@ CREATE FUNCTION _nlp.index_key_type(type oid) RETURNS oid LANGUAGE sql STABLE AS
     $$ WITH RECURSIVE t AS (SELECT type AS oid UNION ALL SELECT p.typbasetype FROM t JOIN pg_type p ON p.oid = t.oid WHERE p.typtype = 'd')
        SELECT t.oid FROM t JOIN pg_type p ON p.oid = t.oid WHERE p.typtype <> 'd' $$;
 
-CREATE FUNCTION _nlp.index_check(relation regclass, columns name[], keys name[], mode text) RETURNS void LANGUAGE plpgsql AS $$
+/* What cannot be followed: looked for when an index is made, and when its table is altered. */
+CREATE FUNCTION _nlp.index_check_table(relation regclass, hint text DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     class pg_class := (SELECT c FROM pg_class c WHERE c.oid = relation);
-    missing name := (SELECT u FROM unnest(columns || keys) u WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation
-        AND a.attname = u AND a.attnum > 0 AND NOT a.attisdropped) LIMIT 1);
     odd record;
 BEGIN
     IF class.relkind NOT IN ('r', 'p') OR class.relpersistence <> 'p' THEN
         RAISE EXCEPTION 'an index of meanings stands on a table, and % is %', relation,
             CASE WHEN class.relpersistence = 't' THEN 'temporary' WHEN class.relpersistence = 'u' THEN 'unlogged' WHEN class.relkind = 'v' THEN 'a view' WHEN class.relkind = 'm' THEN 'a materialized view'
-                WHEN class.relkind = 'f' THEN 'a foreign table: its changes cannot be followed' ELSE 'something else' END USING ERRCODE = '42809';
-    END IF;
-    IF EXISTS (SELECT FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid WHERE h.inhparent = relation AND NOT c.relispartition) THEN
-        RAISE EXCEPTION '% has tables that inherit from it', relation USING ERRCODE = '0A000', HINT = 'partitions can be followed, inheritance cannot';
-    END IF;
-    IF EXISTS (SELECT FROM pg_partition_tree(relation) p JOIN pg_class c ON c.oid = p.relid WHERE c.relkind = 'f') THEN
-        RAISE EXCEPTION '% has a foreign table as a partition: its changes cannot be followed', relation USING ERRCODE = '42809';
+                WHEN class.relkind = 'f' THEN 'a foreign table: its changes cannot be followed' ELSE 'something else' END
+            USING ERRCODE = '42809', HINT = coalesce(hint, 'tables and partitioned tables that are logged can have one');
     END IF;
     IF class.relispartition THEN
-        RAISE EXCEPTION '% is a partition', relation USING ERRCODE = '42809', HINT = 'index the table that it is a part of';
+        RAISE EXCEPTION '% is a partition', relation USING ERRCODE = '42809', HINT = coalesce(hint, 'index the table that it is a part of');
     END IF;
+    SELECT h.inhparent = relation AS is_parent, CASE relation WHEN h.inhparent THEN h.inhrelid ELSE h.inhparent END::regclass AS other INTO odd
+        FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid WHERE relation IN (h.inhparent, h.inhrelid) AND NOT c.relispartition LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% inherits from %', CASE WHEN odd.is_parent THEN odd.other ELSE relation END, CASE WHEN odd.is_parent THEN relation ELSE odd.other END
+            USING ERRCODE = '0A000', HINT = coalesce(hint, 'partitions can be followed, inheritance cannot');
+    END IF;
+    SELECT p.relid AS part, CASE c.relkind WHEN 'f' THEN 'a foreign table' ELSE 'an unlogged table' END AS kind INTO odd
+        FROM pg_partition_tree(relation) p JOIN pg_class c ON c.oid = p.relid WHERE c.relkind = 'f' OR c.relpersistence <> 'p' LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% has % as a partition, %: its changes cannot be followed', relation, odd.kind, odd.part USING ERRCODE = '42809', HINT = coalesce(hint, format('ALTER TABLE ... DETACH PARTITION %s, or index the partitions that can be followed', odd.part));
+    END IF;
+END $$;
+
+CREATE FUNCTION _nlp.index_check(relation regclass, columns name[], keys name[], mode text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    missing name := (SELECT u FROM unnest(columns || keys) u WHERE NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation
+        AND a.attname = u AND a.attnum > 0 AND NOT a.attisdropped) LIMIT 1);
+    odd record;
+BEGIN
+    PERFORM _nlp.index_check_table(relation);
     IF keys IS NULL THEN
         RAISE EXCEPTION '% has no primary key', relation USING ERRCODE = '42P16', HINT = format('ALTER TABLE %s ADD PRIMARY KEY (...); or name columns that are unique and not null: keys => ARRAY[...]', relation);
     END IF;
@@ -149,7 +164,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION _nlp.index_parts(name name) RETURNS SETOF text LANGUAGE sql STABLE AS
-    $$ SELECT t FROM (SELECT format('nlp_index.%I', name || u) AS t FROM unnest(ARRAY['_chunks', '_signatures', '_terms', '_queue']) u) v WHERE to_regclass(t) IS NOT NULL $$;
+    $$ SELECT t FROM (SELECT format('nlp_index.%I', name || u) AS t FROM unnest(ARRAY['_chunks', '_signatures', '_terms', '_queue', '_vectors']) u) v WHERE to_regclass(t) IS NOT NULL $$;
 /* Rows, not definitions; to the table's owner alone. */
 CREATE FUNCTION _nlp.index_grant(relation regclass, name name) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -184,6 +199,71 @@ BEGIN
     END LOOP;
 END $$;
 
+/* ---- Storage "pgvector": never required, looked for by name when it is wanted ---- */
+CREATE FUNCTION _nlp.index_q8_steps(q8 bytea) RETURNS real[] AS 'MODULE_PATHNAME', 'nlp_pg_index_q8_steps' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+/* With its schema: halfvec, half as large and no less exact for whole numbers of 8 bits, where pgvector has it, else vector. */
+CREATE FUNCTION _nlp.index_vector_type(dims int) RETURNS text LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    type record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector') THEN
+        RAISE EXCEPTION 'storage "pgvector" needs the extension vector, which this database does not have' USING ERRCODE = '42704',
+            HINT = 'CREATE EXTENSION vector, or storage => ''builtin'', which needs nothing';
+    END IF;
+    SELECT t.typname, e.extversion, format('%I.%I', n.nspname, t.typname) AS whole, CASE t.typname WHEN 'halfvec' THEN 4000 ELSE 2000 END AS most INTO type
+        FROM pg_extension e JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e' AND d.classid = 'pg_type'::regclass
+            JOIN pg_type t ON t.oid = d.objid AND t.typname IN ('halfvec', 'vector') JOIN pg_namespace n ON n.oid = t.typnamespace
+        WHERE e.extname = 'vector' ORDER BY t.typname LIMIT 1;
+    IF NOT EXISTS (SELECT FROM pg_am WHERE amname = 'hnsw') THEN
+        RAISE EXCEPTION 'storage "pgvector" needs HNSW, which the extension vector has since 0.5.0, and this is %', type.extversion USING ERRCODE = '0A000', HINT = 'ALTER EXTENSION vector UPDATE, or storage => ''builtin''';
+    END IF;
+    IF dims > type.most THEN
+        RAISE EXCEPTION 'a vector of the model has % numbers, and HNSW over % takes % at most', dims, type.typname, type.most USING ERRCODE = '54000', HINT = 'storage => ''builtin'' takes all';
+    END IF;
+    RETURN type.whole;
+END $$;
+
+/* what is meant by what was asked for, if it can be had */
+CREATE FUNCTION _nlp.index_storage(wanted text, dims int) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF wanted NOT IN ('auto', 'builtin', 'pgvector') OR wanted IS NULL THEN
+        RAISE EXCEPTION 'the storage is "auto", "builtin" or "pgvector", not "%"', wanted USING ERRCODE = '22023';
+    END IF;
+    IF wanted = 'pgvector' THEN
+        PERFORM _nlp.index_vector_type(dims);
+    END IF;
+    RETURN CASE wanted WHEN 'auto' THEN 'builtin' ELSE wanted END;
+END $$;
+
+/* Makes the graph of what is in the index, or takes it away; all else stays as it is. */
+CREATE FUNCTION _nlp.index_set_storage(relation regclass, storage text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    index record;
+    vectors text;
+    type text;
+    version int[] := (SELECT string_to_array(substring(extversion FROM '^[0-9]+(?:[.][0-9]+)*'), '.')::int[] FROM pg_extension WHERE extname = 'vector');
+BEGIN
+    UPDATE _nlp.indexes i SET storage = index_set_storage.storage WHERE i.relation = index_set_storage.relation RETURNING i.name, i.dims INTO index;
+    vectors := format('nlp_index.%I', index.name || '_vectors');
+    IF to_regclass(vectors) IS NOT NULL THEN
+        EXECUTE 'DROP TABLE ' || vectors;
+    END IF;
+    IF storage = 'builtin' THEN
+        RETURN;
+    END IF;
+    type := _nlp.index_vector_type(index.dims);
+    IF version < '{0,8,2}' THEN
+        PERFORM set_config('max_parallel_maintenance_workers', '0', true); /* whose parallel build may write past its memory */
+    END IF;
+    IF version < '{0,8,4}' THEN
+        RAISE NOTICE 'pgvector %: 0.8.4 and later mend faults of its HNSW indexes', array_to_string(version, '.');
+    END IF;
+    EXECUTE format('CREATE TABLE %s (id bigint PRIMARY KEY, emb %s(%s) NOT NULL)', vectors, type, index.dims);
+    EXECUTE format('INSERT INTO %s SELECT id, _nlp.index_q8_steps(q8)::%s FROM nlp_index.%I WHERE q8 IS NOT NULL', vectors, type, index.name || '_chunks');
+    EXECUTE format('CREATE INDEX ON %s USING hnsw (emb %s_cosine_ops)', vectors, type);
+    PERFORM _nlp.index_grant(relation, index.name);
+END $$;
+
 /* Keys that are not one integer need a function whose rows have their types. */
 CREATE FUNCTION _nlp.index_typed_search(relation regclass, name name, keys name[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -196,11 +276,12 @@ BEGIN
         RETURNS TABLE(%s) LANGUAGE sql STABLE AS %L', 'nlp_search_' || name, typed, body);
 END $$;
 
-CREATE FUNCTION _nlp.index_create(relation regclass, columns name[], model text, mode text, max_tokens int, overlap int, config regconfig, keys name[]) RETURNS bigint
+CREATE FUNCTION _nlp.index_create(relation regclass, columns name[], model text, mode text, storage text, max_tokens int, overlap int, config regconfig, keys name[]) RETURNS bigint
     LANGUAGE plpgsql AS $$
 DECLARE
     key name[] := coalesce(keys, _nlp.index_keys(relation));
     used text := coalesce(model, nullif(current_setting('nlp.embed_model', true), ''), 'minilm');
+    kept text;
     name name := _nlp.index_name(relation);
     room int;
     most int;
@@ -214,6 +295,7 @@ BEGIN
     IF most NOT BETWEEN 1 AND room OR shared NOT BETWEEN 0 AND most - 1 THEN
         RAISE EXCEPTION 'max_tokens is %, overlap %: % has room for % tokens, and the overlap is less than they', most, shared, used, room USING ERRCODE = '22023';
     END IF;
+    kept := (SELECT _nlp.index_storage(storage, d.dims) FROM _nlp.index_model(used) d);
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
     PERFORM _nlp.index_tables(relation, name, key, mode = 'async');
     PERFORM _nlp.index_grant(relation, name);
@@ -226,9 +308,12 @@ BEGIN
         PERFORM _nlp.index_typed_search(relation, name, key);
     END IF;
     IF mode = 'async' THEN
+        PERFORM _nlp.index_set_storage(relation, kept);
         RETURN _nlp.index_queue_all(relation);
     END IF;
-    RETURN @extschema@.nlp_index_refresh(relation);
+    n := @extschema@.nlp_index_refresh(relation);
+    PERFORM _nlp.index_set_storage(relation, kept); /* a graph of all vectors at once takes a fraction of the time */
+    RETURN n;
 END $$;
 
 CREATE FUNCTION _nlp.index_queue_all(relation regclass) RETURNS bigint AS 'MODULE_PATHNAME', 'nlp_pg_index_queue_all' LANGUAGE C STRICT;
@@ -328,7 +413,7 @@ BEGIN
     END IF;
 END $$;
 CREATE VIEW nlp_index_status WITH (security_barrier) AS
-    SELECT i.relation, i.columns, i.keys, i.model, i.digest, m.digest IS DISTINCT FROM i.digest AS drift, i.mode, i.dims, i.recall, s.rows_total, s.rows_indexed,
+    SELECT i.relation, i.columns, i.keys, i.model, i.digest, m.digest IS DISTINCT FROM i.digest AS drift, i.mode, i.storage, i.dims, i.recall, s.rows_total, s.rows_indexed,
         round(100.0 * s.rows_indexed / nullif(s.rows_total, 0), 1) AS coverage, s.chunks, s.pending, s.failed, s.dead, s.oldest, s.last_error,
         (SELECT a.pid FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'nlp index worker' LIMIT 1) AS worker, s.bytes, i.created
     FROM _nlp.indexes i JOIN pg_class c ON c.oid = i.relation AND pg_has_role(c.relowner, 'USAGE') LEFT JOIN LATERAL _nlp.index_numbers(i.relation, i.name) s ON true
@@ -342,6 +427,10 @@ DECLARE
     index record;
 BEGIN
     FOR command IN SELECT c.objid, c.objsubid FROM pg_event_trigger_ddl_commands() c WHERE c.classid = 'pg_class'::regclass LOOP
+        /* it, what it is a part or a child of, and its parts */
+        PERFORM _nlp.index_check_table(i.relation, format('SELECT nlp_index_drop(%L) first', i.relation)) FROM _nlp.indexes i
+            WHERE i.relation = command.objid OR i.relation IN (SELECT a.relid FROM pg_partition_ancestors(command.objid) a UNION ALL SELECT p.relid FROM pg_partition_tree(command.objid) p
+                UNION ALL SELECT h.inhparent FROM pg_inherits h WHERE h.inhrelid = command.objid);
         FOR index IN SELECT i.* FROM _nlp.indexes i WHERE i.relation = command.objid LOOP
             IF command.objsubid > 0 THEN /* the one name that is no more is the old one of this column */
                 UPDATE _nlp.indexes i SET columns = array_replace(i.columns, u.name, a.attname), keys = array_replace(i.keys, u.name, a.attname)
@@ -360,7 +449,7 @@ BEGIN
                 AND (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = i.relation AND t.tgfoid = '_nlp.index_changed'::regproc) = 4;
     END LOOP;
 END $$;
-CREATE EVENT TRIGGER nlp_index_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'CREATE TABLE') EXECUTE FUNCTION _nlp.index_altered();
+CREATE EVENT TRIGGER nlp_index_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'CREATE TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA') EXECUTE FUNCTION _nlp.index_altered();
 
 CREATE FUNCTION _nlp.index_dropped() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -381,4 +470,4 @@ BEGIN
 END $$;
 CREATE EVENT TRIGGER nlp_index_dropped ON sql_drop EXECUTE FUNCTION _nlp.index_dropped();
 
-REVOKE ALL ON FUNCTION _nlp.index_create(regclass, name[], text, text, int, int, regconfig, name[]), _nlp.index_drop(regclass), _nlp.index_queue_all(regclass), _nlp.due_indexes(), _nlp.index_altered(), _nlp.index_dropped() FROM PUBLIC;
+REVOKE ALL ON FUNCTION _nlp.index_create(regclass, name[], text, text, text, int, int, regconfig, name[]), _nlp.index_drop(regclass), _nlp.index_set_storage(regclass, text), _nlp.index_queue_all(regclass), _nlp.due_indexes(), _nlp.index_altered(), _nlp.index_dropped() FROM PUBLIC;

@@ -183,7 +183,8 @@ nlp_text nlp_tokenizer_piece(const nlp_tokenizer *t, int32_t id) {
 bool token_push(token_list *list, uint32_t id, size_t start, size_t end) {
     if (id + 1 == list->dropped) return true;
     if (list->n == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 64;
+        size_t first = list->usual > 64 ? list->usual : 64;
+        size_t capacity = list->capacity ? 2 * list->capacity : first;
         int32_t *ids = NLP_PUSH(list->arena, int32_t, capacity);
         uint32_t *starts = NLP_PUSH(list->arena, uint32_t, capacity),
                  *ends = NLP_PUSH(list->arena, uint32_t, capacity);
@@ -434,6 +435,8 @@ static nlp_status encode_wordpiece(encoder *e, const nlp_text *text) {
 static nlp_status encode_text(encoder e, const nlp_text *text, token_list *tokens) {
     e.text = text->bytes;
     e.tokens = tokens;
+    tokens->usual = text->n_bytes / 4;
+    if (tokens->limit && tokens->usual > tokens->limit) tokens->usual = tokens->limit;
     if (text->n_bytes > INT32_MAX)
         return nlp_fail(e.err, NLP_ELIMIT, "a text has %zu bytes, at most %d are possible",
                         text->n_bytes, INT32_MAX);

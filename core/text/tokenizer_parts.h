@@ -66,6 +66,7 @@ typedef struct token_list {
     size_t n_unknown;
     uint32_t dropped; /* id + 1 that is never kept; 0: none */
     size_t limit;     /* stop once n is over it; 0: never */
+    size_t usual;     /* room to begin with: doubling leaves as much behind as it keeps */
 } token_list;
 
 /* false when out of memory */
