@@ -1,4 +1,4 @@
-/* gemm.c: from a product over any number of rows to kernel calls of at most six rows and a run of
+/* gemm.c: from a product over any number of rows to kernel calls of few rows and a run of
  * panels. Rows of a block stay in cache while the panels stream; tile heights are evened out (16
  * rows: 6 + 5 + 5), so no weak tail is left. None of these choices touches a bit. */
 #include "tensor/gemm.h"
@@ -75,7 +75,8 @@ static void run_group(const nlp_kernels *kernels, nlp_product *p, const nlp_weig
                       size_t n_rows, const nlp_rows *rows, float *out) {
     size_t row_bytes = nlp_row_bytes(w->dtype, w->k);
     product_fn product = product_of(kernels, w->dtype);
-    size_t n_tiles = (n_rows + NLP_TILE_ROWS - 1) / NLP_TILE_ROWS;
+    size_t most = w->dtype == NLP_I8 ? kernels->i8_rows : NLP_TILE_ROWS;
+    size_t n_tiles = (n_rows + most - 1) / most;
     for (size_t done = 0, tile = 0; tile < n_tiles; tile++) {
         p->n_rows = (n_rows - done + n_tiles - tile - 1) / (n_tiles - tile);
         p->first_row = first + done;
@@ -91,7 +92,7 @@ static void run_group(const nlp_kernels *kernels, nlp_product *p, const nlp_weig
     }
 }
 
-/* Rows are cut into blocks of at most six for the kernel and into blocks that stay in cache
+/* Rows are cut into blocks of a few for the kernel and into blocks that stay in cache
  * around it; neither changes the order of a sum. */
 nlp_status nlp_gemm(const nlp_kernels *kernels, const nlp_weight *w, size_t m, const nlp_rows *rows,
                     const nlp_epilogue *epilogue, float *out, nlp_poll *poll, nlp_error *err) {
