@@ -82,12 +82,18 @@ void nlp_fp_restore(uint64_t saved) {
 #endif
 #endif
 
+const char *const nlp_level_names[NLP_N_LEVELS] = {"base", "avx2", "avx512", "avx512vnni", "amx"};
+
+uint32_t nlp_wanted_level(const char **name) {
+    uint32_t level = 0;
+    *name = secure_getenv("NLP_ISA");
+    while (*name && level < NLP_N_LEVELS && strcmp(*name, nlp_level_names[level])) level++;
+    return level;
+}
+
 uint32_t nlp_cpu_level(void) {
-    static const char *const names[] = {"base", "avx2", "avx512", "avx512vnni", "amx"};
-    uint32_t most = NLP_LEVEL_AMX;
-    const char *wanted = secure_getenv("NLP_ISA");
-    for (uint32_t i = 0; wanted && i < most; i++)
-        if (!strcmp(wanted, names[i])) most = i;
-    uint32_t level = probe(most);
+    const char *name;
+    uint32_t wanted = nlp_wanted_level(&name);
+    uint32_t most = name && wanted < NLP_N_LEVELS ? wanted : NLP_LEVEL_AMX, level = probe(most);
     return level < most ? level : most;
 }
