@@ -5,7 +5,7 @@
 
 #include "tensor/quant.h"
 
-enum { BLOCK_ROWS = 96, GROUP_PANELS = 4 };
+enum { BLOCK_ROWS = 96 };
 
 static const nlp_epilogue store_only = {.act = NLP_ACT_NONE};
 
@@ -102,11 +102,12 @@ nlp_status nlp_gemm(const nlp_kernels *kernels, const nlp_weight *w, size_t m, c
                      .grid = w->grid,
                      .epilogue = epilogue ? epilogue : &store_only};
     size_t n_panels = (w->n + NLP_PANEL - 1) / NLP_PANEL;
+    size_t most = w->dtype == NLP_I8 ? kernels->i8_panels : NLP_GROUP_PANELS;
     for (size_t first = 0; first < m; first += BLOCK_ROWS) {
         size_t n_rows = min_size(m - first, BLOCK_ROWS);
-        for (size_t panel = 0; panel < n_panels; panel += GROUP_PANELS) {
+        for (size_t panel = 0; panel < n_panels; panel += most) {
             p.first_panel = panel;
-            p.n_panels = min_size(n_panels - panel, GROUP_PANELS);
+            p.n_panels = min_size(n_panels - panel, most);
             run_group(kernels, &p, w, first, n_rows, rows, out);
             NLP_TRY(nlp_poll_work(poll, (uint64_t)n_rows * w->k * p.n_panels * NLP_PANEL, err));
         }

@@ -15,11 +15,12 @@ LANES_INLINE bool only_stores(const nlp_epilogue *e) {
 }
 
 /* y: 16 columns of a row, scaled and with bias; `live` of them count, 16 but in the last panel. */
-LANES_INLINE void finish(const nlp_product *p, size_t row, size_t column, size_t live, v16 y) {
+LANES_INLINE void finish(const nlp_product *p, size_t row, size_t column, size_t live,
+                         nlp_activation act, v16 y) {
     const nlp_epilogue *e = p->epilogue;
     size_t full_row = p->first_row + row;
     if (e->addend) y = v_add(y, load_live(e->addend + full_row * p->n + column, live));
-    y = v_activate(y, e->act);
+    y = v_activate(y, act);
     if (e->residual) y = v_add(y, load_live(e->residual + full_row * p->n + column, live));
     if (e->next_factors) {
         v16 f = load_live(e->next_factors + column, live);

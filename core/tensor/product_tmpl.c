@@ -21,7 +21,8 @@ static __attribute__((noinline)) void finish_tile(const nlp_product *p, size_t p
     for (size_t i = 0; i < p->n_rows; i++)
         for (size_t j = panel; j < panel + panels; j++) {
             size_t column = j * NLP_PANEL, live = live_columns(p, j);
-            finish(p, i, column, live, load_live(p->out + i * p->n + column, live));
+            finish(p, i, column, live, p->epilogue->act,
+                   load_live(p->out + i * p->n + column, live));
         }
 }
 

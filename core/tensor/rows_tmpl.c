@@ -295,13 +295,14 @@ void NLP_LEVEL(hamming)(const uint8_t *query, const uint8_t *signatures, size_t 
                         uint32_t *distances);
 int64_t NLP_LEVEL(dot_i16_i8)(const int16_t *query, const int8_t *row, size_t n, int64_t *norm);
 
-#define KERNELS(level_name, i8, rows)                                                              \
+#define KERNELS(level_name, i8, rows, panels)                                                      \
     {                                                                                              \
-        .name = level_name, .i8_rows = rows, .product_f32 = NLP_LEVEL(product_f32),                \
-        .product_i8 = i8, .product_i16 = NLP_LEVEL(product_i16),                                   \
-        .product_q4 = NLP_LEVEL(product_q4), .product_q4m = NLP_LEVEL(product_q4m), .norm = norm,  \
-        .quantise = quantise, .quantise_i16 = quantise_i16, .quantise_q4 = quantise_q4,            \
-        .scale_columns = scale_columns, .gate = gate, .rotate = rotate, .cap = cap,                \
+        .name = level_name, .i8_rows = rows, .i8_panels = panels,                                  \
+        .product_f32 = NLP_LEVEL(product_f32), .product_i8 = i8,                                   \
+        .product_i16 = NLP_LEVEL(product_i16), .product_q4 = NLP_LEVEL(product_q4),                \
+        .product_q4m = NLP_LEVEL(product_q4m), .norm = norm, .quantise = quantise,                 \
+        .quantise_i16 = quantise_i16, .quantise_q4 = quantise_q4, .scale_columns = scale_columns,  \
+        .gate = gate, .rotate = rotate, .cap = cap,                                                \
         .attention_scratch_floats = NLP_LEVEL(attention_scratch_floats),                           \
         .attention = NLP_LEVEL(attention), .attention_cached = NLP_LEVEL(attention_cached),        \
         .add = add, .dequantise_row = dequantise_row, .activate = activate, .softmax = softmax,    \
@@ -311,8 +312,10 @@ int64_t NLP_LEVEL(dot_i16_i8)(const int16_t *query, const int8_t *row, size_t n,
     }
 
 extern const nlp_kernels NLP_LEVEL(kernels);
-const nlp_kernels NLP_LEVEL(kernels) = KERNELS(LANES_NAME, NLP_LEVEL(product_i8), NLP_TILE_ROWS);
+const nlp_kernels NLP_LEVEL(kernels) = KERNELS(LANES_NAME, NLP_LEVEL(product_i8), NLP_TILE_ROWS,
+                                               NLP_GROUP_PANELS);
 #ifdef NLP_ISA_AVX512VNNI
 extern const nlp_kernels nlp_kernels_amx;
-const nlp_kernels nlp_kernels_amx = KERNELS("amx", nlp_product_i8_amx, NLP_AMX_ROWS);
+const nlp_kernels nlp_kernels_amx =
+    KERNELS("amx", nlp_product_i8_amx, NLP_AMX_ROWS, NLP_AMX_PANELS);
 #endif

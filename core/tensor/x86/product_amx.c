@@ -1,11 +1,11 @@
-/* product_amx.c: the i8 product on AMX tiles: up to 32 rows by two panels, 64 k a step. A panel is
+/* product_amx.c: the i8 product on AMX tiles: two tiles of rows by two panels, 64 k a step. A panel is
  * stored as such tiles already, the sums are the same integers as everywhere, and few rows take the
  * VNNI kernel. Tiles are configured and released in each call: nothing of them stays between calls,
  * so threads need no set-up and task switches save nothing. */
 #include "tensor/x86/product_amx.h"
 #include "tensor/product_epilogue.h"
 
-enum { TILE = NLP_AMX_ROWS / 2 }; /* rows of a tile; a row has 64 bytes */
+enum { TILE = 16 }; /* rows of a tile, of 64 bytes each */
 
 /* Tiles by number; intrinsics take literals only: sums 0 to 3, rows 4 and 5, panels 6 and 7. */
 typedef struct tile_shapes {
@@ -14,22 +14,25 @@ typedef struct tile_shapes {
     uint8_t rows[16];
 } tile_shapes;
 
-static void configure(size_t n_rows) {
-    uint8_t upper = (uint8_t)(n_rows < TILE ? n_rows : TILE), lower = (uint8_t)(n_rows - upper);
+static void configure(uint8_t height) {
     tile_shapes shapes = {.palette = 1,
-                          .rows = {upper, upper, lower, lower, upper, lower, TILE, TILE}};
-    for (int i = 0; i < 8; i++) shapes.row_bytes[i] = shapes.rows[i] ? 4 * TILE : 0;
+                          .rows = {height, height, height, height, height, height, TILE, TILE}};
+    for (int i = 0; i < 8; i++) shapes.row_bytes[i] = 4 * TILE;
     _tile_loadconfig(&shapes);
 }
 
-/* Sums of one or two tiles of rows with one or two panels, into sums [32][panels of 16]. */
-LANES_INLINE void sum_tiles(const nlp_product *p, size_t panel, bool lower, bool second,
-                            int32_t (*sums)[2 * NLP_PANEL]) {
-    size_t k = (p->k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE;
+/* A panel's start values, 16 in one row, stand for all rows: a stride of 0. */
+LANES_INLINE const int8_t *trailer_of(const nlp_product *p, size_t k, size_t panel) {
+    return (const int8_t *)p->panels + panel * (k + 12) * NLP_PANEL + k * NLP_PANEL;
+}
+
+/* Two tiles of rows, `height` rows apart, or one, by two panels or one, into sums [2][16][32]. */
+LANES_INLINE void sum_tiles(const nlp_product *p, size_t k, const uint8_t *x, size_t height,
+                            size_t panel, bool lower, bool second,
+                            int32_t (*sums)[TILE][2 * NLP_PANEL]) {
     size_t stride = (k + 12) * NLP_PANEL;
     const int8_t *w = (const int8_t *)p->panels + panel * stride;
-    const uint8_t *x = p->rows, *x_lower = x + TILE * k;
-    const int8_t *start = w + k * NLP_PANEL + 64; /* one row for all: a stride of 0 */
+    const int8_t *start = trailer_of(p, k, panel) + 64;
     _tile_loadd(0, start, 0);
     if (second) _tile_loadd(1, start + stride, 0);
     if (lower) _tile_loadd(2, start, 0);
@@ -39,7 +42,7 @@ LANES_INLINE void sum_tiles(const nlp_product *p, size_t panel, bool lower, bool
         _tile_loadd(4, x + c, k);
         _tile_dpbusd(0, 4, 6);
         if (lower) {
-            _tile_loadd(5, x_lower + c, k);
+            _tile_loadd(5, x + height * k + c, k);
             _tile_dpbusd(2, 5, 6);
         }
         if (second) {
@@ -48,22 +51,60 @@ LANES_INLINE void sum_tiles(const nlp_product *p, size_t panel, bool lower, bool
         }
         if (lower && second) _tile_dpbusd(3, 5, 7);
     }
-    _tile_stored(0, sums[0], sizeof *sums);
-    if (second) _tile_stored(1, sums[0] + NLP_PANEL, sizeof *sums);
-    if (lower) _tile_stored(2, sums[TILE], sizeof *sums);
-    if (lower && second) _tile_stored(3, sums[TILE] + NLP_PANEL, sizeof *sums);
+    _tile_stored(0, sums[0], sizeof **sums);
+    if (second) _tile_stored(1, sums[0][0] + NLP_PANEL, sizeof **sums);
+    if (lower) _tile_stored(2, sums[1], sizeof **sums);
+    if (lower && second) _tile_stored(3, sums[1][0] + NLP_PANEL, sizeof **sums);
 }
 
-/* Scale, bias and epilogue of one panel. */
-static void finish_panel(const nlp_product *p, size_t panel, const int32_t *sums) {
-    size_t k = (p->k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE;
-    size_t stride = (k + 12) * NLP_PANEL, live = live_columns(p, panel);
-    const int8_t *behind = (const int8_t *)p->panels + panel * stride + k * NLP_PANEL;
-    const float *trailer = (const float *)(const void *)behind;
+/* Scale, bias and epilogue of a tile; `act` and `live` are constants where it matters. */
+LANES_INLINE void finish_rows(const nlp_product *p, const float *trailer, size_t first, size_t n,
+                              size_t column, size_t live, nlp_activation act,
+                              int32_t (*sums)[2 * NLP_PANEL]) {
     v16 scale = v_load(trailer), bias = v_load(trailer + 2 * NLP_PANEL);
-    for (size_t i = 0; i < p->n_rows; i++, sums += 2 * NLP_PANEL) {
-        v16 both = v_mul(v_set(p->row_scales[i]), scale);
-        finish(p, i, panel * NLP_PANEL, live, v_fma(vi_to_float(vi_load(sums)), both, bias));
+    for (size_t i = 0; i < n; i++) {
+        v16 both = v_mul(v_set(p->row_scales[first + i]), scale);
+        v16 y = v_fma(vi_to_float(vi_load(sums[i])), both, bias);
+        finish(p, first + i, column, live, act, y);
+    }
+}
+
+static void finish_tile(const nlp_product *p, size_t k, size_t panel, size_t first, size_t n,
+                        int32_t (*sums)[2 * NLP_PANEL]) {
+    const float *trailer = (const float *)(const void *)trailer_of(p, k, panel);
+    size_t column = panel * NLP_PANEL, live = live_columns(p, panel);
+    nlp_activation act = p->epilogue->act;
+    if (live < NLP_PANEL)
+        finish_rows(p, trailer, first, n, column, live, act, sums);
+    else if (act == NLP_ACT_NONE)
+        finish_rows(p, trailer, first, n, column, NLP_PANEL, NLP_ACT_NONE, sums);
+    else if (act == NLP_ACT_GELU_ERF)
+        finish_rows(p, trailer, first, n, column, NLP_PANEL, NLP_ACT_GELU_ERF, sums);
+    else
+        finish_rows(p, trailer, first, n, column, NLP_PANEL, act, sums);
+}
+
+/* All rows by one panel or two. Tiles are of one height; the last one begins earlier where the rows
+ * are no multiple of it, and what it has twice is not finished twice. */
+static void run_panels(const nlp_product *p, size_t panel, bool second, size_t height) {
+    _Alignas(64) int32_t sums[2][TILE][2 * NLP_PANEL];
+    size_t k = (p->k + NLP_K_MULTIPLE - 1) / NLP_K_MULTIPLE * NLP_K_MULTIPLE;
+    for (size_t done = 0, n; done < p->n_rows; done += n) {
+        size_t left = p->n_rows - done;
+        bool lower = left >= 2 * height;
+        size_t again = left < height ? height - left : 0;
+        n = lower ? 2 * height : height - again;
+        const uint8_t *x = (const uint8_t *)p->rows + (done - again) * k;
+        if (lower && second)
+            sum_tiles(p, k, x, height, panel, true, true, sums);
+        else if (second)
+            sum_tiles(p, k, x, height, panel, false, true, sums);
+        else
+            sum_tiles(p, k, x, height, panel, lower, false, sums);
+        for (size_t t = 0; t < (lower ? 2 : 1); t++)
+            for (size_t j = 0; j < (second ? 2 : 1); j++)
+                finish_tile(p, k, panel + j, done + t * height, height - again,
+                            (int32_t(*)[2 * NLP_PANEL])(sums[t][again] + j * NLP_PANEL));
     }
 }
 
@@ -72,20 +113,9 @@ void nlp_product_i8_amx(const nlp_product *p) {
         nlp_product_i8_avx512vnni(p);
         return;
     }
-    _Alignas(64) int32_t sums[NLP_AMX_ROWS][2 * NLP_PANEL];
-    bool lower = p->n_rows > TILE;
-    configure(p->n_rows);
-    for (size_t done = 0; done < p->n_panels; done += 2) {
-        size_t panel = p->first_panel + done;
-        bool second = done + 1 < p->n_panels;
-        if (lower && second)
-            sum_tiles(p, panel, true, true, sums);
-        else if (second)
-            sum_tiles(p, panel, false, true, sums);
-        else
-            sum_tiles(p, panel, lower, false, sums);
-        finish_panel(p, panel, sums[0]);
-        if (second) finish_panel(p, panel + 1, sums[0] + NLP_PANEL);
-    }
+    size_t n_tiles = (p->n_rows + TILE - 1) / TILE, height = (p->n_rows + n_tiles - 1) / n_tiles;
+    configure((uint8_t)height);
+    for (size_t done = 0; done < p->n_panels; done += 2)
+        run_panels(p, p->first_panel + done, done + 1 < p->n_panels, height);
     _tile_release();
 }

@@ -4,7 +4,8 @@
 
 #include "tensor/kernels.h"
 
-#define NLP_AMX_ROWS 32 /* most rows of a call */
+#define NLP_AMX_ROWS   96 /* most rows and panels of a call */
+#define NLP_AMX_PANELS 64
 
 void nlp_product_i8_amx(const nlp_product *product);
 void nlp_product_i8_avx512vnni(const nlp_product *product);
