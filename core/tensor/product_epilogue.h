@@ -14,13 +14,14 @@ LANES_INLINE bool only_stores(const nlp_epilogue *e) {
     return e->act == NLP_ACT_NONE && !e->addend && !e->residual && !e->next_factors && !e->row_max;
 }
 
-/* y: 16 columns of a row, scaled and with bias; `live` of them count, 16 but in the last panel. */
-LANES_INLINE void finish(const nlp_product *p, size_t row, size_t column, size_t live,
-                         nlp_activation act, v16 y) {
-    const nlp_epilogue *e = p->epilogue;
+/* Callers keep product and epilogue as copies of their own: a store might change any other, so that all
+ * of it would be read again for each 16 columns.
+ * y: 16 columns of a row, scaled and with bias; `live` of them count, 16 but in the last panel. */
+LANES_INLINE void finish(const nlp_product *p, const nlp_epilogue *e, size_t row, size_t column,
+                         size_t live, v16 y) {
     size_t full_row = p->first_row + row;
     if (e->addend) y = v_add(y, load_live(e->addend + full_row * p->n + column, live));
-    y = v_activate(y, act);
+    y = v_activate(y, e->act);
     if (e->residual) y = v_add(y, load_live(e->residual + full_row * p->n + column, live));
     if (e->next_factors) {
         v16 f = load_live(e->next_factors + column, live);

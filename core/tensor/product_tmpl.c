@@ -17,12 +17,13 @@ LANES_INLINE void store_panel(const nlp_product *p, int row, size_t panel, v16 x
  * keep their sums in registers. */
 static __attribute__((noinline)) void finish_tile(const nlp_product *p, size_t panel,
                                                   size_t panels) {
-    if (only_stores(p->epilogue)) return;
-    for (size_t i = 0; i < p->n_rows; i++)
+    const nlp_product own = *p;
+    const nlp_epilogue e = *p->epilogue;
+    if (only_stores(&e)) return;
+    for (size_t i = 0; i < own.n_rows; i++)
         for (size_t j = panel; j < panel + panels; j++) {
-            size_t column = j * NLP_PANEL, live = live_columns(p, j);
-            finish(p, i, column, live, p->epilogue->act,
-                   load_live(p->out + i * p->n + column, live));
+            size_t column = j * NLP_PANEL, live = live_columns(&own, j);
+            finish(&own, &e, i, column, live, load_live(own.out + i * own.n + column, live));
         }
 }
 
