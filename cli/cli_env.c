@@ -83,6 +83,8 @@ int cli_open_engine(cli *app) {
     if (cache && !strcmp(cache, "shm")) options.weight_cache = NLP_CACHE_SHM;
     if (cache && !strcmp(cache, "file")) options.weight_cache = NLP_CACHE_FILE;
     if (nlp_engine_open(&options, &app->engine, &err) != NLP_OK) return cli_report(&err);
+    nlp_isa_problem(err.message, sizeof err.message);
+    if (*err.message) fprintf(stderr, "nlp: %s\n", err.message);
     return CLI_DONE;
 }
 

@@ -500,6 +500,9 @@ NLP_API void nlp_engine_get_counters(const nlp_engine *engine, nlp_counters *cou
  * Any thread. */
 NLP_API const char *nlp_version(void);
 NLP_API const char *nlp_build_info(const nlp_engine *engine);
+/* Why the environment's NLP_ISA is not what runs ("NLP_ISA=amx is above this CPU ..."); an empty text if
+ * it is, or is not set. For a warning, once. Any thread. */
+NLP_API void nlp_isa_problem(char *message, size_t size);
 
 #ifdef __cplusplus
 }

@@ -120,6 +120,8 @@ static void open_engine(void) {
     options.path_setting = "nlp.model_path";
     engine_backend = MemoryContextStrdup(TopMemoryContext, backend);
     nlp_pg_check(nlp_engine_open(&options, &engine, &err), &err);
+    nlp_isa_problem(err.message, sizeof err.message);
+    if (*err.message) ereport(WARNING, errmsg("%s", err.message));
 }
 
 nlp_engine *nlp_pg_engine(void) {

@@ -49,20 +49,25 @@ static void default_path(char *out, size_t n) {
                  home ? home : "/nonexistent");
 }
 
+static void open_engine(nlp_error *err) {
+    nlp_engine_options options;
+    char problem[160];
+    nlp_engine_options_init(&options);
+    default_path(find("model_path")->value, sizeof settings->value);
+    options.model_path = find("model_path")->value;
+    options.builtin_path = access(NLP_INSTALLED_MODELS "/catalogue.json", R_OK) == 0
+                               ? NLP_INSTALLED_MODELS
+                               : NLP_SOURCE_MODELS;
+    options.path_setting = "the model path (NLP_MODEL_PATH, nlp_config('model_path'))";
+    if (nlp_engine_open(&options, &engine, err) != NLP_OK) engine = NULL;
+    nlp_isa_problem(problem, sizeof problem);
+    if (*problem) sqlite3_log(SQLITE_WARNING, "%s", problem);
+}
+
 /* One a process: connections of one program share models, threads and the weight cache. */
 nlp_engine *nlp_sqlite_engine(nlp_error *err) {
-    nlp_engine_options options;
     pthread_mutex_lock(&lock);
-    if (!engine) {
-        nlp_engine_options_init(&options);
-        default_path(find("model_path")->value, sizeof settings->value);
-        options.model_path = find("model_path")->value;
-        options.builtin_path = access(NLP_INSTALLED_MODELS "/catalogue.json", R_OK) == 0
-                                   ? NLP_INSTALLED_MODELS
-                                   : NLP_SOURCE_MODELS;
-        options.path_setting = "the model path (NLP_MODEL_PATH, nlp_config('model_path'))";
-        if (nlp_engine_open(&options, &engine, err) != NLP_OK) engine = NULL;
-    }
+    if (!engine) open_engine(err);
     pthread_mutex_unlock(&lock);
     return engine;
 }

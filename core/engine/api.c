@@ -93,6 +93,18 @@ nlp_status nlp_engine_open(const nlp_engine_options *options, nlp_engine **engin
     return status;
 }
 
+void nlp_isa_problem(char *message, size_t size) {
+    const char *name, *own = nlp_level_names[nlp_cpu_level()];
+    uint32_t wanted = nlp_wanted_level(&name);
+    *message = 0;
+    if (name && wanted == NLP_N_LEVELS)
+        snprintf(message, size,
+                 "NLP_ISA=%.32s is none of base, avx2, avx512, avx512vnni, amx; %s is used", name,
+                 own);
+    else if (name && wanted > nlp_cpu_level())
+        snprintf(message, size, "NLP_ISA=%s is above what this CPU can run; %s is used", name, own);
+}
+
 void nlp_engine_close(nlp_engine *engine) {
     if (!engine) return;
     nlp_models_sweep(engine, true);

@@ -2,6 +2,7 @@
  */
 #include "tensor/cpu.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,13 +11,29 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 /* Register state that the operating system saves: ymm is bits 1-2, zmm bits 5-7. */
 __attribute__((target("xsave"))) static uint64_t saved_state(void) {
     return (uint64_t)_xgetbv(0);
 }
 
-static uint32_t probe(void) {
+/* AMX's tiles: bits 17 and 18 of the state, which Linux gives to processes that ask for it once. */
+static bool has_tiles(uint32_t features, uint64_t state) {
+    const uint32_t tiles_and_i8 = 1u << 24 | 1u << 25;
+    if ((features & tiles_and_i8) != tiles_and_i8 || (state & 0x60000) != 0x60000) return false;
+#if defined(__linux__)
+    const int request_permission = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM of asm/prctl.h */
+    return !syscall(SYS_arch_prctl, request_permission, tile_data);
+#else
+    return false;
+#endif
+}
+
+static uint32_t probe(uint32_t most) {
     uint32_t a, b, c, d;
     const uint32_t avx512 = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return NLP_LEVEL_BASE;
@@ -26,7 +43,8 @@ static uint32_t probe(void) {
     if ((state & 0x6) != 0x6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return NLP_LEVEL_BASE;
     if (!(b & bit_AVX2)) return NLP_LEVEL_BASE;
     if ((state & 0xE6) != 0xE6 || (b & avx512) != avx512) return NLP_LEVEL_AVX2;
-    return c & bit_AVX512VNNI ? NLP_LEVEL_AVX512VNNI : NLP_LEVEL_AVX512;
+    if (!(c & bit_AVX512VNNI)) return NLP_LEVEL_AVX512;
+    return most >= NLP_LEVEL_AMX && has_tiles(d, state) ? NLP_LEVEL_AMX : NLP_LEVEL_AVX512VNNI;
 }
 
 uint64_t nlp_fp_enter(void) {
@@ -40,7 +58,8 @@ void nlp_fp_restore(uint64_t saved) {
     if ((saved & ~(uint64_t)0x3F) != 0x1F80) _mm_setcsr((uint32_t)saved);
 }
 #else
-static uint32_t probe(void) {
+static uint32_t probe(uint32_t most) {
+    (void)most;
     return NLP_LEVEL_BASE;
 }
 #if defined(__aarch64__)
@@ -63,11 +82,18 @@ void nlp_fp_restore(uint64_t saved) {
 #endif
 #endif
 
-uint32_t nlp_cpu_level(void) {
-    static const char *const names[] = {"base", "avx2", "avx512", "avx512vnni"};
-    uint32_t level = probe();
-    const char *wanted = secure_getenv("NLP_ISA");
-    for (uint32_t i = 0; wanted && i < level; i++)
-        if (!strcmp(wanted, names[i])) return i;
+const char *const nlp_level_names[NLP_N_LEVELS] = {"base", "avx2", "avx512", "avx512vnni", "amx"};
+
+uint32_t nlp_wanted_level(const char **name) {
+    uint32_t level = 0;
+    *name = secure_getenv("NLP_ISA");
+    while (*name && level < NLP_N_LEVELS && strcmp(*name, nlp_level_names[level])) level++;
     return level;
+}
+
+uint32_t nlp_cpu_level(void) {
+    const char *name;
+    uint32_t wanted = nlp_wanted_level(&name);
+    uint32_t most = name && wanted < NLP_N_LEVELS ? wanted : NLP_LEVEL_AMX, level = probe(most);
+    return level < most ? level : most;
 }

@@ -1,11 +1,11 @@
-/* gemm.c: from a product over any number of rows to kernel calls of at most six rows and a run of
+/* gemm.c: from a product over any number of rows to kernel calls of few rows and a run of
  * panels. Rows of a block stay in cache while the panels stream; tile heights are evened out (16
  * rows: 6 + 5 + 5), so no weak tail is left. None of these choices touches a bit. */
 #include "tensor/gemm.h"
 
 #include "tensor/quant.h"
 
-enum { BLOCK_ROWS = 96, GROUP_PANELS = 4 };
+enum { BLOCK_ROWS = 96 };
 
 static const nlp_epilogue store_only = {.act = NLP_ACT_NONE};
 
@@ -75,7 +75,8 @@ static void run_group(const nlp_kernels *kernels, nlp_product *p, const nlp_weig
                       size_t n_rows, const nlp_rows *rows, float *out) {
     size_t row_bytes = nlp_row_bytes(w->dtype, w->k);
     product_fn product = product_of(kernels, w->dtype);
-    size_t n_tiles = (n_rows + NLP_TILE_ROWS - 1) / NLP_TILE_ROWS;
+    size_t most = w->dtype == NLP_I8 ? kernels->i8_rows : NLP_TILE_ROWS;
+    size_t n_tiles = (n_rows + most - 1) / most;
     for (size_t done = 0, tile = 0; tile < n_tiles; tile++) {
         p->n_rows = (n_rows - done + n_tiles - tile - 1) / (n_tiles - tile);
         p->first_row = first + done;
@@ -91,7 +92,7 @@ static void run_group(const nlp_kernels *kernels, nlp_product *p, const nlp_weig
     }
 }
 
-/* Rows are cut into blocks of at most six for the kernel and into blocks that stay in cache
+/* Rows are cut into blocks of a few for the kernel and into blocks that stay in cache
  * around it; neither changes the order of a sum. */
 nlp_status nlp_gemm(const nlp_kernels *kernels, const nlp_weight *w, size_t m, const nlp_rows *rows,
                     const nlp_epilogue *epilogue, float *out, nlp_poll *poll, nlp_error *err) {
@@ -101,11 +102,12 @@ nlp_status nlp_gemm(const nlp_kernels *kernels, const nlp_weight *w, size_t m, c
                      .grid = w->grid,
                      .epilogue = epilogue ? epilogue : &store_only};
     size_t n_panels = (w->n + NLP_PANEL - 1) / NLP_PANEL;
+    size_t most = w->dtype == NLP_I8 ? kernels->i8_panels : NLP_GROUP_PANELS;
     for (size_t first = 0; first < m; first += BLOCK_ROWS) {
         size_t n_rows = min_size(m - first, BLOCK_ROWS);
-        for (size_t panel = 0; panel < n_panels; panel += GROUP_PANELS) {
+        for (size_t panel = 0; panel < n_panels; panel += most) {
             p.first_panel = panel;
-            p.n_panels = min_size(n_panels - panel, GROUP_PANELS);
+            p.n_panels = min_size(n_panels - panel, most);
             run_group(kernels, &p, w, first, n_rows, rows, out);
             NLP_TRY(nlp_poll_work(poll, (uint64_t)n_rows * w->k * p.n_panels * NLP_PANEL, err));
         }

@@ -12,12 +12,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NLP_LANES      16   /* lanes of a sum; part of the numeric contract */
-#define NLP_PANEL      16   /* columns of a weight panel */
-#define NLP_TILE_ROWS  6    /* most rows of one product call */
-#define NLP_K_MULTIPLE 64   /* integer panels are padded with zeros to this k */
-#define NLP_I16_PART   4096 /* k of one integer sum of i16: 4095 * 127 * 4096 < 2^31 */
-#define NLP_Q4_GROUP   32   /* k that share a scale */
+#define NLP_LANES 16 /* lanes of a sum; part of the numeric contract */
+#define NLP_PANEL 16 /* columns of a weight panel */
+/* most rows and panels of one product call, but for what i8_rows and i8_panels say */
+#define NLP_TILE_ROWS    6
+#define NLP_GROUP_PANELS 4
+#define NLP_K_MULTIPLE   64   /* integer panels are padded with zeros to this k */
+#define NLP_I16_PART     4096 /* k of one integer sum of i16: 4095 * 127 * 4096 < 2^31 */
+#define NLP_Q4_GROUP     32   /* k that share a scale */
 
 typedef enum nlp_activation {
     NLP_ACT_NONE = 0,
@@ -58,7 +60,7 @@ typedef struct nlp_epilogue {
     float *row_max;
 } nlp_epilogue;
 
-/* At most NLP_TILE_ROWS rows times a run of panels; see gemm.c, the only caller. */
+/* A few rows times a run of panels; see gemm.c, the only caller. */
 typedef struct nlp_product {
     /* n: columns of the whole matrix; n % 16 columns of the last panel are not stored */
     size_t n_rows, k, n;
@@ -145,7 +147,8 @@ typedef struct nlp_cached_attention_args {
 } nlp_cached_attention_args;
 
 typedef struct nlp_kernels {
-    const char *name; /* "base", "avx2", "avx512", "avx512vnni" */
+    const char *name;          /* "base", "avx2", "avx512", "avx512vnni", "amx" */
+    size_t i8_rows, i8_panels; /* most rows and panels of a call of product_i8 */
     uint32_t level;
 
     void (*product_f32)(const nlp_product *product);

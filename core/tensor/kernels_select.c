@@ -4,9 +4,11 @@
 
 extern const nlp_kernels nlp_kernels_base;
 #if defined(__x86_64__)
-extern const nlp_kernels nlp_kernels_avx2, nlp_kernels_avx512, nlp_kernels_avx512vnni;
+extern const nlp_kernels nlp_kernels_avx2, nlp_kernels_avx512, nlp_kernels_avx512vnni,
+    nlp_kernels_amx;
 static const nlp_kernels *const tables[] = {&nlp_kernels_base, &nlp_kernels_avx2,
-                                            &nlp_kernels_avx512, &nlp_kernels_avx512vnni};
+                                            &nlp_kernels_avx512, &nlp_kernels_avx512vnni,
+                                            &nlp_kernels_amx};
 #else
 static const nlp_kernels *const tables[] = {&nlp_kernels_base};
 #endif

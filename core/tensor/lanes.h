@@ -35,6 +35,17 @@
  * A run of panels is too short for the hardware to foresee, and what comes after it is known here. */
 #define LANES_PREFETCH(address) __builtin_prefetch((address), 0, 2)
 
+/* The first `live` lanes, 1 .. 16. */
+LANES_INLINE v16 load_live(const float *p, size_t live) {
+    return live == 16 ? v_load(p) : v_load_n(p, live);
+}
+LANES_INLINE void store_live(float *p, v16 x, size_t live) {
+    if (live == 16)
+        v_store(p, x);
+    else
+        v_store_n(p, x, live);
+}
+
 /* 2^f on -1/2 .. 1/2 by a polynomial of degree 6, the exponent by an integer add: relative error
  * below 2e-7. x is held to -87 .. 88; below -87 the result is exactly 0. */
 LANES_INLINE v16 v_exp(v16 x) {

@@ -2,65 +2,29 @@
  * accumulator an output, k ascending, one fma a step (f32) or a group of 32 (q4), or exact integers
  * (i8, i16); then the epilogue while the tile is in the first cache level. Rows and
  * panels of a tile are constants, so the accumulators stay in registers. */
-#include "tensor/lanes.h"
+#include "tensor/product_epilogue.h"
 #include "tensor/quant.h"
 
 #define TILE_PANELS      LANES_TILE_PANELS
 #define CONSTANT_ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
-
-LANES_INLINE size_t live_columns(const nlp_product *p, size_t panel) {
-    size_t left = p->n - panel * NLP_PANEL;
-    return left < NLP_PANEL ? left : NLP_PANEL;
-}
-
-LANES_INLINE v16 load_live(const float *p, size_t live) {
-    return live == NLP_PANEL ? v_load(p) : v_load_n(p, live);
-}
-LANES_INLINE void store_live(float *p, v16 x, size_t live) {
-    if (live == NLP_PANEL)
-        v_store(p, x);
-    else
-        v_store_n(p, x, live);
-}
 
 /* A row's 16 columns of a panel, fewer in the last one, into `out`. */
 LANES_INLINE void store_panel(const nlp_product *p, int row, size_t panel, v16 x) {
     store_live(p->out + (size_t)row * p->n + panel * NLP_PANEL, x, live_columns(p, panel));
 }
 
-/* The epilogue of one row's 16 columns, which lie in `out` as scaled sums with bias; 16 live
- * columns but in the last panel. */
-LANES_INLINE void finish(const nlp_product *p, const nlp_epilogue *e, size_t row, size_t column,
-                         size_t live) {
-    float *out = p->out + row * p->n + column;
-    size_t full_row = p->first_row + row;
-    v16 y = load_live(out, live);
-    if (e->addend) y = v_add(y, load_live(e->addend + full_row * p->n + column, live));
-    y = v_activate(y, e->act);
-    if (e->residual) y = v_add(y, load_live(e->residual + full_row * p->n + column, live));
-    if (e->next_factors) {
-        v16 f = load_live(e->next_factors + column, live);
-        y = e->next_grid == NLP_GRID_GELU ? v_fma(y, f, v_mul(v_set(NLP_GELU_OFFSET), f))
-                                          : v_mul(y, f);
-    }
-    store_live(out, y, live);
-    if (!e->row_max) return;
-    float *top = e->row_max + NLP_LANES * full_row;
-    v16 size = v_abs(y);
-    if (live != NLP_PANEL) size = v_first(size, v_set(0), live);
-    v_store(top, v_max_bits(v_load(top), size));
-}
-
 /* The epilogue of a whole tile, while it is in the first cache level: kept out of the tiles, which
  * keep their sums in registers. */
 static __attribute__((noinline)) void finish_tile(const nlp_product *p, size_t panel,
                                                   size_t panels) {
-    const nlp_epilogue *e = p->epilogue;
-    if (e->act == NLP_ACT_NONE && !e->addend && !e->residual && !e->next_factors && !e->row_max)
-        return;
-    for (size_t i = 0; i < p->n_rows; i++)
-        for (size_t j = panel; j < panel + panels; j++)
-            finish(p, e, i, j * NLP_PANEL, live_columns(p, j));
+    const nlp_product own = *p;
+    const nlp_epilogue e = *p->epilogue;
+    if (only_stores(&e)) return;
+    for (size_t i = 0; i < own.n_rows; i++)
+        for (size_t j = panel; j < panel + panels; j++) {
+            size_t column = j * NLP_PANEL, live = live_columns(&own, j);
+            finish(&own, &e, i, column, live, load_live(own.out + i * own.n + column, live));
+        }
 }
 
 /* ---- f32: panel [k][16], then 16 biases ---- */

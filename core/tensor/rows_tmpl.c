@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "tensor/lanes.h"
+#ifdef NLP_ISA_AVX512VNNI
+#include "tensor/x86/product_amx.h"
+#endif
 
 enum { LARGEST_FINITE_BITS = 0x7f7fffff };
 /* a row below is taken as zeros: 255 / a must not overflow */
@@ -15,15 +18,6 @@ static const float smallest_scalable = 1e-30f;
     for (size_t at = 0, live = (n) < 16 ? (n) : 16; at < (n);                                      \
          at += 16, live = (n)-at < 16 ? (n)-at : 16)
 
-LANES_INLINE v16 load_live(const float *p, size_t live) {
-    return live == 16 ? v_load(p) : v_load_n(p, live);
-}
-LANES_INLINE void store_live(float *p, v16 x, size_t live) {
-    if (live == 16)
-        v_store(p, x);
-    else
-        v_store_n(p, x, live);
-}
 LANES_INLINE v16 keep_tail(v16 x, v16 old, size_t live) {
     return live == 16 ? x : v_first(x, old, live);
 }
@@ -287,7 +281,7 @@ static void cap(float *x, size_t n, float limit) {
     store_live(x + i, v_cap(load_live(x + i, live), v_set(limit)), live);
 }
 
-/* ---- The table of this level ---- */
+/* ---- The table of this level; of amx too, which has another product ---- */
 
 void NLP_LEVEL(product_f32)(const nlp_product *product);
 void NLP_LEVEL(product_i8)(const nlp_product *product);
@@ -301,37 +295,27 @@ void NLP_LEVEL(hamming)(const uint8_t *query, const uint8_t *signatures, size_t 
                         uint32_t *distances);
 int64_t NLP_LEVEL(dot_i16_i8)(const int16_t *query, const int8_t *row, size_t n, int64_t *norm);
 
+#define KERNELS(level_name, i8, rows, panels)                                                      \
+    {                                                                                              \
+        .name = level_name, .i8_rows = rows, .i8_panels = panels,                                  \
+        .product_f32 = NLP_LEVEL(product_f32), .product_i8 = i8,                                   \
+        .product_i16 = NLP_LEVEL(product_i16), .product_q4 = NLP_LEVEL(product_q4),                \
+        .product_q4m = NLP_LEVEL(product_q4m), .norm = norm, .quantise = quantise,                 \
+        .quantise_i16 = quantise_i16, .quantise_q4 = quantise_q4, .scale_columns = scale_columns,  \
+        .gate = gate, .rotate = rotate, .cap = cap,                                                \
+        .attention_scratch_floats = NLP_LEVEL(attention_scratch_floats),                           \
+        .attention = NLP_LEVEL(attention), .attention_cached = NLP_LEVEL(attention_cached),        \
+        .add = add, .dequantise_row = dequantise_row, .activate = activate, .softmax = softmax,    \
+        .scale = scale, .sum = sum, .dot = dot, .from_half = from_half, .to_half = to_half,        \
+        .max_abs = max_abs, .axpy = axpy, .maximum = maximum, .hamming = NLP_LEVEL(hamming),       \
+        .dot_i16_i8 = NLP_LEVEL(dot_i16_i8),                                                       \
+    }
+
 extern const nlp_kernels NLP_LEVEL(kernels);
-const nlp_kernels NLP_LEVEL(kernels) = {
-    .name = LANES_NAME,
-    .product_f32 = NLP_LEVEL(product_f32),
-    .product_i8 = NLP_LEVEL(product_i8),
-    .product_i16 = NLP_LEVEL(product_i16),
-    .product_q4 = NLP_LEVEL(product_q4),
-    .product_q4m = NLP_LEVEL(product_q4m),
-    .norm = norm,
-    .quantise = quantise,
-    .quantise_i16 = quantise_i16,
-    .quantise_q4 = quantise_q4,
-    .scale_columns = scale_columns,
-    .gate = gate,
-    .rotate = rotate,
-    .cap = cap,
-    .attention_scratch_floats = NLP_LEVEL(attention_scratch_floats),
-    .attention = NLP_LEVEL(attention),
-    .attention_cached = NLP_LEVEL(attention_cached),
-    .add = add,
-    .dequantise_row = dequantise_row,
-    .activate = activate,
-    .softmax = softmax,
-    .scale = scale,
-    .sum = sum,
-    .dot = dot,
-    .from_half = from_half,
-    .to_half = to_half,
-    .max_abs = max_abs,
-    .axpy = axpy,
-    .maximum = maximum,
-    .hamming = NLP_LEVEL(hamming),
-    .dot_i16_i8 = NLP_LEVEL(dot_i16_i8),
-};
+const nlp_kernels NLP_LEVEL(kernels) = KERNELS(LANES_NAME, NLP_LEVEL(product_i8), NLP_TILE_ROWS,
+                                               NLP_GROUP_PANELS);
+#ifdef NLP_ISA_AVX512VNNI
+extern const nlp_kernels nlp_kernels_amx;
+const nlp_kernels nlp_kernels_amx =
+    KERNELS("amx", nlp_product_i8_amx, NLP_AMX_ROWS, NLP_AMX_PANELS);
+#endif

@@ -118,7 +118,7 @@ def check_same_bits(rows):
         together = embed(model, texts)
         check(f"{model}: a batch of 1 = a batch of 64", [embed(model, [t])[0] for t in texts[::4]] == together[::4])
         check(f"{model}: 1 thread = 2 threads", embed(model, texts, "--threads", "1") == embed(model, texts, "--threads", "2"))
-        for level in ("base", "avx2", "avx512", "avx512vnni"):
+        for level in ("base", "avx2", "avx512", "avx512vnni", "amx"):
             check(f"{model}: the best level = {level} or what is nearest to it", embed(model, texts[:6], env={"NLP_ISA": level}) == together[:6])
 
 

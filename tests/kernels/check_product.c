@@ -76,9 +76,10 @@ static void multiply(const nlp_kernels *k, problem *p, nlp_dtype dtype, const nl
     CHECK_STATUS(nlp_gemm(k, &w, p->m, &rows, e, out, NULL, NULL), NLP_OK, NULL);
 }
 
-static const size_t sizes[][3] = {{1, 1, 1},    {1, 64, 16},   {2, 7, 3},     {3, 48, 33},
-                                  {5, 65, 17},  {6, 384, 64},  {7, 96, 80},   {16, 31, 50},
-                                  {13, 128, 1}, {97, 100, 48}, {64, 12, 130}, {12, 384, 1152}};
+static const size_t sizes[][3] = {{1, 1, 1},     {1, 64, 16},   {2, 7, 3},     {3, 48, 33},
+                                  {5, 65, 17},   {6, 384, 64},  {7, 96, 80},   {16, 31, 50},
+                                  {13, 128, 1},  {97, 100, 48}, {64, 12, 130}, {12, 384, 1152},
+                                  {17, 640, 32}, {32, 64, 48},  {33, 200, 24}, {47, 1536, 18}};
 enum { N_SIZES = sizeof sizes / sizeof *sizes };
 
 static double relative_to(const float *a, const float *b, size_t n, double size) {

@@ -229,13 +229,13 @@ static void embed_at(const char *level, const char *model, float *out, size_t n)
 }
 
 static void test_every_instruction_set_gives_the_same_vector(void) {
-    static const char *const levels[] = {"avx2", "avx512", "avx512vnni"};
+    static const char *const levels[] = {"avx2", "avx512", "avx512vnni", "amx"};
     nlp_import_report report;
     for (size_t i = 0; i < N_PRECISIONS; i++) {
         float base[48] = {0}, other[48] = {1};
         import_as("models/bert-uncased", precisions[i], &report);
         embed_at("base", precisions[i], base, 48);
-        for (size_t k = 0; k < 3; k++) {
+        for (size_t k = 0; k < 4; k++) {
             embed_at(levels[k], precisions[i], other, 48);
             CHECK(!memcmp(base, other, sizeof base));
         }
