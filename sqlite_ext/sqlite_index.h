@@ -10,6 +10,7 @@
  *   sqlite_index_upkeep.c    optimize, and how good the signatures are
  *   sqlite_index_plan.c      which constraints a query hands over; the rows that they allow
  *   sqlite_index_words.c     the words of a query
+ *   sqlite_index_names.c     what they weigh, and rows that hold its names
  *   sqlite_index_search.c    both halves and their fusion
  *   sqlite_index_cursor.c    rows and columns
  *
@@ -35,6 +36,7 @@ enum {
     INDEX_BITMAP = INDEX_BLOCK / 8,
     INDEX_ROWS = INDEX_BLOCK * 8,
     INDEX_OVERSAMPLE = 32, /* at first */
+    INDEX_WORDS = 64,      /* of a query that FTS5 gets */
 };
 
 /* Hidden columns, in the order of their declaration, behind those of the user. */
@@ -218,6 +220,16 @@ int index_ids_read(nlp_index *ix, sqlite3_stmt *s, index_ids *ids);
 size_t index_query_words(const nlp_index *ix, nlp_text query, nlp_query_word *words, size_t most);
 /* FTS5's syntax for any of them; sqlite3_free it. NULL: out of memory. */
 char *index_match_any(nlp_text query, const nlp_query_word *words, size_t n);
+
+/* ---- sqlite_index_names.c ---- */
+typedef struct index_named {
+    nlp_hit *hits; /* as nlp_fuse takes them; sqlite3_free it */
+    size_t n, capacity;
+    double full; /* what all words weigh */
+} index_named;
+/* model: that of the index */
+int index_find_names(nlp_index *ix, const index_request *request, nlp_model *model, nlp_text query,
+                     const nlp_query_word *words, size_t n, index_named *found);
 
 /* ---- sqlite_index_search.c ---- */
 typedef struct index_row {
