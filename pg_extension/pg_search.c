@@ -31,7 +31,7 @@ typedef struct search {
     nlp_pg_allowed allowed;
     nlp_pg_places dense, text;
     nlp_pg_named named;
-    double full; /* what the query's words weigh */
+    double full; /* nlp_full_score */
     nlp_fused *fused;
     size_t n_fused;
     ReturnSetInfo *set;

@@ -39,7 +39,7 @@ nlp_pg_places nlp_pg_best_rows(nlp_pg_place *places, size_t n, size_t most);
 /* In an SPI connection, with the rights of the index's owner. */
 nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int k,
                                 int oversample, const nlp_pg_allowed *allowed, size_t most);
-/* *full: what all words of the query weigh. */
+/* *full: nlp_full_score; untouched where the query has no words. */
 nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, nlp_text query,
                                const nlp_pg_allowed *allowed, size_t most, double *full);
 /* Of the 10 nearest of some of its vectors, the part that signatures find. */

@@ -200,6 +200,23 @@ static void score(text_search *s) {
         }
 }
 
+/* Words without a lexeme only build sentences. */
+static double full_score(const text_search *s, nlp_text query) {
+    nlp_query_word words[MOST_TERMS];
+    double mass = 0, best_mass = 0;
+    size_t best = 0, n_words = nlp_query_words(query, words, MOST_TERMS);
+    for (size_t i = 1; i < s->n; i++)
+        if (s->places[i].score > s->places[best].score) best = i;
+    for (int t = 0; t < s->n_terms; t++) {
+        double idf = nlp_bm25_idf(s->corpus.n_documents, document_frequency(s, &s->terms[t]));
+        mass += idf;
+        if (s->n && s->frequencies[best * (size_t)s->n_terms + (size_t)t]) best_mass += idf;
+    }
+    nlp_hit hit = {0, s->n ? s->places[best].score : 0};
+    return nlp_full_score(mass, s->n ? &hit : NULL, best_mass,
+                          n_words > (size_t)s->n_terms ? n_words - (size_t)s->n_terms : 0);
+}
+
 nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, nlp_text query,
                                const nlp_pg_allowed *allowed, size_t most, double *full) {
     text_search *s = palloc0(sizeof *s);
@@ -209,7 +226,6 @@ nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, nlp_text query,
     if (!s->n_terms) return (nlp_pg_places){0};
     find(s, tsquery_of(s));
     score(s);
-    for (int i = 0; i < s->n_terms; i++)
-        *full += nlp_bm25_idf(s->corpus.n_documents, document_frequency(s, &s->terms[i]));
+    *full = full_score(s, query);
     return nlp_pg_best_rows(s->places, s->n, most);
 }

@@ -217,7 +217,9 @@ bool index_ids_have(const index_ids *ids, int64_t id);
 int index_ids_read(nlp_index *ix, sqlite3_stmt *s, index_ids *ids);
 
 /* ---- sqlite_index_words.c ---- */
-size_t index_query_words(const nlp_index *ix, nlp_text query, nlp_query_word *words, size_t most);
+/* Without those that only build sentences, *n_idle of them, if others remain. */
+size_t index_query_words(const nlp_index *ix, nlp_text query, nlp_query_word *words, size_t most,
+                         size_t *n_idle);
 /* FTS5's syntax for any of them; sqlite3_free it. NULL: out of memory. */
 char *index_match_any(nlp_text query, const nlp_query_word *words, size_t n);
 
@@ -225,11 +227,11 @@ char *index_match_any(nlp_text query, const nlp_query_word *words, size_t n);
 typedef struct index_named {
     nlp_hit *hits; /* as nlp_fuse takes them; sqlite3_free it */
     size_t n, capacity;
-    double full; /* what all words weigh */
+    double full; /* nlp_full_score */
 } index_named;
-/* model: that of the index */
+/* best: by words, NULL: none; model: that of the index. */
 int index_find_names(nlp_index *ix, const index_request *request, nlp_model *model, nlp_text query,
-                     const nlp_query_word *words, size_t n, index_named *found);
+                     const nlp_hit *best, index_named *found);
 
 /* ---- sqlite_index_search.c ---- */
 typedef struct index_row {

@@ -10,9 +10,11 @@ typedef struct names {
     nlp_index *ix;
     const index_request *request;
     nlp_text query;
-    const nlp_query_word *words;
-    size_t n;
+    const nlp_hit *best; /* row by words */
+    nlp_query_word words[WORDS];
+    size_t n, n_idle;
     bool in_pieces[WORDS];
+    double mass, best_mass;
     index_named *found;
 } names;
 
@@ -84,6 +86,7 @@ typedef struct rows_of_word { /* the first of them that the request allows */
     int64_t rows[NLP_NAME_MOST_ROWS];
     size_t n;
     int64_t df;
+    bool has_best;
 } rows_of_word;
 
 static int read_rows(names *s, size_t word, rows_of_word *found) {
@@ -97,6 +100,7 @@ static int read_rows(names *s, size_t word, rows_of_word *found) {
            has_row) {
         int64_t row = sqlite3_column_int64(statement, 0);
         found->df++;
+        found->has_best = found->has_best || (s->best && row == s->best->id);
         if (found->n < NLP_NAME_MOST_ROWS &&
             (!s->request->is_filtered || index_ids_have(&s->request->allowed, row)))
             found->rows[found->n++] = row;
@@ -110,8 +114,9 @@ static int use_word(names *s, size_t word, double n_rows) {
     rows_of_word found = {.n = 0};
     nlp_word_kind kind = s->words[word].kind;
     int rc = read_rows(s, word, &found);
-    s->found->full +=
-        nlp_bm25_idf(n_rows > (double)found.df ? n_rows : (double)found.df, (double)found.df);
+    double df = (double)found.df, idf = nlp_bm25_idf(n_rows > df ? n_rows : df, df);
+    s->mass += idf;
+    if (found.has_best) s->best_mass += idf;
     if (rc != SQLITE_OK) return rc;
     if (kind == NLP_WORD_NAME)
         return found.df <= NLP_NAME_MOST_ROWS ? add_named(s, word, found.rows, found.n) : rc;
@@ -123,12 +128,13 @@ static int use_word(names *s, size_t word, double n_rows) {
 }
 
 int index_find_names(nlp_index *ix, const index_request *request, nlp_model *model, nlp_text query,
-                     const nlp_query_word *words, size_t n, index_named *found) {
-    names s = {
-        .ix = ix, .request = request, .query = query, .words = words, .n = n, .found = found};
+                     const nlp_hit *best, index_named *found) {
+    names s = {.ix = ix, .request = request, .query = query, .best = best, .found = found};
     int64_t n_rows = 0;
+    s.n = index_query_words(ix, query, s.words, WORDS, &s.n_idle);
     int rc = index_number(ix, "SELECT count(*) FROM $fts_docsize", &n_rows);
     if (rc == SQLITE_OK) rc = find_pieces(&s, model);
-    for (size_t i = 0; i < n && rc == SQLITE_OK; i++) rc = use_word(&s, i, (double)n_rows);
+    for (size_t i = 0; i < s.n && rc == SQLITE_OK; i++) rc = use_word(&s, i, (double)n_rows);
+    found->full = nlp_full_score(s.mass, best, s.best_mass, s.n_idle);
     return rc;
 }

@@ -318,7 +318,7 @@ static int collect_words(nlp_index *ix, const index_request *r, const char *matc
 /* In the mode 'fts5' the query is FTS5's own syntax. */
 static int search_words(nlp_index *ix, const index_request *r, nlp_text query, nlp_top *top) {
     nlp_query_word words[INDEX_WORDS];
-    size_t n = index_query_words(ix, query, words, INDEX_WORDS);
+    size_t n_idle, n = index_query_words(ix, query, words, INDEX_WORDS, &n_idle);
     if (r->mode == 'f') return collect_words(ix, r, query.bytes, top);
     if (!n) return SQLITE_OK;
     char *match = index_match_any(query, words, n);
@@ -341,9 +341,8 @@ typedef struct search {
 } search;
 
 static int find_names(search *s, nlp_text query) {
-    nlp_query_word words[INDEX_WORDS];
-    size_t n = index_query_words(s->ix, query, words, INDEX_WORDS);
-    return index_find_names(s->ix, s->request, s->dense.model, query, words, n, &s->named);
+    const nlp_hit *best = s->words.n ? s->words.hits : NULL;
+    return index_find_names(s->ix, s->request, s->dense.model, query, best, &s->named);
 }
 
 static int fuse(search *s) {

@@ -5,7 +5,7 @@
 #include "search/search.h"
 
 enum { DEPTH = 100 };
-static const double words_weight = 1.3;
+static const double words_weight = 1.8, idle_weight = 0.7;
 
 double nlp_bm25_idf(double n_documents, double df) {
     uint64_t saved = nlp_fp_enter();
@@ -55,7 +55,19 @@ static double by_meaning(const nlp_half *dense, size_t i) {
     return dense->weight * (part > 0 ? part : 0);
 }
 
-/* The share of what the query's words weigh, squared: a few common ones of many are next to nothing. */
+double nlp_full_score(double mass, const nlp_hit *best, double best_mass, size_t n_idle) {
+    uint64_t saved = nlp_fp_enter();
+    double full = 0;
+    if (mass > 0) {
+        double all_of_best = best && best_mass > 0 ? best->score * mass / best_mass : mass;
+        full =
+            (all_of_best < mass ? all_of_best : mass) * (1 + idle_weight * (double)n_idle / mass);
+    }
+    nlp_fp_restore(saved);
+    return full;
+}
+
+/* The share, squared: a few common words of many are next to nothing. */
 static double by_words(const nlp_half *text, size_t i) {
     double share = text->full > 0 ? text->hits[i].score / text->full : 0;
     share = share < 0 ? 0 : share > 1 ? 1 : share;
