@@ -96,10 +96,19 @@ NLP_API size_t nlp_query_words(nlp_text query, nlp_query_word *words, size_t mos
 #define NLP_NAME_BYTES 256
 NLP_API size_t nlp_next_name(nlp_text text, size_t *at, char *name);
 
+/* What the words of a query say. full: the score of a row that holds them all. mass, the sum of their nlp_bm25_idf, is near that
+ * of a row of average length with each of them once; where rows are long, the best one's score as it would be with all words
+ * tells more: best_mass is the sum over those that it has. part: theirs of the query, beside n_idle words that only build
+ * sentences; the more of these there are, the less do the others say. best may be NULL. */
+typedef struct nlp_said {
+    double full, part;
+} nlp_said;
+NLP_API nlp_said nlp_said_by(double mass, const nlp_hit *best, double best_mass, size_t n_idle);
+
 /* One ranking of two, by meaning and by words. A row's score is the sum of
  * - by meaning: weight * (cosine - c) / (best cosine - c), c that of the 100th nearest (of the last, where there are fewer);
- * - by words: weight * 1.8 * share^2, its share of `full`, 1 at most: rows that have a few common words of the query must
- *   not pass those that mean it;
+ * - by words: weight * 1.8 * share^2, its share of said.full, 1 at most, times said.part: rows that have a few common
+ *   words of the query must not pass those that mean it;
  * - for each name of the query that it holds, what is given here times the most that meaning and words can make. Neither
  *   half is to be trusted with these: the model has never seen them, and words around them are many.
  * hits are distinct and best first, weight >= 0. */
@@ -112,20 +121,13 @@ typedef struct nlp_half {
     const nlp_hit *hits;
     size_t n;
     double weight;
-    double
-        full; /* by words: the sum of nlp_bm25_idf of the query's words, near the score of a row with each once */
+    nlp_said said; /* by words */
 } nlp_half;
 typedef struct nlp_fused {
     int64_t id;
     double score;
     uint32_t dense_rank, text_rank; /* from 1; 0: that half does not have it */
 } nlp_fused;
-/* The score that a row would have by words if it held all that the query says. mass: the sum of nlp_bm25_idf of its words, near
- * the score of a row of average length with each of them once; where rows are long, the best one's score as it would be with all
- * words tells more: best_mass is the sum over those that it has. n_idle: words that only build sentences; the more there are, the
- * less do the others say. best may be NULL. */
-NLP_API double nlp_full_score(double mass, const nlp_hit *best, double best_mass, size_t n_idle);
-
 /* Writes fused[dense->n + text->n + n_named], best first, equal scores by the ranks, then by the smaller id, and
  * returns how many there are. `named` may have an id several times. */
 NLP_API size_t nlp_fuse(const nlp_half *dense, const nlp_half *text, const nlp_hit *named,

@@ -31,7 +31,7 @@ typedef struct search {
     nlp_pg_allowed allowed;
     nlp_pg_places dense, text;
     nlp_pg_named named;
-    double full; /* nlp_full_score */
+    nlp_said said;
     nlp_fused *fused;
     size_t n_fused;
     ReturnSetInfo *set;
@@ -238,22 +238,22 @@ static void search_dense(search *s, size_t most) {
         nlp_pg_dense_half(s->index, result->outputs->cells, s->k, s->oversample, &s->allowed, most);
 }
 
-static nlp_half half_of(const nlp_pg_places *places, double weight, double full) {
+static nlp_half half_of(const nlp_pg_places *places, double weight, nlp_said said) {
     nlp_hit *hits = palloc(Max(places->n, 1) * sizeof *hits);
     for (size_t i = 0; i < places->n; i++)
         hits[i] = (nlp_hit){places->places[i].doc, places->places[i].score};
-    return (nlp_half){hits, places->n, weight, full};
+    return (nlp_half){hits, places->n, weight, said};
 }
 
 static void find(search *s) {
     size_t most = Max((size_t)s->k * 5, LEAST_CANDIDATES);
     if (s->mode != TEXT_ONLY) search_dense(s, most);
-    s->full = 0;
+    s->said = (nlp_said){0, 0};
     if (s->mode != SEMANTIC)
-        s->text = nlp_pg_text_half(s->index, s->query_text, &s->allowed, most, &s->full);
+        s->text = nlp_pg_text_half(s->index, s->query_text, &s->allowed, most, &s->said);
     if (s->mode == HYBRID) s->named = nlp_pg_named_rows(s->index, s->query_text, &s->allowed);
-    nlp_half dense = half_of(&s->dense, s->dense_weight, 0),
-             text = half_of(&s->text, s->text_weight, s->full);
+    nlp_half dense = half_of(&s->dense, s->dense_weight, (nlp_said){0, 0}),
+             text = half_of(&s->text, s->text_weight, s->said);
     s->fused = palloc(Max(dense.n + text.n + s->named.n, 1) * sizeof *s->fused);
     s->n_fused = nlp_fuse(&dense, &text, s->named.hits, s->named.n, s->fused);
 }

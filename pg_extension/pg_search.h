@@ -39,9 +39,9 @@ nlp_pg_places nlp_pg_best_rows(nlp_pg_place *places, size_t n, size_t most);
 /* In an SPI connection, with the rights of the index's owner. */
 nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int k,
                                 int oversample, const nlp_pg_allowed *allowed, size_t most);
-/* *full: nlp_full_score; untouched where the query has no words. */
+/* *said is untouched where the query has no words. */
 nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, nlp_text query,
-                               const nlp_pg_allowed *allowed, size_t most, double *full);
+                               const nlp_pg_allowed *allowed, size_t most, nlp_said *said);
 /* Of the 10 nearest of some of its vectors, the part that signatures find. */
 double nlp_pg_index_recall(const nlp_pg_index *index);
 /* Rows that hold names of the query: identifiers, numbers, and words that the model only knows in pieces. */

@@ -201,7 +201,7 @@ static void score(text_search *s) {
 }
 
 /* Words without a lexeme only build sentences. */
-static double full_score(const text_search *s, nlp_text query) {
+static nlp_said said_by(const text_search *s, nlp_text query) {
     nlp_query_word words[MOST_TERMS];
     double mass = 0, best_mass = 0;
     size_t best = 0, n_words = nlp_query_words(query, words, MOST_TERMS);
@@ -213,12 +213,12 @@ static double full_score(const text_search *s, nlp_text query) {
         if (s->n && s->frequencies[best * (size_t)s->n_terms + (size_t)t]) best_mass += idf;
     }
     nlp_hit hit = {0, s->n ? s->places[best].score : 0};
-    return nlp_full_score(mass, s->n ? &hit : NULL, best_mass,
-                          n_words > (size_t)s->n_terms ? n_words - (size_t)s->n_terms : 0);
+    return nlp_said_by(mass, s->n ? &hit : NULL, best_mass,
+                       n_words > (size_t)s->n_terms ? n_words - (size_t)s->n_terms : 0);
 }
 
 nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, nlp_text query,
-                               const nlp_pg_allowed *allowed, size_t most, double *full) {
+                               const nlp_pg_allowed *allowed, size_t most, nlp_said *said) {
     text_search *s = palloc0(sizeof *s);
     s->index = index, s->allowed = allowed;
     read_corpus(s);
@@ -226,6 +226,6 @@ nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, nlp_text query,
     if (!s->n_terms) return (nlp_pg_places){0};
     find(s, tsquery_of(s));
     score(s);
-    *full = full_score(s, query);
+    *said = said_by(s, query);
     return nlp_pg_best_rows(s->places, s->n, most);
 }

@@ -227,7 +227,7 @@ char *index_match_any(nlp_text query, const nlp_query_word *words, size_t n);
 typedef struct index_named {
     nlp_hit *hits; /* as nlp_fuse takes them; sqlite3_free it */
     size_t n, capacity;
-    double full; /* nlp_full_score */
+    nlp_said said;
 } index_named;
 /* best: by words, NULL: none; model: that of the index. */
 int index_find_names(nlp_index *ix, const index_request *request, nlp_model *model, nlp_text query,

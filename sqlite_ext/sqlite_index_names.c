@@ -135,6 +135,6 @@ int index_find_names(nlp_index *ix, const index_request *request, nlp_model *mod
     int rc = index_number(ix, "SELECT count(*) FROM $fts_docsize", &n_rows);
     if (rc == SQLITE_OK) rc = find_pieces(&s, model);
     for (size_t i = 0; i < s.n && rc == SQLITE_OK; i++) rc = use_word(&s, i, (double)n_rows);
-    found->full = nlp_full_score(s.mass, best, s.best_mass, s.n_idle);
+    found->said = nlp_said_by(s.mass, best, s.best_mass, s.n_idle);
     return rc;
 }

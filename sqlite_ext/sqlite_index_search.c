@@ -353,8 +353,8 @@ static int fuse(search *s) {
     if (!s->dense_hits || !s->fused) return SQLITE_NOMEM;
     for (size_t i = 0; i < s->dense.n; i++)
         s->dense_hits[i] = (nlp_hit){s->dense.chunks[i].row, s->dense.chunks[i].score};
-    nlp_half dense_half = {s->dense_hits, s->dense.n, r->dense_weight, 0},
-             text_half = {s->words.hits, s->words.n, r->text_weight, s->named.full};
+    nlp_half dense_half = {s->dense_hits, s->dense.n, r->dense_weight, {0, 0}},
+             text_half = {s->words.hits, s->words.n, r->text_weight, s->named.said};
     s->n_fused = nlp_fuse(&dense_half, &text_half, s->named.hits, s->named.n, s->fused);
     return SQLITE_OK;
 }

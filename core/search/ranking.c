@@ -55,22 +55,22 @@ static double by_meaning(const nlp_half *dense, size_t i) {
     return dense->weight * (part > 0 ? part : 0);
 }
 
-double nlp_full_score(double mass, const nlp_hit *best, double best_mass, size_t n_idle) {
+nlp_said nlp_said_by(double mass, const nlp_hit *best, double best_mass, size_t n_idle) {
     uint64_t saved = nlp_fp_enter();
-    double full = 0;
+    nlp_said said = {0, 0};
     if (mass > 0) {
         double all_of_best = best && best_mass > 0 ? best->score * mass / best_mass : mass;
-        full =
-            (all_of_best < mass ? all_of_best : mass) * (1 + idle_weight * (double)n_idle / mass);
+        said.full = all_of_best < mass ? all_of_best : mass;
+        said.part = mass / (mass + idle_weight * (double)n_idle);
     }
     nlp_fp_restore(saved);
-    return full;
+    return said;
 }
 
 /* The share, squared: a few common words of many are next to nothing. */
 static double by_words(const nlp_half *text, size_t i) {
-    double share = text->full > 0 ? text->hits[i].score / text->full : 0;
-    share = share < 0 ? 0 : share > 1 ? 1 : share;
+    double share = text->said.full > 0 ? text->hits[i].score / text->said.full : 0;
+    share = (share < 0 ? 0 : share > 1 ? 1 : share) * text->said.part;
     return text->weight * words_weight * share * share;
 }
 

@@ -224,7 +224,7 @@ SELECT nlp_index_create('"a$f$;b""c"', 'body'); SELECT * FROM nlp_index."nlp_sea
 
 def check_hostile():
     """What a table's owner may try, and what happens to tables."""
-    check("names with quotes and dollars", value(HOSTILE).startswith("1\nx|0.0"), value(HOSTILE))
+    check("names with quotes and dollars", value(HOSTILE).startswith("1\nx|"), value(HOSTILE))
     gives("names like those of the index's own tables", "2\n1\nt\n2", """CREATE TABLE mail_queue (id int PRIMARY KEY, body text); INSERT INTO mail_queue VALUES (1, 'a'), (2, 'b'); SELECT nlp_index_create('mail_queue', 'body'); CREATE TABLE mail (id int PRIMARY KEY, body text);
         INSERT INTO mail VALUES (1, 'x'); SELECT nlp_index_create('mail', 'body'); SELECT count(*) >= 2 FROM nlp_index_status; DROP TABLE mail; SELECT count(*) FROM nlp_search('mail_queue', 'a'); DROP TABLE mail_queue""")
     psql("CREATE TABLE odd (id text, body text); CREATE TABLE twice (id int NOT NULL, body text); CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, body text); CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE feelings (id mood PRIMARY KEY, body text); CREATE UNLOGGED TABLE brief (id int PRIMARY KEY, body text)")

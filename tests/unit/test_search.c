@@ -270,7 +270,7 @@ static void test_names_of_a_document_are_in_lower_case(void) {
 /* From the nearest, 1, to the last, 0, by meaning; 1.8 times the share of the words, squared. */
 static void test_fusion_adds_what_the_halves_say(void) {
     const nlp_hit d[] = {{7, 0.9}, {3, 0.8}, {5, 0.5}}, t[] = {{3, 8}, {9, 6}, {7, 4}, {2, 2}};
-    nlp_half dense = {d, 3, 1, 0}, text = {t, 4, 0.5, 8};
+    nlp_half dense = {d, 3, 1, {0, 0}}, text = {t, 4, 0.5, {8, 1}};
     nlp_fused fused[7];
     size_t n = nlp_fuse(&dense, &text, NULL, 0, fused);
     CHECK(n == 5);
@@ -283,30 +283,30 @@ static void test_fusion_adds_what_the_halves_say(void) {
     CHECK(nlp_fuse(&dense, &text, NULL, 0, fused) == 0);
 }
 
-static void test_a_full_score_is_that_of_all_words(void) {
+static void test_what_words_say_depends_on_the_best_row_and_on_idle_words(void) {
     const nlp_hit average = {1, 9}, of_long_rows = {2, 3};
-    CHECK(nlp_full_score(10, NULL, 0, 0) == 10);
-    CHECK(nlp_full_score(10, &average, 5, 0) == 10);
-    CHECK(fabs(nlp_full_score(10, &of_long_rows, 5, 0) - 6) < 1e-12);
-    CHECK(fabs(nlp_full_score(10, NULL, 0, 5) - 13.5) < 1e-12); /* five words like "how" */
-    CHECK(nlp_full_score(0, NULL, 0, 5) == 0);
+    CHECK(nlp_said_by(10, NULL, 0, 0).full == 10 && nlp_said_by(10, NULL, 0, 0).part == 1);
+    CHECK(nlp_said_by(10, &average, 5, 0).full == 10);
+    CHECK(fabs(nlp_said_by(10, &of_long_rows, 5, 0).full - 6) < 1e-12);
+    CHECK(fabs(nlp_said_by(10, NULL, 0, 5).part - 10 / 13.5) < 1e-12); /* five words like "how" */
+    CHECK(nlp_said_by(0, NULL, 0, 5).full == 0 && nlp_said_by(0, NULL, 0, 5).part == 0);
 }
 
 static void test_a_half_alone_keeps_its_order(void) {
     nlp_hit hits[150];
     nlp_fused fused[150];
     for (int i = 0; i < 150; i++) hits[i] = (nlp_hit){1000 - i, 1 - i / 200.0};
-    nlp_half all = {hits, 150, 1, 0}, none = {NULL, 0, 1, 0};
+    nlp_half all = {hits, 150, 1, {0, 0}}, none = {NULL, 0, 1, {0, 0}};
     CHECK(nlp_fuse(&all, &none, NULL, 0, fused) == 150);
     for (int i = 0; i < 150; i++) CHECK(fused[i].id == 1000 - i && fused[i].dense_rank);
-    all.full = 0.2; /* nearly all have more than that */
+    all.said = (nlp_said){0.2, 1}; /* nearly all have more than that */
     CHECK(nlp_fuse(&none, &all, NULL, 0, fused) == 150);
     for (int i = 0; i < 150; i++) CHECK(fused[i].id == 1000 - i && fused[i].text_rank);
 }
 
 static void test_equal_scores_are_in_the_order_of_ranks_then_ids(void) {
     const nlp_hit d[] = {{8, 0.5}, {-4, 0.5}}, named[] = {{6, 1}, {4, 1}};
-    nlp_half dense = {d, 2, 1, 0}, text = {NULL, 0, 1, 0};
+    nlp_half dense = {d, 2, 1, {0, 0}}, text = {NULL, 0, 1, {0, 0}};
     nlp_fused fused[4];
     CHECK(nlp_fuse(&dense, &text, named, 2, fused) == 4);
     CHECK(fused[0].id == 4 && fused[1].id == 6 && fused[2].id == 8 && fused[3].id == -4);
@@ -319,7 +319,7 @@ static void test_rows_with_few_of_the_words_do_not_pass_those_that_mean_it(void)
     for (int i = 0; i < 60; i++)
         d[i + 2] = (nlp_hit){i, 0.3 - i / 1000.0}, t[i + 1] = (nlp_hit){i, 3};
     d[0] = (nlp_hit){500, 0.6}, d[1] = (nlp_hit){1000, 0.5}, t[0] = (nlp_hit){1000, 12};
-    nlp_half dense = {d, 62, 1, 0}, text = {t, 61, 1, 12};
+    nlp_half dense = {d, 62, 1, {0, 0}}, text = {t, 61, 1, {12, 1}};
     nlp_fuse(&dense, &text, NULL, 0, fused);
     CHECK(fused[0].id == 1000 && fused[1].id == 500);
 }
@@ -330,7 +330,7 @@ static void test_rows_with_a_name_stand_before_all(void) {
                              {30, NLP_NAMED_WHOLE},
                              {3, NLP_NAMED_RARE},
                              {40, NLP_NAMED_RARE}};
-    nlp_half dense = {d, 3, 1, 0}, text = {t, 1, 1, 9};
+    nlp_half dense = {d, 3, 1, {0, 0}}, text = {t, 1, 1, {9, 1}};
     nlp_fused fused[8];
     size_t n = nlp_fuse(&dense, &text, named, 4, fused);
     CHECK(n == 5 && fused[0].id == 30 && fused[1].id == 40 && !fused[0].text_rank);
@@ -398,7 +398,8 @@ int main(int argc, char **argv) {
          test_a_query_falls_into_words_numbers_and_names},
         {"names_of_a_document_are_in_lower_case", test_names_of_a_document_are_in_lower_case},
         {"fusion_adds_what_the_halves_say", test_fusion_adds_what_the_halves_say},
-        {"a_full_score_is_that_of_all_words", test_a_full_score_is_that_of_all_words},
+        {"what_words_say_depends_on_the_best_row_and_on_idle_words",
+         test_what_words_say_depends_on_the_best_row_and_on_idle_words},
         {"a_half_alone_keeps_its_order", test_a_half_alone_keeps_its_order},
         {"equal_scores_are_in_the_order_of_ranks_then_ids",
          test_equal_scores_are_in_the_order_of_ranks_then_ids},
