@@ -107,7 +107,7 @@ NLP_API nlp_said nlp_said_by(double mass, const nlp_hit *best, double best_mass,
 
 /* One ranking of two, by meaning and by words. A row's score is the sum of
  * - by meaning: weight * (cosine - c) / (best cosine - c), c that of the 100th nearest (of the last, where there are fewer);
- * - by words: weight * 1.8 * share^2, its share of said.full, 1 at most, times said.part: rows that have a few common
+ * - by words: weight * 2 * share^2, its share of said.full, 1 at most, times said.part: rows that have a few common
  *   words of the query must not pass those that mean it;
  * - for each name of the query that it holds, what is given here times the most that meaning and words can make. Neither
  *   half is to be trusted with these: the model has never seen them, and words around them are many.

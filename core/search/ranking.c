@@ -5,7 +5,7 @@
 #include "search/search.h"
 
 enum { DEPTH = 100 };
-static const double words_weight = 1.8, idle_weight = 0.7;
+static const double words_weight = 2, idle_weight = 1;
 
 double nlp_bm25_idf(double n_documents, double df) {
     uint64_t saved = nlp_fp_enter();
