@@ -25,7 +25,8 @@ def read_plain(folder):
             parts = line.split("\t") if "\t" in line else line.split()
             if len(parts) >= 3 and re.fullmatch(r"-?\d+(\.\d+)?", parts[-1].strip()) and float(parts[-1]) > 0:
                 qrels.setdefault(parts[0], {})[parts[-2]] = float(parts[-1])
-    documents = [(str(d["_id"]), d.get("title", ""), d["text"]) for d in lines_of(folder, "corpus.jsonl")]
+    of_all = not os.path.exists(os.path.join(folder, "corpus.jsonl"))
+    documents = [(str(d["_id"]), d.get("title", ""), d["text"]) for d in lines_of(os.path.dirname(os.path.abspath(folder)) if of_all else folder, "corpus.jsonl")]
     return Collection(os.path.basename(os.path.abspath(folder)), documents, [(str(q["_id"]), q["text"]) for q in lines_of(folder, "queries.jsonl")], qrels)
 
 

@@ -11,12 +11,12 @@ def ndcg(ranked, gains, k=10):
 
 
 def measures(ranked, qrels):
-    """Means over the queries: nDCG@10 with linear gains, recall@100, and the reciprocal rank of the first good document."""
+    """Means over the queries: nDCG@10 with linear gains, recall@100, the reciprocal rank of the first good document, and how often one is in the top 3."""
     n = len(ranked)
     first = [next((1 / (place + 1) for place, d in enumerate(documents) if d in qrels[q]), 0) for q, documents in ranked.items()]
     return {"ndcg": sum(ndcg(d, qrels[q]) for q, d in ranked.items()) / n,
             "recall": sum(len(set(d[:100]) & set(qrels[q])) / len(qrels[q]) for q, d in ranked.items()) / n,
-            "mrr": sum(first) / n, "queries": n}
+            "mrr": sum(first) / n, "top3": sum(rank >= 1 / 3 for rank in first) / n, "queries": n}
 
 
 def bar(x, y, width, height, colour, label):

@@ -73,39 +73,65 @@ NLP_API uint64_t nlp_search_candidates(uint64_t k, uint64_t oversample, uint64_t
 typedef struct nlp_bm25 {
     double n_documents, average_length, k1, b;
 } nlp_bm25;
+NLP_API double nlp_bm25_idf(double n_documents, double document_frequency);
 NLP_API double nlp_bm25_score(const nlp_bm25 *corpus, double document_frequency,
                               double term_frequency, double length);
 
-/* What a query says, as pieces between blanks without punctuation around them, different ones only. One that looks like a
- * name of something (with a digit, an underscore, punctuation or a capital inside: "E4512", "ORA-01555",
- * "pg_class", "1.2.840") is an identifier. Returns how many there are, at most `most`. */
+/* What a query says, as pieces between blanks, brackets and the like, without punctuation around them, different ones only.
+ * Returns how many there are, at most `most`. */
+typedef enum nlp_word_kind {
+    NLP_WORD_LETTERS, /* only these */
+    NLP_WORD_NUMBER,  /* of two digits or more */
+    NLP_WORD_NAME, /* looks like an identifier: "E4512", "ORA-01555", "pg_class", "1.2.840", "--dry-run" */
+    NLP_WORD_MIXED /* "boundary-layer", "and/or" */
+} nlp_word_kind;
 typedef struct nlp_query_word {
     size_t start, end; /* bytes of the query */
-    bool is_identifier;
+    nlp_word_kind kind;
 } nlp_query_word;
 NLP_API size_t nlp_query_words(nlp_text query, nlp_query_word *words, size_t most);
 
-/* One ranking of two, by meaning and by words: reciprocal ranks, score = the sum of weight / (60 + rank) over
- * the halves that have the row (Cormack, Clarke and Buettcher 2009). Ranks alone let a sure hit of the words
- * drown among rows that are middling in both, so
- * - hits of the words before a gap of 30 % of the best score, within the first ten, count double;
- * - a row of `exact`, which holds an identifier that few rows have, stands before all others.
+/* The next piece of a text from byte *at on that is a name, in lower case: its bytes, into name [NLP_NAME_BYTES]; 0 at
+ * the end. Longer ones are passed over. */
+#define NLP_NAME_BYTES 256
+NLP_API size_t nlp_next_name(nlp_text text, size_t *at, char *name);
+
+/* What the words of a query say. full: the score of a row that holds them all. mass, the sum of their nlp_bm25_idf, is near that
+ * of a row of average length with each of them once; where rows are long, the best one's score as it would be with all words
+ * tells more: best_mass is the sum over those that it has. part: theirs of the query, beside n_idle words that only build
+ * sentences; the more of these there are, the less do the others say. best may be NULL. */
+typedef struct nlp_said {
+    double full, part;
+} nlp_said;
+NLP_API nlp_said nlp_said_by(double mass, const nlp_hit *best, double best_mass, size_t n_idle);
+
+/* One ranking of two, by meaning and by words. A row's score is the sum of
+ * - by meaning: weight * (cosine - c) / (best cosine - c), c that of the 100th nearest (of the last, where there are fewer);
+ * - by words: weight * 2 * share^2, its share of said.full, 1 at most, times said.part: rows that have a few common
+ *   words of the query must not pass those that mean it;
+ * - for each name of the query that it holds, what is given here times the most that meaning and words can make. Neither
+ *   half is to be trusted with these: the model has never seen them, and words around them are many.
  * hits are distinct and best first, weight >= 0. */
-#define NLP_EXACT_MOST 50 /* an identifier that more rows have identifies nothing */
+#define NLP_NAMED_WHOLE    2.0  /* an identifier, as a piece of its own */
+#define NLP_NAMED_WITHIN   1.0  /* within a longer one: KX-200 in KX-200-B */
+#define NLP_NAMED_RARE     0.65 /* a number, or a word that the model only knows in pieces */
+#define NLP_NAME_MOST_ROWS 50   /* an identifier that more rows have identifies nothing */
+#define NLP_RARE_MOST_ROWS 3
 typedef struct nlp_half {
     const nlp_hit *hits;
     size_t n;
     double weight;
+    nlp_said said; /* by words */
 } nlp_half;
 typedef struct nlp_fused {
     int64_t id;
     double score;
     uint32_t dense_rank, text_rank; /* from 1; 0: that half does not have it */
 } nlp_fused;
-/* Writes fused[dense->n + text->n + n_exact], best first, equal scores by the smaller id, and returns how many
- * there are. */
-NLP_API size_t nlp_fuse(const nlp_half *dense, const nlp_half *text, const int64_t *exact,
-                        size_t n_exact, nlp_fused *fused);
+/* Writes fused[dense->n + text->n + n_named], best first, equal scores by the ranks, then by the smaller id, and
+ * returns how many there are. `named` may have an id several times. */
+NLP_API size_t nlp_fuse(const nlp_half *dense, const nlp_half *text, const nlp_hit *named,
+                        size_t n_named, nlp_fused *fused);
 
 /* The place of a text that shows best why it was found: the window of at most `most` characters, on borders
  * of words, with most of the query's words; without any, the beginning of what was asked for. Words are

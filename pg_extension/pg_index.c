@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "nlp_search.h"
+
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -327,6 +329,32 @@ char *nlp_pg_index_text(const nlp_pg_index *index, const char *prefix) {
                          quote_identifier(index->columns[i]));
     appendStringInfoChar(&sql, ')');
     return sql.data;
+}
+
+/* ---- Words ---- */
+
+/* Of ASCII; other letters are bytes above it. */
+static bool is_letter_or_digit(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (uint8_t)c >= 0x80;
+}
+
+Datum nlp_pg_index_words(nlp_text text) {
+    char *words = palloc(Max(text.n_bytes, 1));
+    for (size_t i = 0; i < text.n_bytes; i++)
+        words[i] = is_letter_or_digit(text.bytes[i]) ? text.bytes[i] : ' ';
+    Datum datum = nlp_pg_text_datum(words, text.n_bytes);
+    pfree(words);
+    return datum;
+}
+
+Datum nlp_pg_index_names(nlp_text text) {
+    char name[1 + NLP_NAME_BYTES] = {NLP_PG_NAME_SIGN};
+    ArrayBuildState *names = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+    for (size_t at = 0, n; (n = nlp_next_name(text, &at, name + 1));)
+        accumArrayResult(names, nlp_pg_text_datum(name, n + 1), false, TEXTOID,
+                         CurrentMemoryContext);
+    return makeArrayResult(names, CurrentMemoryContext);
 }
 
 /* ---- Making and dropping ---- */

@@ -40,6 +40,11 @@ char *nlp_pg_index_same_key(const nlp_pg_index *index, const char *a, const char
 char *nlp_pg_index_given_key(const nlp_pg_index *index, const char *prefix);
 /* What is indexed of a row, an expression over the row `prefix`, never NULL. */
 char *nlp_pg_index_text(const nlp_pg_index *index, const char *prefix);
+/* A text as to_tsvector gets it: without punctuation, after which its parser would read one word differently from place to
+ * place ("E17", "E17/B", "x=E17"). And its names, each behind a sign that no lexeme of a word has, as a text[]. */
+#define NLP_PG_NAME_SIGN '='
+Datum nlp_pg_index_words(nlp_text text);
+Datum nlp_pg_index_names(nlp_text text);
 /* Throws unless the caller owns the relation. */
 void nlp_pg_index_check_owner(Oid relation);
 /* nlp_pg_index_of for an owner. */

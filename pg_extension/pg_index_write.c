@@ -137,9 +137,9 @@ static const char *made_vector(const nlp_pg_index *index, int q8) {
 
 static void prepare_all(writer *w) {
     const nlp_pg_index *index = w->index;
-    Oid types[NLP_PG_INDEX_COLUMNS + 9] = {0};
+    Oid types[NLP_PG_INDEX_COLUMNS + 10] = {0};
     static const Oid rest[] = {INT4OID, INT4OID,  INT4OID,  INT8OID, INT8OID,
-                               TEXTOID, BYTEAOID, BYTEAOID, INT8OID};
+                               TEXTOID, BYTEAOID, BYTEAOID, INT8OID, TEXTARRAYOID};
     StringInfoData holders;
     int k = index->n_keys;
     memcpy(types, index->key_types, (size_t)k * sizeof *types);
@@ -162,12 +162,12 @@ static void prepare_all(writer *w) {
         psprintf(
             "WITH number AS (SELECT nextval(pg_get_serial_sequence(%s, 'id')) AS id), "
             "made AS (INSERT INTO %s (id, doc, %s, seq, start_pos, end_pos, row_hash, hash, tsv, q8) OVERRIDING SYSTEM VALUE "
-            "SELECT id, coalesce($%d, id), %s$%d, $%d, $%d, $%d, $%d, to_tsvector(%s::regconfig, $%d), $%d FROM number RETURNING id, doc), "
+            "SELECT id, coalesce($%d, id), %s$%d, $%d, $%d, $%d, $%d, to_tsvector(%s::regconfig, $%d) || array_to_tsvector($%d), $%d FROM number RETURNING id, doc), "
             "signed AS (INSERT INTO %s SELECT id, $%d FROM made WHERE $%d IS NOT NULL)%s SELECT doc, id FROM made",
             quote_literal_cstr(index->chunks), index->chunks, nlp_pg_index_key_numbers(index, ""),
             k + 9, holders.data, k + 1, k + 2, k + 3, k + 4, k + 5,
-            quote_literal_cstr(index->config), k + 6, k + 7, index->signatures, k + 8, k + 8,
-            made_vector(index, k + 7)),
+            quote_literal_cstr(index->config), k + 6, k + 10, k + 7, index->signatures, k + 8,
+            k + 8, made_vector(index, k + 7)),
         k + (int)lengthof(rest), types);
 }
 
@@ -201,16 +201,16 @@ static void reuse(writer *w, chunk *first, chunk *end, Datum *keys) {
 
 static void insert(writer *w, const chunk *c, Datum *keys, Datum *doc) {
     int k = w->index->n_keys;
-    Datum values[NLP_PG_INDEX_COLUMNS + 9];
-    char nulls[NLP_PG_INDEX_COLUMNS + 10];
+    Datum values[NLP_PG_INDEX_COLUMNS + 10];
+    char nulls[NLP_PG_INDEX_COLUMNS + 11];
+    nlp_text text = c->text.bytes ? c->text : (nlp_text){"", 0};
     bool is_null;
     memset(nulls, ' ', sizeof nulls);
     memcpy(values, keys, (size_t)k * sizeof *keys);
     values[k] = Int32GetDatum(c->seq);
     values[k + 1] = Int32GetDatum(c->start_pos), values[k + 2] = Int32GetDatum(c->end_pos);
     values[k + 3] = Int64GetDatum(w->hashes[c->row]), values[k + 4] = Int64GetDatum((int64)c->hash);
-    Datum text = nlp_pg_text_datum(c->text.bytes ? c->text.bytes : "", c->text.n_bytes);
-    values[k + 5] = text;
+    values[k + 5] = nlp_pg_index_words(text), values[k + 9] = nlp_pg_index_names(text);
     values[k + 6] = PointerGetDatum(c->q8), values[k + 7] = PointerGetDatum(c->signature);
     if (!c->q8) nulls[k + 6] = nulls[k + 7] = 'n';
     values[k + 8] = *doc;
@@ -218,7 +218,8 @@ static void insert(writer *w, const chunk *c, Datum *keys, Datum *doc) {
     run(w->insert, values, nulls, SPI_OK_SELECT);
     *doc = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &is_null);
     SPI_freetuptable(SPI_tuptable);
-    pfree(DatumGetPointer(text));
+    pfree(DatumGetPointer(values[k + 5]));
+    pfree(DatumGetPointer(values[k + 9]));
 }
 
 /* ---- Batches of rows ---- */

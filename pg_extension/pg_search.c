@@ -31,7 +31,9 @@ typedef struct search {
     int oversample;
     bool has_policy; /* row-level security hides rows from the caller */
     nlp_pg_allowed allowed;
-    nlp_pg_places dense, text, exact;
+    nlp_pg_places dense, text;
+    nlp_pg_named named;
+    nlp_said said;
     nlp_fused *fused;
     size_t n_fused;
     ReturnSetInfo *set;
@@ -247,23 +249,24 @@ static void search_dense(search *s, size_t most) {
         nlp_pg_dense_half(s->index, result->outputs->cells, s->k, s->oversample, &s->allowed, most);
 }
 
-static nlp_half half_of(const nlp_pg_places *places, double weight) {
+static nlp_half half_of(const nlp_pg_places *places, double weight, nlp_said said) {
     nlp_hit *hits = palloc(Max(places->n, 1) * sizeof *hits);
     for (size_t i = 0; i < places->n; i++)
         hits[i] = (nlp_hit){places->places[i].doc, places->places[i].score};
-    return (nlp_half){hits, places->n, weight};
+    return (nlp_half){hits, places->n, weight, said};
 }
 
 static void find(search *s) {
     size_t most = Max((size_t)s->k * 5, LEAST_CANDIDATES);
     if (s->mode != TEXT_ONLY) search_dense(s, most);
-    if (s->mode != SEMANTIC) s->text = nlp_pg_text_half(s->index, s->query, &s->allowed, most);
-    if (s->mode == HYBRID) s->exact = nlp_pg_exact_rows(s->index, s->query_text, &s->allowed);
-    nlp_half dense = half_of(&s->dense, s->dense_weight), text = half_of(&s->text, s->text_weight);
-    int64 *exact = palloc(Max(s->exact.n, 1) * sizeof *exact);
-    for (size_t i = 0; i < s->exact.n; i++) exact[i] = s->exact.places[i].doc;
-    s->fused = palloc(Max(dense.n + text.n + s->exact.n, 1) * sizeof *s->fused);
-    s->n_fused = nlp_fuse(&dense, &text, exact, s->exact.n, s->fused);
+    s->said = (nlp_said){0, 0};
+    if (s->mode != SEMANTIC)
+        s->text = nlp_pg_text_half(s->index, s->query_text, &s->allowed, most, &s->said);
+    if (s->mode == HYBRID) s->named = nlp_pg_named_rows(s->index, s->query_text, &s->allowed);
+    nlp_half dense = half_of(&s->dense, s->dense_weight, (nlp_said){0, 0}),
+             text = half_of(&s->text, s->text_weight, s->said);
+    s->fused = palloc(Max(dense.n + text.n + s->named.n, 1) * sizeof *s->fused);
+    s->n_fused = nlp_fuse(&dense, &text, s->named.hits, s->named.n, s->fused);
 }
 
 /* ---- Joined to the table ---- */
@@ -272,8 +275,8 @@ static void find(search *s) {
 static nlp_pg_place place_of(const search *s, const nlp_fused *fused) {
     if (fused->text_rank) return s->text.places[fused->text_rank - 1];
     if (fused->dense_rank) return s->dense.places[fused->dense_rank - 1];
-    for (size_t i = 0; i < s->exact.n; i++)
-        if (s->exact.places[i].doc == fused->id) return s->exact.places[i];
+    for (size_t i = 0; i < s->named.rows.n; i++)
+        if (s->named.rows.places[i].doc == fused->id) return s->named.rows.places[i];
     elog(ERROR, "a row was found nowhere");
 }
 

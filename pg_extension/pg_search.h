@@ -42,14 +42,20 @@ nlp_pg_places nlp_pg_best_rows(nlp_pg_place *places, size_t n, size_t most);
 /* In an SPI connection, with the rights of the index's owner. */
 nlp_pg_places nlp_pg_dense_half(const nlp_pg_index *index, const nlp_value *vector, int k,
                                 int oversample, const nlp_pg_allowed *allowed, size_t most);
-nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
-                               const nlp_pg_allowed *allowed, size_t most);
+/* *said is untouched where the query has no words. */
+nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, nlp_text query,
+                               const nlp_pg_allowed *allowed, size_t most, nlp_said *said);
 /* Of an index whose vectors are in pgvector: about the n nearest chunks, in any order, without a score. */
 nlp_top nlp_pg_graph_nearest(const nlp_pg_index *index, const float *vector, size_t n);
 /* Of the 10 nearest of some of its vectors, the part that signatures find. */
 double nlp_pg_index_recall(const nlp_pg_index *index);
-/* Rows that hold an identifier of the query which few rows have. */
-nlp_pg_places nlp_pg_exact_rows(const nlp_pg_index *index, nlp_text query,
-                                const nlp_pg_allowed *allowed);
+/* Rows that hold names of the query: identifiers, numbers, and words that the model only knows in pieces. */
+typedef struct nlp_pg_named {
+    nlp_pg_places rows;
+    nlp_hit *hits; /* as nlp_fuse takes them */
+    size_t n;
+} nlp_pg_named;
+nlp_pg_named nlp_pg_named_rows(const nlp_pg_index *index, nlp_text query,
+                               const nlp_pg_allowed *allowed);
 
 #endif

@@ -125,10 +125,14 @@ static uint16 frequency(TSVector words, const term *t) {
     return 0;
 }
 
-/* How many words it stands for. */
+/* How many words it stands for; names are of these. */
 static uint32 length_of(TSVector words) {
     uint32 n = 0;
-    for (int i = 0; i < words->size; i++) n += (uint32)Max(1, POSDATALEN(words, ARRPTR(words) + i));
+    for (int i = 0; i < words->size; i++) {
+        const WordEntry *entry = ARRPTR(words) + i;
+        bool is_name = entry->len && STRPTR(words)[entry->pos] == NLP_PG_NAME_SIGN;
+        if (!is_name) n += (uint32)Max(1, POSDATALEN(words, entry));
+    }
     return n;
 }
 
@@ -195,43 +199,32 @@ static void score(text_search *s) {
         }
 }
 
-nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, Datum query,
-                               const nlp_pg_allowed *allowed, size_t most) {
+/* Words without a lexeme only build sentences. */
+static nlp_said said_by(const text_search *s, nlp_text query) {
+    nlp_query_word words[MOST_TERMS];
+    double mass = 0, best_mass = 0;
+    size_t best = 0, n_words = nlp_query_words(query, words, MOST_TERMS);
+    for (size_t i = 1; i < s->n; i++)
+        if (s->places[i].score > s->places[best].score) best = i;
+    for (int t = 0; t < s->n_terms; t++) {
+        double idf = nlp_bm25_idf(s->corpus.n_documents, document_frequency(s, &s->terms[t]));
+        mass += idf;
+        if (s->n && s->frequencies[best * (size_t)s->n_terms + (size_t)t]) best_mass += idf;
+    }
+    nlp_hit hit = {0, s->n ? s->places[best].score : 0};
+    return nlp_said_by(mass, s->n ? &hit : NULL, best_mass,
+                       n_words > (size_t)s->n_terms ? n_words - (size_t)s->n_terms : 0);
+}
+
+nlp_pg_places nlp_pg_text_half(const nlp_pg_index *index, nlp_text query,
+                               const nlp_pg_allowed *allowed, size_t most, nlp_said *said) {
     text_search *s = palloc0(sizeof *s);
     s->index = index, s->allowed = allowed;
     read_corpus(s);
-    read_terms(s, query);
+    read_terms(s, nlp_pg_index_words(query));
     if (!s->n_terms) return (nlp_pg_places){0};
     find(s, tsquery_of(s));
     score(s);
+    *said = said_by(s, query);
     return nlp_pg_best_rows(s->places, s->n, most);
-}
-
-/* ---- Identifiers ---- */
-
-/* Rows with a word as it stands, more than NLP_EXACT_MOST where there are so many. */
-static uint64 rows_with(const nlp_pg_index *index, Datum word) {
-    Oid type = TEXTOID;
-    return nlp_pg_execute(psprintf("SELECT DISTINCT ON (doc) " NLP_PG_PLACE " FROM %s WHERE tsv @@ "
-                                   "phraseto_tsquery(%s::regconfig, $1) ORDER BY doc, id LIMIT %d",
-                                   index->chunks, quote_literal_cstr(index->config),
-                                   NLP_EXACT_MOST + 1),
-                          1, &type, &word, true);
-}
-
-nlp_pg_places nlp_pg_exact_rows(const nlp_pg_index *index, nlp_text query,
-                                const nlp_pg_allowed *allowed) {
-    nlp_query_word words[MOST_TERMS];
-    size_t n_words = nlp_query_words(query, words, MOST_TERMS), n = 0;
-    nlp_pg_place *places = palloc(MOST_TERMS * NLP_EXACT_MOST * sizeof *places);
-    for (size_t w = 0; w < n_words; w++) {
-        if (!words[w].is_identifier) continue;
-        uint64 found = rows_with(
-            index, nlp_pg_text_datum(query.bytes + words[w].start, words[w].end - words[w].start));
-        for (uint64 i = 0; i < found && found <= NLP_EXACT_MOST; i++) {
-            places[n] = nlp_pg_read_place(SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
-            n += nlp_pg_allows(allowed, places[n].chunk);
-        }
-    }
-    return nlp_pg_best_rows(places, n, n);
 }

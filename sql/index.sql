@@ -356,7 +356,7 @@ END $$;
 CREATE FUNCTION _nlp.index_statistics(name name) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('DELETE FROM nlp_index.%I', name || '_terms');
-    EXECUTE format('INSERT INTO nlp_index.%I SELECT word, ndoc, NULL FROM ts_stat(%L) WHERE word <> '''' UNION ALL
+    EXECUTE format('INSERT INTO nlp_index.%I SELECT word, ndoc, NULL FROM ts_stat(%L) WHERE word <> '''' AND word NOT LIKE ''=%%'' UNION ALL
             SELECT '''', count(*), coalesce(avg(_nlp.tsvector_length(tsv)), 0) FROM nlp_index.%I',
         name || '_terms', format('SELECT tsv FROM nlp_index.%I', name || '_chunks'), name || '_chunks');
 END $$;

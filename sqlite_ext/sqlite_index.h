@@ -10,6 +10,7 @@
  *   sqlite_index_upkeep.c    optimize, and how good the signatures are
  *   sqlite_index_plan.c      which constraints a query hands over; the rows that they allow
  *   sqlite_index_words.c     the words of a query
+ *   sqlite_index_names.c     what they weigh, and rows that hold its names
  *   sqlite_index_search.c    both halves and their fusion
  *   sqlite_index_cursor.c    rows and columns
  *
@@ -39,6 +40,7 @@ enum {
     INDEX_OVERSAMPLE = 32, /* at first */
     INDEX_INFO_BYTES =
         offsetof(nlp_model_info, backing), /* of a model: what it is, not who maps it */
+    INDEX_WORDS = 64,                      /* of a query that FTS5 gets */
 };
 
 /* Hidden columns, in the order of their declaration, behind those of the user. */
@@ -219,9 +221,21 @@ bool index_ids_have(const index_ids *ids, int64_t id);
 int index_ids_read(nlp_index *ix, sqlite3_stmt *s, index_ids *ids);
 
 /* ---- sqlite_index_words.c ---- */
-size_t index_query_words(const nlp_index *ix, nlp_text query, nlp_query_word *words, size_t most);
+/* Without those that only build sentences, *n_idle of them, if others remain. */
+size_t index_query_words(const nlp_index *ix, nlp_text query, nlp_query_word *words, size_t most,
+                         size_t *n_idle);
 /* FTS5's syntax for any of them; sqlite3_free it. NULL: out of memory. */
 char *index_match_any(nlp_text query, const nlp_query_word *words, size_t n);
+
+/* ---- sqlite_index_names.c ---- */
+typedef struct index_named {
+    nlp_hit *hits; /* as nlp_fuse takes them; sqlite3_free it */
+    size_t n, capacity;
+    nlp_said said;
+} index_named;
+/* best: by words, NULL: none; model: that of the index. */
+int index_find_names(nlp_index *ix, const index_request *request, nlp_model *model, nlp_text query,
+                     const nlp_hit *best, index_named *found);
 
 /* ---- sqlite_index_search.c ---- */
 typedef struct index_row {

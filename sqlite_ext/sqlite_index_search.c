@@ -7,7 +7,6 @@
 #include "sqlite_index.h"
 
 enum {
-    WORDS = 64,        /* of a query that FTS5 gets */
     FEW_ROWS = 1000,   /* of a filter: their chunks are read by row */
     FEWEST_ROWS = 100, /* of a half, if there are as many, and 5 * k */
     KEPT = 20000,      /* chunks in memory before only the best stay */
@@ -30,6 +29,7 @@ typedef struct dense {
     const index_request *request;
     index_config config;
     row_set rows;
+    nlp_model *model;
     nlp_query *query;
     index_chunk *chunks; /* [n] of `capacity` */
     size_t n, capacity, wanted;
@@ -246,7 +246,8 @@ static int prepare_query(dense *d, nlp_text text) {
     nlp_arguments a = {0};
     const nlp_result *result = NULL;
     nlp_error err;
-    int rc = index_model_open(d->ix, &d->config, &a.model);
+    int rc = index_model_open(d->ix, &d->config, &d->model);
+    a.model = d->model;
     if (rc != SQLITE_OK) return rc;
     a.options[0] =
         (nlp_option){"on_overflow", {.type = NLP_TYPE_TEXT, .n = 8, .as.text = "truncate"}};
@@ -264,7 +265,6 @@ static int prepare_query(dense *d, nlp_text text) {
     else if (nlp_query_prepare(result->outputs->cells->as.vector, d->config.dims, d->query, &err) !=
              NLP_OK)
         rc = index_nlp_failed(d->ix, &err);
-    nlp_model_close(a.model);
     return rc;
 }
 
@@ -326,6 +326,7 @@ static int search_dense(dense *d, nlp_text query) {
 static void end_dense(dense *d) {
     close_set(&d->rows);
     sqlite3_free(d->query);
+    nlp_model_close(d->model);
     sqlite3_free(d->chunks);
 }
 
@@ -346,47 +347,16 @@ static int collect_words(nlp_index *ix, const index_request *r, const char *matc
     return rc;
 }
 
-/* Rows with an identifier that few rows have. */
-static int collect_exact(nlp_index *ix, const index_request *r, const char *match,
-                         index_ids *exact) {
-    nlp_hit hits[NLP_EXACT_MOST + 1];
-    nlp_top top = {.hits = hits, .capacity = NLP_EXACT_MOST + 1};
-    int rc = collect_words(ix, r, match, &top);
-    if (rc != SQLITE_OK || !top.n || top.n > NLP_EXACT_MOST) return rc;
-    int64_t *ids = sqlite3_realloc64(exact->ids, (exact->n + top.n) * sizeof *ids);
-    if (!ids) return SQLITE_NOMEM;
-    exact->ids = ids;
-    for (size_t i = 0; i < top.n; i++) {
-        bool is_known = false;
-        for (size_t j = 0; j < exact->n; j++) is_known = is_known || ids[j] == hits[i].id;
-        if (!is_known) ids[exact->n++] = hits[i].id;
-    }
-    return rc;
-}
-
-static int search_exact(nlp_index *ix, const index_request *r, nlp_text query,
-                        const nlp_query_word *words, size_t n, index_ids *exact) {
-    int rc = SQLITE_OK;
-    for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
-        if (!words[i].is_identifier) continue;
-        char *match = index_match_any(query, &words[i], 1);
-        rc = match ? collect_exact(ix, r, match, exact) : SQLITE_NOMEM;
-        sqlite3_free(match);
-    }
-    return rc;
-}
-
 /* In the mode 'fts5' the query is FTS5's own syntax. */
-static int search_words(nlp_index *ix, const index_request *r, nlp_text query, nlp_top *top,
-                        index_ids *exact) {
-    nlp_query_word words[WORDS];
-    size_t n = index_query_words(ix, query, words, WORDS);
+static int search_words(nlp_index *ix, const index_request *r, nlp_text query, nlp_top *top) {
+    nlp_query_word words[INDEX_WORDS];
+    size_t n_idle, n = index_query_words(ix, query, words, INDEX_WORDS, &n_idle);
     if (r->mode == 'f') return collect_words(ix, r, query.bytes, top);
     if (!n) return SQLITE_OK;
     char *match = index_match_any(query, words, n);
     int rc = match ? collect_words(ix, r, match, top) : SQLITE_NOMEM;
     sqlite3_free(match);
-    return rc == SQLITE_OK && r->mode == 'h' ? search_exact(ix, r, query, words, n, exact) : rc;
+    return rc;
 }
 
 /* ---- Both ---- */
@@ -396,23 +366,28 @@ typedef struct search {
     const index_request *request;
     dense dense;
     nlp_top words;
-    index_ids exact;
+    index_named named;
     nlp_hit *dense_hits;
     nlp_fused *fused;
     size_t n_fused;
 } search;
 
+static int find_names(search *s, nlp_text query) {
+    const nlp_hit *best = s->words.n ? s->words.hits : NULL;
+    return index_find_names(s->ix, s->request, s->dense.model, query, best, &s->named);
+}
+
 static int fuse(search *s) {
     const index_request *r = s->request;
-    size_t n = s->dense.n + s->words.n + s->exact.n;
+    size_t n = s->dense.n + s->words.n + s->named.n;
     s->dense_hits = sqlite3_malloc64((s->dense.n + 1) * sizeof *s->dense_hits);
     s->fused = sqlite3_malloc64((n + 1) * sizeof *s->fused);
     if (!s->dense_hits || !s->fused) return SQLITE_NOMEM;
     for (size_t i = 0; i < s->dense.n; i++)
         s->dense_hits[i] = (nlp_hit){s->dense.chunks[i].row, s->dense.chunks[i].score};
-    nlp_half dense_half = {s->dense_hits, s->dense.n, r->dense_weight},
-             text_half = {s->words.hits, s->words.n, r->text_weight};
-    s->n_fused = nlp_fuse(&dense_half, &text_half, s->exact.ids, s->exact.n, s->fused);
+    nlp_half dense_half = {s->dense_hits, s->dense.n, r->dense_weight, {0, 0}},
+             text_half = {s->words.hits, s->words.n, r->text_weight, s->named.said};
+    s->n_fused = nlp_fuse(&dense_half, &text_half, s->named.hits, s->named.n, s->fused);
     return SQLITE_OK;
 }
 
@@ -469,8 +444,8 @@ static int run(search *s, nlp_text query) {
     char mode = s->request->mode;
     int rc = choose_wanted(s);
     if (rc == SQLITE_OK && (mode == 'h' || mode == 's')) rc = search_dense(&s->dense, query);
-    if (rc == SQLITE_OK && mode != 's')
-        rc = search_words(s->ix, s->request, query, &s->words, &s->exact);
+    if (rc == SQLITE_OK && mode != 's') rc = search_words(s->ix, s->request, query, &s->words);
+    if (rc == SQLITE_OK && mode == 'h') rc = find_names(s, query);
     return rc == SQLITE_OK ? fuse(s) : rc;
 }
 
@@ -485,7 +460,7 @@ int index_search(nlp_index *ix, const index_request *request, index_row **rows, 
     if (rc == SQLITE_OK) rc = list_rows(&s, rows, n);
     end_dense(&s.dense);
     sqlite3_free(s.words.hits);
-    sqlite3_free(s.exact.ids);
+    sqlite3_free(s.named.hits);
     sqlite3_free(s.dense_hits);
     sqlite3_free(s.fused);
     return rc;

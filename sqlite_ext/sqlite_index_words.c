@@ -42,14 +42,17 @@ static bool is_function_word(nlp_text query, const nlp_query_word *word) {
                    sizeof *function_words, by_text);
 }
 
-size_t index_query_words(const nlp_index *ix, nlp_text query, nlp_query_word *words, size_t most) {
+size_t index_query_words(const nlp_index *ix, nlp_text query, nlp_query_word *words, size_t most,
+                         size_t *n_idle) {
     size_t all = nlp_query_words(query, words, most), n = 0;
+    *n_idle = 0;
     if (ix->spec.tokenize) return all;
     for (size_t i = 0; i < all; i++) n += !is_function_word(query, &words[i]);
     if (!n) return all;
     n = 0;
     for (size_t i = 0; i < all; i++)
         if (!is_function_word(query, &words[i])) words[n++] = words[i];
+    *n_idle = all - n;
     return n;
 }
 

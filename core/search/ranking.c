@@ -4,62 +4,90 @@
 #include "base/real.h"
 #include "search/search.h"
 
-enum { LOOKED_AT = 10 };
-static const double k0 = 60, gap = 0.3;
+enum { DEPTH = 100 };
+static const double words_weight = 2, idle_weight = 1;
+
+double nlp_bm25_idf(double n_documents, double df) {
+    uint64_t saved = nlp_fp_enter();
+    double idf = nlp_log(1 + (n_documents - df + 0.5) / (df + 0.5));
+    nlp_fp_restore(saved);
+    return idf;
+}
 
 double nlp_bm25_score(const nlp_bm25 *c, double df, double tf, double length) {
     uint64_t saved = nlp_fp_enter();
     double relative = c->average_length > 0 ? length / c->average_length : 1;
-    double idf = nlp_log(1 + (c->n_documents - df + 0.5) / (df + 0.5));
+    double idf = nlp_bm25_idf(c->n_documents, df);
     double score =
         tf > 0 ? idf * tf * (c->k1 + 1) / (tf + c->k1 * (1 - c->b + c->b * relative)) : 0;
     nlp_fp_restore(saved);
     return score;
 }
 
-/* By id, then by the list it comes from. */
+/* By id, then by the list it comes from, then by score: sums are made in this order. */
 static int by_id(const void *a, const void *b) {
     const nlp_fused *x = a, *y = b;
     if (x->id != y->id) return x->id > y->id ? 1 : -1;
     if (!x->dense_rank != !y->dense_rank) return x->dense_rank ? -1 : 1;
-    return !x->text_rank != !y->text_rank ? x->text_rank ? -1 : 1 : 0;
+    if (!x->text_rank != !y->text_rank) return x->text_rank ? -1 : 1;
+    return (x->score < y->score) - (x->score > y->score);
 }
 
+/* A rank of 0, of those that a half does not have, is the last. */
+static int by_rank(uint32_t a, uint32_t b) {
+    return (a - 1 > b - 1) - (a - 1 < b - 1);
+}
+
+/* Where scores are equal, as 0 is of all that are far, the halves' own order counts. */
 static int by_score(const void *a, const void *b) {
     const nlp_fused *x = a, *y = b;
     if (x->score != y->score) return x->score > y->score ? -1 : 1;
-    return by_id(a, b);
+    int order = by_rank(x->dense_rank, y->dense_rank);
+    if (!order) order = by_rank(x->text_rank, y->text_rank);
+    return order ? order : by_id(a, b);
 }
 
-static double reciprocal(const nlp_half *half, size_t i) {
-    return half->weight / (k0 + (double)(i + 1));
+/* From 1, the nearest, to 0, the hundredth nearest: how far cosines lie apart differs from model to model. */
+static double by_meaning(const nlp_half *dense, size_t i) {
+    double top = dense->hits[0].score,
+           low = dense->hits[dense->n < DEPTH ? dense->n - 1 : DEPTH - 1].score;
+    double part = top > low ? (dense->hits[i].score - low) / (top - low) : 1;
+    return dense->weight * (part > 0 ? part : 0);
 }
 
-/* How many hits stand before the last large gap: natural questions have none. */
-static size_t count_sure(const nlp_half *text) {
-    size_t sure = 0;
-    for (size_t i = 0; i < LOOKED_AT && i < text->n; i++) {
-        double next = i + 1 < text->n ? text->hits[i + 1].score : 0;
-        if (text->hits[i].score - next >= gap * text->hits[0].score) sure = i + 1;
+nlp_said nlp_said_by(double mass, const nlp_hit *best, double best_mass, size_t n_idle) {
+    uint64_t saved = nlp_fp_enter();
+    nlp_said said = {0, 0};
+    if (mass > 0) {
+        double all_of_best = best && best_mass > 0 ? best->score * mass / best_mass : mass;
+        said.full = all_of_best < mass ? all_of_best : mass;
+        said.part = mass / (mass + idle_weight * (double)n_idle);
     }
-    return sure < text->n ? sure : 0;
+    nlp_fp_restore(saved);
+    return said;
 }
 
-/* Rows of the halves and those that are exact, a row up to three times. */
-static size_t list_all(const nlp_half *dense, const nlp_half *text, const int64_t *exact,
-                       size_t n_exact, nlp_fused *fused) {
-    size_t n = 0, sure = count_sure(text);
-    double above_all = 2 * (reciprocal(dense, 0) + 2 * reciprocal(text, 0));
+/* The share, squared: a few common words of many are next to nothing. */
+static double by_words(const nlp_half *text, size_t i) {
+    double share = text->said.full > 0 ? text->hits[i].score / text->said.full : 0;
+    share = (share < 0 ? 0 : share > 1 ? 1 : share) * text->said.part;
+    return text->weight * words_weight * share * share;
+}
+
+/* Rows of the halves and those that hold a name, a row several times. */
+static size_t list_all(const nlp_half *dense, const nlp_half *text, const nlp_hit *named,
+                       size_t n_named, nlp_fused *fused) {
+    size_t n = 0;
+    double most = dense->weight + text->weight * words_weight;
     for (size_t i = 0; i < dense->n; i++)
         fused[n++] = (nlp_fused){.id = dense->hits[i].id,
-                                 .score = reciprocal(dense, i),
+                                 .score = by_meaning(dense, i),
                                  .dense_rank = (uint32_t)(i + 1)};
     for (size_t i = 0; i < text->n; i++)
-        fused[n++] = (nlp_fused){.id = text->hits[i].id,
-                                 .score = reciprocal(text, i) * (i < sure ? 2 : 1),
-                                 .text_rank = (uint32_t)(i + 1)};
-    for (size_t i = 0; i < n_exact; i++)
-        fused[n++] = (nlp_fused){.id = exact[i], .score = above_all};
+        fused[n++] = (nlp_fused){
+            .id = text->hits[i].id, .score = by_words(text, i), .text_rank = (uint32_t)(i + 1)};
+    for (size_t i = 0; i < n_named; i++)
+        fused[n++] = (nlp_fused){.id = named[i].id, .score = most * named[i].score};
     return n;
 }
 
@@ -78,10 +106,10 @@ static size_t merge_equal(nlp_fused *fused, size_t n) {
     return out;
 }
 
-size_t nlp_fuse(const nlp_half *dense, const nlp_half *text, const int64_t *exact, size_t n_exact,
+size_t nlp_fuse(const nlp_half *dense, const nlp_half *text, const nlp_hit *named, size_t n_named,
                 nlp_fused *fused) {
     uint64_t saved = nlp_fp_enter();
-    size_t n = list_all(dense, text, exact, n_exact, fused);
+    size_t n = list_all(dense, text, named, n_named, fused);
     qsort(fused, n, sizeof *fused, by_id);
     n = merge_equal(fused, n);
     qsort(fused, n, sizeof *fused, by_score);

@@ -64,7 +64,8 @@ def check_writes():
     long = " ".join(f"Sentence number {i} speaks of nothing much at all." for i in range(120))
     psql(f"INSERT INTO docs VALUES (12, 'en', '', '{long} At last the volcano erupted.')")
     gives("a long text is found by its end", "12|t", "SELECT id, snippet LIKE '%volcano erupted.' FROM nlp_search('docs', 'volcano', 1)")
-    check("... the chunks that stay keep their vectors", int(value("UPDATE docs SET body = body || ' Ash fell.' WHERE id = 12; SELECT inputs FROM nlp_stats").split("!!")[0]) < 10)
+    inputs = value("UPDATE docs SET body = body || ' Ash fell.' WHERE id = 12; SELECT inputs FROM nlp_stats")
+    check("... the chunks that stay keep their vectors", inputs.isdigit() and int(inputs) < 10, inputs)
     gives("the index holds what the table holds", "t", ORACLE.format("docs"))
     gives("TRUNCATE", "0\nt", "BEGIN; TRUNCATE docs; SELECT count(*) FROM nlp_search('docs', 'shop'); ROLLBACK; SELECT count(*) > 0 FROM nlp_search('docs', 'shop')")
     gives("COPY of many rows", "1000\n1234", "BEGIN; COPY docs (id, body) FROM PROGRAM 'for i in $(seq 1000 1999); do printf \"%s\\tRow %s of a copy\\n\" $i $i; done'; SELECT count(*) FROM nlp_index.docs_chunks WHERE k1 >= 1000; SELECT id FROM nlp_search('docs', 'row 1234 of a copy', 1); ROLLBACK")
@@ -181,7 +182,7 @@ SELECT nlp_index_create('"a$f$;b""c"', 'body'); SELECT * FROM nlp_index."nlp_sea
 
 def check_hostile():
     """What a table's owner may try, and what happens to tables."""
-    check("names with quotes and dollars", value(HOSTILE).startswith("1\nx|0.0"), value(HOSTILE))
+    check("names with quotes and dollars", value(HOSTILE).startswith("1\nx|"), value(HOSTILE))
     gives("names like those of the index's own tables", "2\n1\nt\n2", """CREATE TABLE mail_queue (id int PRIMARY KEY, body text); INSERT INTO mail_queue VALUES (1, 'a'), (2, 'b'); SELECT nlp_index_create('mail_queue', 'body'); CREATE TABLE mail (id int PRIMARY KEY, body text);
         INSERT INTO mail VALUES (1, 'x'); SELECT nlp_index_create('mail', 'body'); SELECT count(*) >= 2 FROM nlp_index_status; DROP TABLE mail; SELECT count(*) FROM nlp_search('mail_queue', 'a'); DROP TABLE mail_queue""")
     psql("CREATE TABLE odd (id text, body text); CREATE TABLE twice (id int NOT NULL, body text); CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, body text); CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE feelings (id mood PRIMARY KEY, body text); CREATE UNLOGGED TABLE brief (id int PRIMARY KEY, body text)")

@@ -73,8 +73,12 @@ def test_finds_by_meaning_by_words_and_by_both():
     check("by words: those that only build sentences count where there are no others", rows(db, "SELECT rowid FROM x('on the mat', 9, 'text')") == [(2,)] and {r for r, in rows(db, "SELECT rowid FROM x('what is the', 9, 'text')")} == {2, 5, 6})
     check("... or where a tokenizer is chosen", {r for r, in rows(own(", tokenize = 'unicode61'"), "SELECT rowid FROM x('the mat', 9, 'text')")} == {2, 5, 6})
     check("by both", one(db, "SELECT rowid FROM x('what is E4512') LIMIT 1") == 5)
+    check("what means it stands before what has one of the words", one(db, "SELECT rowid FROM x('a kitten that leaves the code', 1)") == 2)
     ranks = rows(db, "SELECT rowid, dense_rank, text_rank, score FROM x('reset the key')")
-    check("ranks of both halves, and the score made of them", ranks[0][:2] == (1, 1) and ranks[0][2] == 1 and all(abs(s - sum(1 / (60 + r) for r in (d, t) if r)) < 1e-12 for _, d, t, s in ranks[1:]), ranks)
+    cosines = dict(rows(db, "SELECT rowid, score FROM x('reset the key', 9, 'semantic')"))
+    top, low = max(cosines.values()), min(cosines.values())
+    check("ranks of both halves", ranks[0][:3] == (1, 1, 1) and [d for _, d, _, _ in ranks] == [1, 2, 3, 4, 5, 6], ranks)
+    check("... and the score made of them", all(abs(s - (cosines[row] - low) / (top - low)) < 1e-12 for row, _, t, s in ranks if not t) and 1 < ranks[0][3] <= 3, ranks)
     check("MATCH is the same", rows(db, "SELECT rowid FROM x WHERE x MATCH 'a kitten' AND k = 3") == rows(db, "SELECT rowid FROM x('a kitten', 3)"))
     check("rows without a text are never found", {7, 8}.isdisjoint(r for r, in rows(db, "SELECT rowid FROM x('anything', 99)")))
     check("the user's columns come along", rows(db, "SELECT body, tag, lang FROM x('Passwort', 1)") == [(NOTES[2], "tag 3", "de")])
@@ -218,7 +222,7 @@ def test_one_batch_a_transaction():
     db.execute("INSERT INTO x VALUES ('a kitten')")
     check("a query in the transaction sees its writes", one(db, "SELECT body FROM x('a kitten', 1)") == "a kitten")
     db.execute("COMMIT")
-    check("... and they are embedded once", calls() == before + 3)
+    check("... and they are embedded once, beside the query and its words", calls() == before + 4)
 
 
 def test_following_a_table():

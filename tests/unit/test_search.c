@@ -213,6 +213,10 @@ static void test_bm25_is_its_formula(void) {
 }
 
 static void check_words(const char *query, const char *expected) {
+    static const char *const marks[] = {[NLP_WORD_LETTERS] = "",
+                                        [NLP_WORD_NUMBER] = "#",
+                                        [NLP_WORD_NAME] = "!",
+                                        [NLP_WORD_MIXED] = "~"};
     nlp_query_word words[16];
     nlp_text text = {query, strlen(query)};
     char found[200] = "";
@@ -220,63 +224,117 @@ static void check_words(const char *query, const char *expected) {
     for (size_t i = 0; i < n; i++)
         at += (size_t)snprintf(found + at, sizeof found - at, "%s%.*s%s", i ? "|" : "",
                                (int)(words[i].end - words[i].start), query + words[i].start,
-                               words[i].is_identifier ? "!" : "");
+                               marks[words[i].kind]);
     CHECK_TEXT(found, expected);
 }
 
-static void test_a_query_falls_into_words_and_identifiers(void) {
+static void test_a_query_falls_into_words_numbers_and_names(void) {
     check_words("", "");
     check_words(" ... \"'*()- ", "");
     check_words("How do I reset my key?", "How|do|I|reset|my|key");
     check_words("the the \xc3\xa9t\xc3\xa9, the", "the|\xc3\xa9t\xc3\xa9");
     check_words("error ORA-01555 (E4512) x-15", "error|ORA-01555!|E4512!|x-15!");
-    check_words("boundary-layer i.e. and/or 3.5 12 (e.g. 1.5)",
-                "boundary-layer|i.e|and/or|3.5|12|e.g|1.5");
-    check_words("pg_class getName std::vector 1.2.840 1958 foo.bar.com",
-                "pg_class!|getName!|std::vector!|1.2.840!|1958!|foo.bar.com!");
+    check_words("boundary-layer i.e. and/or 7 don't (e.g.)",
+                "boundary-layer~|i.e~|and/or~|7~|don't~|e.g~");
+    check_words("3.5 12 403 1,250.75 1958", "3.5#|12#|403#|1,250.75!|1958!");
+    check_words("pg_class getName std::vector 1.2.840 2.3.1 foo.bar.com",
+                "pg_class!|getName!|std::vector!|1.2.840!|2.3.1!|foo.bar.com!");
+    check_words("--dry-run dry-run /etc @ada #4 C:\\temp\\a.ini",
+                "dry-run!|etc!|ada!|4~|C:\\temp\\a.ini!");
+    check_words("state=E17;[F.28],KX-1,KX-2 E17?", "state|E17!|F.28!|KX-1!|KX-2!");
     check_words("bad \xff\xfe utf-8", "bad|utf-8!");
     nlp_query_word words[2];
     CHECK(nlp_query_words((nlp_text){"a b c", 5}, words, 2) == 2);
 }
 
-static void test_fusion_adds_reciprocal_ranks(void) {
-    const nlp_hit d[] = {{7, 0.9}, {3, 0.8}, {5, 0.7}}, t[] = {{3, 9}, {9, 8}, {7, 7}, {2, 6}};
-    nlp_half dense = {d, 3, 1}, text = {t, 4, 0.5};
+static void check_names(const char *document, const char *expected) {
+    nlp_text text = {document, strlen(document)};
+    char found[200] = "", name[NLP_NAME_BYTES];
+    size_t length = 0;
+    for (size_t at = 0, n; (n = nlp_next_name(text, &at, name));)
+        length += (size_t)snprintf(found + length, sizeof found - length, "%.*s|", (int)n, name);
+    CHECK_TEXT(found, expected);
+}
+
+static void test_names_of_a_document_are_in_lower_case(void) {
+    check_names("", "");
+    check_names("No names here.", "");
+    check_names("Error ERR-4031: see KX-200/S, \xc3\x84-17 and pg_Class().",
+                "err-4031|kx-200/s|\xc3\xa4-17|pg_class|");
+    char longer[NLP_NAME_BYTES + 16];
+    memset(longer, '7', sizeof longer);
+    memcpy(longer + sizeof longer - 5, " E17", 5);
+    check_names(longer, "e17|");
+}
+
+/* From the nearest, 1, to the last, 0, by meaning; twice the share of the words, squared. */
+static void test_fusion_adds_what_the_halves_say(void) {
+    const nlp_hit d[] = {{7, 0.9}, {3, 0.8}, {5, 0.5}}, t[] = {{3, 8}, {9, 6}, {7, 4}, {2, 2}};
+    nlp_half dense = {d, 3, 1, {0, 0}}, text = {t, 4, 0.5, {8, 1}};
     nlp_fused fused[7];
     size_t n = nlp_fuse(&dense, &text, NULL, 0, fused);
     CHECK(n == 5);
-    CHECK(fused[0].id == 7 && fused[0].dense_rank == 1 && fused[0].text_rank == 3);
-    CHECK(fused[0].score == 1 / 61.0 + 0.5 / 63);
-    CHECK(fused[1].id == 3 && fused[1].score == 1 / 62.0 + 0.5 / 61);
-    CHECK(fused[2].id == 5 && !fused[2].text_rank && fused[2].dense_rank == 3);
-    CHECK(fused[3].id == 9 && !fused[3].dense_rank && fused[4].id == 2);
+    CHECK(fused[0].id == 3 && fused[0].dense_rank == 2 && fused[0].text_rank == 1);
+    CHECK(fabs(fused[0].score - (0.75 + 0.5 * 2)) < 1e-12);
+    CHECK(fused[1].id == 7 && fabs(fused[1].score - (1 + 0.5 * 2 * 0.25)) < 1e-12);
+    CHECK(fused[2].id == 9 && !fused[2].dense_rank);
+    CHECK(fused[3].id == 2 && fused[4].id == 5 && fused[4].score == 0 && !fused[4].text_rank);
     dense.n = text.n = 0;
     CHECK(nlp_fuse(&dense, &text, NULL, 0, fused) == 0);
 }
 
-static void test_equal_scores_are_in_the_order_of_ids(void) {
-    const nlp_hit d[] = {{8, 0.9}, {-4, 0.5}}, t[] = {{4, 3}, {6, 2.9}};
-    nlp_half dense = {d, 2, 1}, text = {t, 2, 1};
-    nlp_fused fused[4];
-    CHECK(nlp_fuse(&dense, &text, NULL, 0, fused) == 4);
-    CHECK(fused[0].id == 4 && fused[1].id == 8 && fused[2].id == -4 && fused[3].id == 6);
+static void test_what_words_say_depends_on_the_best_row_and_on_idle_words(void) {
+    const nlp_hit average = {1, 9}, of_long_rows = {2, 3};
+    CHECK(nlp_said_by(10, NULL, 0, 0).full == 10 && nlp_said_by(10, NULL, 0, 0).part == 1);
+    CHECK(nlp_said_by(10, &average, 5, 0).full == 10);
+    CHECK(fabs(nlp_said_by(10, &of_long_rows, 5, 0).full - 6) < 1e-12);
+    CHECK(fabs(nlp_said_by(10, NULL, 0, 5).part - 10 / 15.0) < 1e-12); /* five words like "how" */
+    CHECK(nlp_said_by(0, NULL, 0, 5).full == 0 && nlp_said_by(0, NULL, 0, 5).part == 0);
 }
 
-/* 60 rows that are middling in both halves, and one that the words are sure of. */
-static void test_a_sure_hit_of_the_words_does_not_drown(void) {
-    nlp_hit d[60], t[61];
+static void test_a_half_alone_keeps_its_order(void) {
+    nlp_hit hits[150];
+    nlp_fused fused[150];
+    for (int i = 0; i < 150; i++) hits[i] = (nlp_hit){1000 - i, 1 - i / 200.0};
+    nlp_half all = {hits, 150, 1, {0, 0}}, none = {NULL, 0, 1, {0, 0}};
+    CHECK(nlp_fuse(&all, &none, NULL, 0, fused) == 150);
+    for (int i = 0; i < 150; i++) CHECK(fused[i].id == 1000 - i && fused[i].dense_rank);
+    all.said = (nlp_said){0.2, 1}; /* nearly all have more than that */
+    CHECK(nlp_fuse(&none, &all, NULL, 0, fused) == 150);
+    for (int i = 0; i < 150; i++) CHECK(fused[i].id == 1000 - i && fused[i].text_rank);
+}
+
+static void test_equal_scores_are_in_the_order_of_ranks_then_ids(void) {
+    const nlp_hit d[] = {{8, 0.5}, {-4, 0.5}}, named[] = {{6, 1}, {4, 1}};
+    nlp_half dense = {d, 2, 1, {0, 0}}, text = {NULL, 0, 1, {0, 0}};
+    nlp_fused fused[4];
+    CHECK(nlp_fuse(&dense, &text, named, 2, fused) == 4);
+    CHECK(fused[0].id == 4 && fused[1].id == 6 && fused[2].id == 8 && fused[3].id == -4);
+}
+
+/* 60 rows have one common word of the query, one has all, one means it. */
+static void test_rows_with_few_of_the_words_do_not_pass_those_that_mean_it(void) {
+    nlp_hit d[62], t[61];
     nlp_fused fused[123];
-    for (int i = 0; i < 60; i++) d[i] = (nlp_hit){i + 1, 0.5}, t[i + 1] = (nlp_hit){60 - i, 4};
-    t[0] = (nlp_hit){1000, 12};
-    nlp_half dense = {d, 60, 1}, text = {t, 61, 1};
+    for (int i = 0; i < 60; i++)
+        d[i + 2] = (nlp_hit){i, 0.3 - i / 1000.0}, t[i + 1] = (nlp_hit){i, 3};
+    d[0] = (nlp_hit){500, 0.6}, d[1] = (nlp_hit){1000, 0.5}, t[0] = (nlp_hit){1000, 12};
+    nlp_half dense = {d, 62, 1, {0, 0}}, text = {t, 61, 1, {12, 1}};
     nlp_fuse(&dense, &text, NULL, 0, fused);
-    CHECK(fused[0].id == 1000);
-    t[0].score = 4.5; /* no gap: it is one of many */
-    nlp_fuse(&dense, &text, NULL, 0, fused);
-    CHECK(fused[0].id != 1000);
-    int64_t exact[] = {2000, 1000};
-    size_t n = nlp_fuse(&dense, &text, exact, 2, fused);
-    CHECK(n == 62 && fused[0].id == 1000 && fused[1].id == 2000 && !fused[1].text_rank);
+    CHECK(fused[0].id == 1000 && fused[1].id == 500);
+}
+
+static void test_rows_with_a_name_stand_before_all(void) {
+    const nlp_hit d[] = {{1, 0.9}, {2, 0.8}, {3, 0.1}}, t[] = {{1, 9}},
+                  named[] = {{40, NLP_NAMED_WITHIN},
+                             {30, NLP_NAMED_WHOLE},
+                             {3, NLP_NAMED_RARE},
+                             {40, NLP_NAMED_RARE}};
+    nlp_half dense = {d, 3, 1, {0, 0}}, text = {t, 1, 1, {9, 1}};
+    nlp_fused fused[8];
+    size_t n = nlp_fuse(&dense, &text, named, 4, fused);
+    CHECK(n == 5 && fused[0].id == 30 && fused[1].id == 40 && !fused[0].text_rank);
+    CHECK(fused[2].id == 1 && fused[3].id == 3); /* a rare word counts more than meaning alone */
 }
 
 /* ---- Snippets ---- */
@@ -336,10 +394,18 @@ int main(int argc, char **argv) {
          test_a_scan_finds_the_nearest_that_are_allowed},
         {"few_vectors_are_all_compared", test_few_vectors_are_all_compared},
         {"bm25_is_its_formula", test_bm25_is_its_formula},
-        {"a_query_falls_into_words_and_identifiers", test_a_query_falls_into_words_and_identifiers},
-        {"fusion_adds_reciprocal_ranks", test_fusion_adds_reciprocal_ranks},
-        {"equal_scores_are_in_the_order_of_ids", test_equal_scores_are_in_the_order_of_ids},
-        {"a_sure_hit_of_the_words_does_not_drown", test_a_sure_hit_of_the_words_does_not_drown},
+        {"a_query_falls_into_words_numbers_and_names",
+         test_a_query_falls_into_words_numbers_and_names},
+        {"names_of_a_document_are_in_lower_case", test_names_of_a_document_are_in_lower_case},
+        {"fusion_adds_what_the_halves_say", test_fusion_adds_what_the_halves_say},
+        {"what_words_say_depends_on_the_best_row_and_on_idle_words",
+         test_what_words_say_depends_on_the_best_row_and_on_idle_words},
+        {"a_half_alone_keeps_its_order", test_a_half_alone_keeps_its_order},
+        {"equal_scores_are_in_the_order_of_ranks_then_ids",
+         test_equal_scores_are_in_the_order_of_ranks_then_ids},
+        {"rows_with_few_of_the_words_do_not_pass_those_that_mean_it",
+         test_rows_with_few_of_the_words_do_not_pass_those_that_mean_it},
+        {"rows_with_a_name_stand_before_all", test_rows_with_a_name_stand_before_all},
         {"a_snippet_has_most_words_of_the_query", test_a_snippet_has_most_words_of_the_query},
         {"a_snippet_counts_characters_of_any_script",
          test_a_snippet_counts_characters_of_any_script},
