@@ -85,36 +85,36 @@ def check_dead():
 def check_stale():
     """A policy speaks of what a row is now; the index may know what it was."""
     psql("ALTER DATABASE test SET nlp.index_worker = off")
-    psql("""DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN; CREATE TABLE notes (id int PRIMARY KEY, secret boolean, body text); GRANT SELECT ON notes TO reader;
+    psql("""DROP ROLE IF EXISTS lodger; CREATE ROLE lodger LOGIN; CREATE TABLE notes (id int PRIMARY KEY, secret boolean, body text); GRANT SELECT ON notes TO lodger;
         INSERT INTO notes VALUES (1, true, 'The merger with Acme is on Monday.'), (2, false, 'A merger is when two firms become one.'), (3, false, 'The canteen is closed.');
         SELECT nlp_index_create('notes', 'body', mode => 'async'); CALL nlp_index_run('notes'); ALTER TABLE notes ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON notes FOR SELECT USING (NOT secret)""")
     found = "SELECT id, snippet FROM nlp_search('notes', 'the merger with Acme', {0}) ORDER BY id"
-    gives("a secret row is not found", "2|A merger is when two firms become one.\n3|The canteen is closed.", found.format(10), user="reader")
+    gives("a secret row is not found", "2|A merger is when two firms become one.\n3|The canteen is closed.", found.format(10), user="lodger")
     psql("UPDATE notes SET secret = false, body = 'Lunch is at noon today, as always.' WHERE id = 1")
-    gives("one that is shown now, with another text, is not found by the text that it had", "2|A merger is when two firms become one.\n3|The canteen is closed.", found.format(10), user="reader")
-    gives("... nor does it take a place", "2", "SELECT count(*) FROM nlp_search('notes', 'the merger with Acme', 2)", user="reader")
+    gives("one that is shown now, with another text, is not found by the text that it had", "2|A merger is when two firms become one.\n3|The canteen is closed.", found.format(10), user="lodger")
+    gives("... nor does it take a place", "2", "SELECT count(*) FROM nlp_search('notes', 'the merger with Acme', 2)", user="lodger")
     gives("who sees all finds it, without a snippet that it does not hold", "1|", "SELECT id, snippet FROM nlp_search('notes', 'the merger with Acme', 1)")
     psql("CALL nlp_index_run('notes')")
-    gives("embedded anew, it is found as it is", "1|Lunch is at noon today, as always.", "SELECT id, snippet FROM nlp_search('notes', 'when is lunch', 1)", user="reader")
+    gives("embedded anew, it is found as it is", "1|Lunch is at noon today, as always.", "SELECT id, snippet FROM nlp_search('notes', 'when is lunch', 1)", user="lodger")
     psql("SET session_replication_role = replica; UPDATE notes SET body = 'Holidays begin in July, they say.' WHERE id = 2")
-    gives("one that triggers could not see is left out where its chunk is gone", "0", "SELECT count(*) FROM nlp_search('notes', 'two firms become one', 5) WHERE id = 2", user="reader")
-    gives("... until a refresh", "1\n2|Holidays begin in July, they say.", "SELECT nlp_index_refresh('notes'); SET ROLE reader; SELECT id, snippet FROM nlp_search('notes', 'holidays', 1)")
+    gives("one that triggers could not see is left out where its chunk is gone", "0", "SELECT count(*) FROM nlp_search('notes', 'two firms become one', 5) WHERE id = 2", user="lodger")
+    gives("... until a refresh", "1\n2|Holidays begin in July, they say.", "SELECT nlp_index_refresh('notes'); SET ROLE lodger; SELECT id, snippet FROM nlp_search('notes', 'holidays', 1)")
     psql("UPDATE notes SET body = body || ' Some say August.' WHERE id = 2")
     gives("a row that only grew is found by the part that stays", "2|Holidays begin in July, they say.", "SELECT id, snippet FROM nlp_search('notes', 'holidays', 1)")
-    psql("REVOKE SELECT ON notes FROM reader; GRANT SELECT (id, body) ON notes TO reader")
-    fails("a filter over a column that its author may not read", "SELECT * FROM nlp_search('notes', 'x', filter => 'secret')", "42501", user="reader")
-    psql("""GRANT SELECT ON notes TO reader; UPDATE notes SET secret = true WHERE id = 3; CALL nlp_index_run('notes');
+    psql("REVOKE SELECT ON notes FROM lodger; GRANT SELECT (id, body) ON notes TO lodger")
+    fails("a filter over a column that its author may not read", "SELECT * FROM nlp_search('notes', 'x', filter => 'secret')", "42501", user="lodger")
+    psql("""GRANT SELECT ON notes TO lodger; UPDATE notes SET secret = true WHERE id = 3; CALL nlp_index_run('notes');
         CREATE FUNCTION leak(text) RETURNS boolean LANGUAGE plpgsql STABLE COST 0.0001 AS $$ BEGIN RAISE NOTICE 'leaked %', $1; RETURN true; END $$""")
-    fails("... that reads what its author may not", "SELECT * FROM nlp_search('notes', 'x', filter => 'EXISTS (SELECT FROM docs)')", "42501", "docs", user="reader")
-    fails("a policy is not switched off", "SET row_security = off; SELECT * FROM nlp_search('notes', 'holidays')", "42501", "notes", user="reader")
-    gives("one that is forced on the owner holds for the owner's searches", "1 2", "ALTER TABLE notes FORCE ROW LEVEL SECURITY; ALTER TABLE notes OWNER TO reader; SET ROLE reader; SELECT string_agg(id::text, ' ' ORDER BY id) FROM nlp_search('notes', 'canteen'); RESET ROLE; ALTER TABLE notes OWNER TO postgres; ALTER TABLE notes NO FORCE ROW LEVEL SECURITY; GRANT SELECT ON notes TO reader")
-    _, err = psql("SELECT count(*) FROM nlp_search('notes', 'x', filter => 'leak(body)')", user="reader")
+    fails("... that reads what its author may not", "SELECT * FROM nlp_search('notes', 'x', filter => 'EXISTS (SELECT FROM docs)')", "42501", "docs", user="lodger")
+    fails("a policy is not switched off", "SET row_security = off; SELECT * FROM nlp_search('notes', 'holidays')", "42501", "notes", user="lodger")
+    gives("one that is forced on the owner holds for the owner's searches", "1 2", "ALTER TABLE notes FORCE ROW LEVEL SECURITY; ALTER TABLE notes OWNER TO lodger; SET ROLE lodger; SELECT string_agg(id::text, ' ' ORDER BY id) FROM nlp_search('notes', 'canteen'); RESET ROLE; ALTER TABLE notes OWNER TO postgres; ALTER TABLE notes NO FORCE ROW LEVEL SECURITY; GRANT SELECT ON notes TO lodger")
+    _, err = psql("SELECT count(*) FROM nlp_search('notes', 'x', filter => 'leak(body)')", user="lodger")
     check("a function in a filter is shown no hidden row", "leaked Holidays" in err and "canteen" not in err, err)
     score = "SELECT score FROM nlp_search('notes', 'holidays', 1, 'text')"
-    before = value(score, user="reader")
+    before = value(score, user="lodger")
     psql("UPDATE notes SET body = 'Holidays, holidays, holidays.' WHERE id = 3; CALL nlp_index_run('notes')")
-    check("words of hidden rows change no score", value(score, user="reader") == before != value(score), before)
-    psql("ALTER DATABASE test RESET nlp.index_worker; DROP TABLE notes; DROP ROLE reader; DROP FUNCTION leak")
+    check("words of hidden rows change no score", value(score, user="lodger") == before != value(score), before)
+    psql("ALTER DATABASE test RESET nlp.index_worker; DROP TABLE notes; DROP ROLE lodger; DROP FUNCTION leak")
 
 
 def peak(sql):
