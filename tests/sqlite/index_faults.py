@@ -151,7 +151,7 @@ def test_interrupts_leave_the_index_whole():
 
 
 def stop_at(db, sql, n):
-    """What a statement says whose n-th call of the progress handler, one in 20 steps, ends it."""
+    """What a statement says whose n-th call of the progress handler, one in 20 steps, ends it; and whether it came to that call."""
     left = [n]
 
     def handler():
@@ -161,7 +161,7 @@ def stop_at(db, sql, n):
     db.set_progress_handler(handler, 20)
     said = error(db, sql)
     db.set_progress_handler(None, 0)
-    return said
+    return said, left[0] <= 0
 
 
 def test_progress_handlers_leave_the_index_whole():
@@ -173,11 +173,11 @@ def test_progress_handlers_leave_the_index_whole():
         while True:
             for statement in change:
                 db.execute(statement)
-            said = stop_at(db, sql, n)
+            said, reached = stop_at(db, sql, n)
             problems += [p for p in (problem(db), "a transaction is open" if db.in_transaction else "", said if said and "interrupted" not in said and "canceled" not in said else "") if p]
-            if not said:
+            if not reached:
                 break
-            stopped, n = stopped + 1, n + 1 + n // 4
+            stopped, n = stopped + (said != ""), n + 1 + n // 4  # FTS5 passes over a stop within its PRAGMA data_version
         check(f"{name}, stopped at {stopped} places: the index is whole", stopped and not problems, problems[:2])
     db.close()
 
