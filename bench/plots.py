@@ -1,0 +1,1 @@
+def write_plots(lines, stem): pass
