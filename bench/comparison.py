@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from statistics import fmean, median
 
 from engines import EncodingWorker, Nlp, NlpSql, RowsWorker, Workload, WritingWorker, python_for_sqlite
-from measuring import undisturbed
+from measuring import COSINE_LIMIT, undisturbed
 from peers import ENVIRONMENTS, F32, INT8, ISAS, ROWS, WRITERS
 from preparation import ROOT, Missing, cpu, fetch_gguf, fetch_model, made_texts, make_environment, make_pack, prompts, real_texts, say, write_lines
 from results import cpu_level
@@ -167,6 +167,9 @@ class Comparison:
             if hasattr(engine, "load"):
                 engine.load()
             engine.all_cosines = engine.cosines(path)
+            for variant, cosines in engine.all_cosines.items():
+                if min(cosines) <= COSINE_LIMIT:
+                    self.miss("", f"{engine.name}, {variant}", f"left out: a cosine to the reference is {min(cosines):.3f}")
         makers = [(f"nlp {precision}", lambda: self.nlp(precision), n, check)]
         makers += [(peer.name, lambda peer=peer: self.encoder(peer), n, check) for peer in self.wanted(peers)]
         return self.groups(makers)

@@ -2,6 +2,7 @@
 import time
 
 BUSY_SHARE, MAX_TRIES = 0.95, 3
+COSINE_LIMIT = 0.97  # a way to run below it has saturated or is broken, so its speed says nothing
 
 
 def speed(call, n, seconds):

@@ -14,11 +14,11 @@ MASKED = -1e4
 
 
 class Bert:
-    """The graph. `attention` is "sdpa", one operation that OpenVINO has for it, or "plain", products and a softmax."""
+    """The graph. Attention is written as products and a softmax; OpenVINO runs its own operation for attention in the same way."""
 
-    def __init__(self, folder, attention):
+    def __init__(self, folder):
         self.config, self.weights = load_model(folder)
-        self.attention, self.n_heads = attention, self.config["num_attention_heads"]
+        self.n_heads = self.config["num_attention_heads"]
         self.head_size = self.config["hidden_size"] // self.n_heads
 
     def model(self):
@@ -43,8 +43,6 @@ class Bert:
         return ops.transpose(split, ops.constant(np.array([0, 2, 1, 3])))
 
     def attend(self, q, k, v):
-        if self.attention == "sdpa":
-            return ops.scaled_dot_product_attention(q, k, v, self.mask)
         scores = ops.multiply(ops.matmul(q, k, False, True), ops.constant(np.float32(self.head_size ** -0.5)))
         return ops.matmul(ops.softmax(ops.add(scores, self.mask), -1), v, False, False)
 
@@ -57,35 +55,34 @@ class Bert:
 
 
 class Peer(Encoder):
-    """In int8 the rest runs in f32, or in what OpenVINO chooses: bf16 where the CPU has AMX. Pinning is off, or two processes share a core."""
+    """In int8 the rest runs in f32 or, where the CPU has it and OpenVINO would choose it, in bf16. Pinning is off, or two processes share a core."""
     version = f"openvino {openvino.__version__.split('-')[0]}, nncf {nncf.__version__}"
 
     def __init__(self, precision, folder, cache, isa, quick):
         super().__init__(folder, quick)
-        self.core, self.variants = openvino.Core(), {}
-        for attention in ("plain", "sdpa"):
-            path = self.model_file(folder, cache, attention, precision)
-            self.variants[f"{precision}, {attention}"] = self.compiled(path, {"INFERENCE_PRECISION_HINT": "f32"})
-            if precision == "int8" and "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-                self.variants[f"{precision}, {attention}, the rest bf16"] = self.compiled(path, {"INFERENCE_PRECISION_HINT": "bf16"})
-        self.kernels = self.product_kernels()
+        self.core = openvino.Core()
+        path = self.model_file(folder, cache, precision)
+        self.variants = {precision: self.compiled(path, "f32")}
+        if precision == "int8" and isa == "native" and "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            self.variants["int8, the rest bf16"] = self.compiled(path, "bf16")
 
-    def model_file(self, folder, cache, attention, precision):
-        path = os.path.join(cache, f"openvino-{openvino.__version__.split('-')[0]}-{attention}-{precision}.xml")
+    def model_file(self, folder, cache, precision):
+        path = os.path.join(cache, f"openvino-{openvino.__version__.split('-')[0]}-{precision}.xml")
         if not os.path.exists(path):
-            model = Bert(folder, attention).model()
+            model = Bert(folder).model()
             if precision == "int8":
                 texts = [self.prepare([ids]) for ids in self.ids(example_reviews()[:N_CALIBRATION])]
                 model = nncf.quantize(model, nncf.Dataset(texts), model_type=nncf.ModelType.TRANSFORMER, subset_size=N_CALIBRATION)
             openvino.save_model(model, path, compress_to_fp16=False)
         return path
 
-    def compiled(self, path, settings):
-        fixed = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False, "PERFORMANCE_HINT": "LATENCY"}
-        return self.core.compile_model(path, "CPU", fixed | settings).create_infer_request()
+    def compiled(self, path, rest):
+        settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": rest}
+        return self.core.compile_model(path, "CPU", settings).create_infer_request()
 
-    def product_kernels(self):
-        """The kinds of kernels that its products with weights run in, by its own word."""
+    @property
+    def kernels(self):
+        """The kinds of kernels that its products with weights ran in, by its own word."""
         found = set()
         for request in self.variants.values():
             for node in request.get_compiled_model().get_runtime_model().get_ordered_ops():
