@@ -48,8 +48,10 @@ class Comparison:
         self.lines.append(self.header | {"section": self.section, "workload": workload, "engine": engine} | fields)
 
     def miss(self, workload, engine, reason):
-        say(f"{engine}: {workload or self.section}: {reason}")
-        self.add(workload, engine, missing=str(reason))
+        said = self.header | {"section": self.section, "workload": workload, "engine": engine, "missing": str(reason)}
+        if said not in self.lines:
+            say(f"{engine}: {workload or self.section}: {reason}")
+            self.lines.append(said)
 
     def take_lines(self):
         lines, self.lines = self.lines, []
@@ -83,13 +85,12 @@ class Comparison:
         log = os.path.join(self.cache, "logs", peer.name.replace(" ", "-") + ".log")
         return kind(peer.name, python, peer.module, self.environment, log, **arguments)
 
-    def encoder(self, peer):
+    def encoder(self, peer, ways=None):
         return self.worker(EncodingWorker, peer, self.peer_python(peer), precision=peer.precision, folder=self.folder, cache=self.cache, isa=self.options.isa,
-                           quick=self.options.quick)
+                           ways=ways or ("few" if self.options.quick else "all"))
 
     def writer(self, peer):
-        return self.worker(WritingWorker, peer, self.peer_python(peer), precision=peer.precision, gguf=fetch_gguf(self.cache), cache=self.cache, isa=self.options.isa,
-                           quick=self.options.quick)
+        return self.worker(WritingWorker, peer, self.peer_python(peer), precision=peer.precision, gguf=fetch_gguf(self.cache), cache=self.cache)
 
     def nlp(self, precision):
         pack = make_pack(self.options.nlp, self.folder, os.path.join(self.cache, "packs", "minilm.nlp" if precision == "i8" else f"minilm-{precision}.nlp"), precision)
@@ -214,7 +215,7 @@ class Comparison:
     def memory(self):
         """What loading the model adds in each further process, above a Python that has the packages imported."""
         self.section = "memory"
-        makers = [("nlp i8", self.sqlite_nlp)] + [(peer.name, lambda peer=peer: self.encoder(peer)) for peer in self.wanted(INT8)]
+        makers = [("nlp i8", self.sqlite_nlp)] + [(peer.name, lambda peer=peer: self.encoder(peer, "one")) for peer in self.wanted(INT8)]
         for name, make in makers:
             with self.groups([(name, make, N_FURTHER + 1, lambda engine: None)]) as groups:
                 for group in groups:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from preparation import ROOT, say
-from results import newest, ratios
+from results import newest, number, ratios
 
 PAGE = os.path.join(ROOT, "docs", "performance.md")
 LEVELS = {"amx": "CPUs with AMX", "avx512vnni": "CPUs with AVX-512 VNNI", "avx2": "CPUs with AVX2 only", "base": "Other CPUs"}
@@ -74,10 +74,6 @@ def measured(goal, lines):
 
 
 # ---- Tables ----------------------------------------------------------------------------------------------------------
-
-def number(value):
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
 
 def verdict(good):
     return "yes" if good else "**no**"

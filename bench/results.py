@@ -41,7 +41,7 @@ def same_work(a, b):
 def with_ratios(lines):
     """Each peer's line with its ratio: a median, and the least and most of the rounds."""
     for line in lines:
-        own = None if is_own(line) or "missing" in line else partner(line, lines)
+        own = None if is_own(line) or "missing" in line or line["section"] == "accuracy" else partner(line, lines)
         if own:
             found = ratios(own, line)
             line |= {"nlp": own["engine"], "nlp_ratio": round(median(found), 3), "nlp_ratio_least": round(min(found), 3), "nlp_ratio_most": round(max(found), 3)}
@@ -83,15 +83,19 @@ def newest(folder=FOLDER):
     return found
 
 
+def number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
+
+
 def print_table(lines):
     print(f"{'section':10} {'workload':22} {'engine':22} {'value':>9} {'unit':11} {'nlp : peer':>10} {'range':>13} {'cosine':>7}  how")
     for line in lines:
         if "missing" in line:
             print(f"{line['section']:10} {line['workload']:22} {line['engine']:22} missing: {line['missing']}")
             continue
-        ratio = f"{line['nlp_ratio']:.2f}" if "nlp_ratio" in line else ""
-        spread = f"{line['nlp_ratio_least']:.2f}-{line['nlp_ratio_most']:.2f}" if ratio else ""
+        ratio = f"{line['nlp_ratio']:.3g}" if "nlp_ratio" in line else ""
+        spread = f"{line['nlp_ratio_least']:.3g}-{line['nlp_ratio_most']:.3g}" if ratio else ""
         cosine = f"{line['cosine_min']:.4f}" if line.get("cosine_min") else ""
         how = ", ".join(str(part) for part in (line["variant"], line["batch"] and f"batches of {line['batch']}", line["kernels"]) if part)
         busy = f"; {line['busy_rounds']} of {len(line['rounds'])} rounds busy" if line["busy_rounds"] else ""
-        print(f"{line['section']:10} {line['workload']:22} {line['engine']:22} {line['value']:9.4g} {line['unit']:11} {ratio:>10} {spread:>13} {cosine:>7}  {how}{busy}")
+        print(f"{line['section']:10} {line['workload']:22} {line['engine']:22} {number(line['value']):>9} {line['unit']:11} {ratio:>10} {spread:>13} {cosine:>7}  {how}{busy}")

@@ -55,8 +55,8 @@ def write_model(folder, path, quantization):
 class Peer(Encoder):
     version = f"ctranslate2 {ctranslate2.__version__}"
 
-    def __init__(self, precision, folder, cache, isa, quick):
-        super().__init__(folder, quick)
+    def __init__(self, precision, folder, cache, isa, ways):
+        super().__init__(folder, ways)
         compute_type = COMPUTE_TYPES[precision]
         path = os.path.join(cache, f"ctranslate2-{ctranslate2.__version__}-{precision}")
         if not os.path.exists(os.path.join(path, "model.bin")):

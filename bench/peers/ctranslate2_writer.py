@@ -70,7 +70,7 @@ class Llama(Converter):
 class Peer(Writer):
     version = f"ctranslate2 {ctranslate2.__version__}"
 
-    def __init__(self, precision, gguf, cache, isa, quick):
+    def __init__(self, precision, gguf, cache):
         source, path = Source(gguf), os.path.join(cache, f"ctranslate2-{ctranslate2.__version__}-smollm2")
         if not os.path.exists(os.path.join(path, "model.bin")):
             Llama(source).convert(path, quantization=precision, force=True)

@@ -40,8 +40,9 @@ class Encoder:
     ahead, and `run(variant, prepared)`, which returns the last hidden states.
     """
 
-    def __init__(self, folder, quick):
-        self.tokenizer, self.trial_seconds = load_tokenizer(folder), 0.1 if quick else 0.3
+    def __init__(self, folder, ways):
+        """`ways`: all, few or one of the ways to run that this kind of peer has."""
+        self.tokenizer, self.trial_seconds = load_tokenizer(folder), 0.3 if ways == "all" else 0.1
         self.valid = None
 
     def ids(self, texts):

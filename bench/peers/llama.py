@@ -22,7 +22,7 @@ def requantised(gguf, path, precision):
 class Peer(Writer):
     version = f"llama-cpp-python {api.__version__}"
 
-    def __init__(self, precision, gguf, cache, isa, quick):
+    def __init__(self, precision, gguf, cache):
         self.silence = api.llama_log_callback(lambda level, text, data: None)  # kept: it is called as long as the library lives
         api.llama_log_set(self.silence, None)
         path = requantised(gguf, os.path.join(cache, f"smollm2-{precision}.gguf"), precision)

@@ -9,6 +9,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from peers.encoding import Encoder, load_model, padded
 
+GRIDS = {"f32": ("f32",), "int8": ("int8", "int8 reduce_range")}
+
 
 def write_onnx(folder, path, gelu):
     """Attention, norms with the sum, GELU with the bias as nodes of their own."""
@@ -62,15 +64,15 @@ class Peer(Encoder):
     """BiasGelu is the erf form, FastGelu tanh. Without reduce_range, int8 can saturate on a CPU that lacks VNNI."""
     version = f"onnxruntime {onnxruntime.__version__}"
 
-    def __init__(self, precision, folder, cache, isa, quick):
-        super().__init__(folder, quick)
+    def __init__(self, precision, folder, cache, isa, ways):
+        super().__init__(folder, ways)
         self.kernels = "the CPU's own (no switch)" if isa != "native" else "the CPU's own"
         self.variants = {}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        for gelu in ("FastGelu",) if quick else ("BiasGelu", "FastGelu"):
-            for grid in ("f32",) if precision == "f32" else ("int8", "int8 reduce_range"):
+        for gelu in ("BiasGelu", "FastGelu") if ways == "all" else ("FastGelu",):
+            for grid in GRIDS[precision][:1 if ways == "one" else 2]:
                 path = self.model_file(folder, cache, gelu, grid)
                 self.variants[f"{gelu} {grid}"] = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 

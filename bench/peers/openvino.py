@@ -58,12 +58,12 @@ class Peer(Encoder):
     """In int8 the rest runs in f32 or, where the CPU has it and OpenVINO would choose it, in bf16. Pinning is off, or two processes share a core."""
     version = f"openvino {openvino.__version__.split('-')[0]}, nncf {nncf.__version__}"
 
-    def __init__(self, precision, folder, cache, isa, quick):
-        super().__init__(folder, quick)
+    def __init__(self, precision, folder, cache, isa, ways):
+        super().__init__(folder, ways)
         self.core = openvino.Core()
         path = self.model_file(folder, cache, precision)
         self.variants = {precision: self.compiled(path, "f32")}
-        if precision == "int8" and isa == "native" and "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if precision == "int8" and isa == "native" and ways != "one" and "BF16" in self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             self.variants["int8, the rest bf16"] = self.compiled(path, "bf16")
 
     def model_file(self, folder, cache, precision):

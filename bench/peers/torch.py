@@ -9,8 +9,8 @@ from peers.encoding import Encoder, padded
 class Peer(Encoder):
     version = f"torch {torch.__version__}, transformers {transformers.__version__}"
 
-    def __init__(self, precision, folder, cache, isa, quick):
-        super().__init__(folder, quick)
+    def __init__(self, precision, folder, cache, isa, ways):
+        super().__init__(folder, ways)
         torch.set_num_threads(1)
         self.kernels = torch.backends.cpu.get_cpu_capability()
         self.variants = {"sdpa": transformers.AutoModel.from_pretrained(folder, attn_implementation="sdpa", dtype=torch.float32).eval()}
