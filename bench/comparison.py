@@ -1,6 +1,7 @@
 """What bench/compare measures, section by section."""
 import json
 import os
+import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -69,8 +70,17 @@ class Comparison:
     def peer_python(self, peer):
         packages = ENVIRONMENTS[peer.environment]
         if peer.environment == "llama":
-            return make_environment(self.cache, f"llama-{self.options.isa}", packages, {"CMAKE_ARGS": f"{self.isa.llama} -DLLAVA_BUILD=OFF"}, LLAMA_FLAGS)
+            return make_environment(self.cache, f"llama-{self.options.isa}", packages, {"CMAKE_ARGS": self.llama_flags()}, LLAMA_FLAGS)
         return make_environment(self.cache, peer.environment, packages)
+
+    def llama_flags(self):
+        """gcc 12 drops stores that llama.cpp's AMX code needs, and it crashes: where the CPU has AMX, clang builds it, or gcc without AMX."""
+        flags = f"{self.isa.llama} -DLLAVA_BUILD=OFF"
+        if self.options.isa != "native" or "amx_int8" not in self.flags:
+            return flags
+        if shutil.which("clang++"):
+            return flags + " -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++"
+        return flags + " -DCMAKE_C_FLAGS=-mno-amx-int8 -DCMAKE_CXX_FLAGS=-mno-amx-int8"
 
     def wanted(self, peers):
         for peer in peers:

@@ -34,7 +34,7 @@ def make_environment(cache, name, packages, settings=(), flags=()):
     """The Python of a virtual environment that has the packages."""
     venv = os.path.join(cache, name)
     python, complete = os.path.join(venv, "bin", "python"), os.path.join(venv, "complete")
-    wanted = "\n".join(packages)
+    wanted = "\n".join([*packages, *dict(settings).values()])
     if not os.path.exists(complete) or open(complete, encoding="utf-8").read() != wanted:
         say(f"installing {', '.join(packages)} in {venv}")
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)

@@ -39,7 +39,7 @@ class Peer:
 
     @property
     def name(self):
-        return f"{self.module} {self.precision}"
+        return f"{self.module.removesuffix('_writer')} {self.precision}"
 
 
 INT8 = [Peer("openvino", "int8", "openvino"), Peer("onnxruntime", "int8", "onnxruntime"), Peer("ctranslate2", "int8", "ctranslate2")]
