@@ -10,7 +10,7 @@ from statistics import fmean, median
 from engines import EncodingWorker, Nlp, NlpSql, RowsWorker, Workload, WritingWorker, python_for_sqlite
 from measuring import COSINE_LIMIT, undisturbed
 from peers import ENVIRONMENTS, F32, INT8, ISAS, ROWS, WRITERS
-from preparation import ROOT, Missing, cpu, fetch_gguf, fetch_model, made_texts, make_environment, make_pack, prompts, real_texts, say, write_lines
+from preparation import ROOT, Missing, cpu, example_reviews, fetch_gguf, fetch_model, made_texts, make_environment, make_pack, prompts, real_texts, say, write_lines
 from results import cpu_level
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -18,9 +18,9 @@ SHAPES = ["16x1", "32x1", "128x1", "256x1", "32x32", "ragged"]
 F32_SHAPES = ["32x1", "32x32", "ragged"]
 SENTENCES = ["banking77", "reviews"]
 TWO_PROCESSES = ["32x32", "ragged"]
-N_ACCURACY, N_ROWS, N_FURTHER = 250, 200, 4
+N_ACCURACY, N_ROWS, N_FURTHER, N_PERPLEXITY = 250, 200, 4, 10
 N_NEW, N_STREAMS, STREAM_PROMPT, FIRST_PROMPT, PROMPTS = 128, 16, 128, 40, (128, 512)
-LLAMA_FLAGS = ("--no-binary", "llama-cpp-python")
+LLAMA_FLAGS = ("--no-binary", "llama-cpp-python", "--no-cache-dir")  # pip's cache does not tell builds of other flags apart
 
 
 def pss(processes):
@@ -282,9 +282,11 @@ class Comparison:
         self.section = "writing"
         n_new = 32 if self.options.quick else N_NEW
 
+        ids = self.nlp_writer("q4m").ids(" ".join(example_reviews()[:N_PERPLEXITY]))
+
         def check(engine):
             if hasattr(engine, "load"):
-                engine.load().call("check")
+                engine.about["perplexity"] = round(engine.load().call("perplexity", ids=ids), 2)
         makers = [(f"nlp {precision}", lambda precision=precision: self.nlp_writer(precision), 1, check) for precision in ("q4m", "i8")]
         makers += [(peer.name, lambda peer=peer: self.writer(peer), 1, check) for peer in self.wanted_writers()]
         with self.groups(makers) as groups:

@@ -47,6 +47,9 @@ class Nlp:
         asked = "".join(json.dumps({"text": text}) + "\n" for text in texts)
         return [line["embedding"] for line in run_lines([self.program, "embed", "--json", "--model", self.pack, "--threads", "1"], self.environment, input=asked)]
 
+    def ids(self, text):
+        return run_lines([self.program, "tokens", "--json", "--model", self.pack], self.environment, input=json.dumps({"text": text}) + "\n")[0]["ids"]
+
     def cosines(self, path):
         with open(path, encoding="utf-8") as file:
             lines = [json.loads(line) for line in file]

@@ -7,7 +7,7 @@ import re
 from statistics import median
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
-COLUMNS = ["section", "workload", "unit", "engine", "value", "rounds", "busy_rounds", "nlp", "nlp_ratio", "nlp_ratio_least", "nlp_ratio_most", "cosine_mean", "cosine_min",
+COLUMNS = ["section", "workload", "unit", "engine", "value", "rounds", "busy_rounds", "nlp", "nlp_ratio", "nlp_ratio_least", "nlp_ratio_most", "cosine_mean", "cosine_min", "perplexity",
            "variant", "batch", "processes", "version", "kernels", "date", "cpu", "level", "missing"]
 
 
@@ -96,6 +96,6 @@ def print_table(lines):
         ratio = f"{line['nlp_ratio']:.3g}" if "nlp_ratio" in line else ""
         spread = f"{line['nlp_ratio_least']:.3g}-{line['nlp_ratio_most']:.3g}" if ratio else ""
         cosine = f"{line['cosine_min']:.4f}" if line.get("cosine_min") else ""
-        how = ", ".join(str(part) for part in (line["variant"], line["batch"] and f"batches of {line['batch']}", line["kernels"]) if part)
+        how = ", ".join(str(part) for part in (line["variant"], line["batch"] and f"batches of {line['batch']}", line["kernels"], "perplexity" in line and f"perplexity {line['perplexity']}") if part)
         busy = f"; {line['busy_rounds']} of {len(line['rounds'])} rounds busy" if line["busy_rounds"] else ""
         print(f"{line['section']:10} {line['workload']:22} {line['engine']:22} {number(line['value']):>9} {line['unit']:11} {ratio:>10} {spread:>13} {cosine:>7}  {how}{busy}")

@@ -45,5 +45,5 @@ class Peer:
 INT8 = [Peer("openvino", "int8", "openvino"), Peer("onnxruntime", "int8", "onnxruntime"), Peer("ctranslate2", "int8", "ctranslate2")]
 F32 = [Peer("openvino", "f32", "openvino"), Peer("onnxruntime", "f32", "onnxruntime"), Peer("ctranslate2", "f32", "ctranslate2", slow=True),
        Peer("torch", "f32", "torch", slow=True)]
-WRITERS = [Peer("llama", "q4_0", "llama"), Peer("llama", "q8_0", "llama"), Peer("ctranslate2_writer", "int8", "ctranslate2")]
+WRITERS = [Peer("llama", "q4_0", "llama"), Peer("llama", "q8_0", "llama", slow=True), Peer("ctranslate2_writer", "int8", "ctranslate2")]
 ROWS = [Peer("sqlite_ai", "q8_0", "sqlite-ai")]

@@ -92,5 +92,5 @@ class Peer(Writer):
         self.written(ids, n_new + 1)
         return first, time.perf_counter() - start - 2 * first
 
-    def continued(self, ids, n):
-        return self.written([ids], n)[0].sequences_ids[0]
+    def log_likelihood(self, ids):
+        return sum(self.generator.score_batch([[self.vocabulary[i] for i in ids]])[0].log_probs)

@@ -3,10 +3,12 @@ import os
 import time
 
 import llama_cpp as api
+import numpy as np
 
 from peers.writing import Writer
 
 FILE_TYPES = {"q4_0": api.LLAMA_FTYPE_MOSTLY_Q4_0, "q8_0": api.LLAMA_FTYPE_MOSTLY_Q8_0}
+KERNELS = ("AVX2", "AVX_VNNI", "AVX512", "AVX512_VNNI", "AMX_INT8", "REPACK")
 MOST_ROWS, MOST_TOKENS = 16, 1024
 
 
@@ -27,7 +29,7 @@ class Peer(Writer):
         api.llama_log_set(self.silence, None)
         path = requantised(gguf, os.path.join(cache, f"smollm2-{precision}.gguf"), precision)
         api.llama_backend_init()
-        self.kernels = api.llama_print_system_info().decode().strip()
+        self.kernels = " ".join(name for name in KERNELS if f"{name} = 1" in api.llama_print_system_info().decode())
         self.model = api.llama_model_load_from_file(path.encode(), api.llama_model_default_params())
         parameters = api.llama_context_default_params()
         parameters.n_ctx = MOST_ROWS * MOST_TOKENS
@@ -35,9 +37,7 @@ class Peer(Writer):
         parameters.n_threads = parameters.n_threads_batch = 1
         self.context = api.llama_init_from_model(self.model, parameters)
         self.batch = api.llama_batch_init(MOST_ROWS * 128, 0, 1)
-        words = api.llama_model_get_vocab(self.model)
-        self.n_words = api.llama_vocab_n_tokens(words)
-        self.vocabulary = [api.llama_vocab_get_text(words, i).decode() for i in range(self.n_words)]
+        self.n_words = api.llama_vocab_n_tokens(api.llama_model_get_vocab(self.model))
 
     def decode(self, ids, first):
         """The same number of ids for each row, from position `first` on."""
@@ -65,11 +65,11 @@ class Peer(Writer):
             self.decode([row[:1] for row in ids], position)
         return behind - start, time.perf_counter() - behind
 
-    def continued(self, ids, n):
+    def log_likelihood(self, ids):
         self.forget()
-        written = []
-        for position in range(n):
-            self.decode([written[-1:] or ids], position and len(ids) + position - 1)
-            logits = api.llama_get_logits_ith(self.context, -1)
-            written.append(max(range(self.n_words), key=logits.__getitem__))
-        return written
+        total = 0
+        for position, (token, following) in enumerate(zip(ids, ids[1:])):
+            self.decode([[token]], position)
+            logits = np.ctypeslib.as_array(api.llama_get_logits_ith(self.context, -1), (self.n_words,)).astype(np.float64)
+            total += logits[following] - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+        return total

@@ -1,24 +1,25 @@
 """What the peers share that write with SmolLM2-135M-Instruct: prompts of random ids, which do not change the work, and greedy choice."""
+import math
 import random
 
 from measuring import with_share
 
-PROBE = ["The", "Ġcapital", "Ġof", "ĠFrance", "Ġis"]
+PERPLEXITY_LIMIT = 300  # a model above it is broken: English text has about 50, and a model that guesses tens of thousands
 
 
 class Writer:
-    """A kind of peer has `version`, `kernels`, `vocabulary`, run(ids, n_new) -> seconds of the prompts and of n_new tokens behind them, and
-    continued(ids, n): the ids it writes."""
+    """A kind of peer has `version`, `kernels`, run(ids, n_new) -> seconds of the prompts and of n_new tokens behind them, and
+    log_likelihood(ids) of all but the first."""
 
     def about(self):
         return {"version": self.version, "kernels": self.kernels}
 
-    def check(self):
-        """That it is a working model: it knows the capital of France."""
-        written = self.continued([self.vocabulary.index(piece) for piece in PROBE], 12)
-        text = "".join(self.vocabulary[i] for i in written).replace("Ġ", " ")
-        if "Paris" not in text:
-            raise ValueError(f"wrote {text!r}: not a working model")
+    def perplexity(self, ids):
+        """Of a text."""
+        found = math.exp(-self.log_likelihood(ids) / (len(ids) - 1))
+        if not found < PERPLEXITY_LIMIT:
+            raise ValueError(f"perplexity {found:.0f}: not a working model")
+        return found
 
     def choose(self, rows, n_prompt, n_new, figure):
         pick = random.Random(rows)
