@@ -1,7 +1,6 @@
 """What bench/compare measures, section by section."""
 import json
 import os
-import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -74,13 +73,10 @@ class Comparison:
         return make_environment(self.cache, peer.environment, packages)
 
     def llama_flags(self):
-        """gcc 12 drops stores that llama.cpp's AMX code needs, and it crashes: where the CPU has AMX, clang builds it, or gcc without AMX."""
+        """Where the CPU has AMX, clang builds it: gcc 12 drops stores that llama.cpp's code for tiles needs, and it crashes; clang 14 leaves that code out."""
         flags = f"{self.isa.llama} -DLLAVA_BUILD=OFF"
-        if self.options.isa != "native" or "amx_int8" not in self.flags:
-            return flags
-        if shutil.which("clang++"):
-            return flags + " -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++"
-        return flags + " -DCMAKE_C_FLAGS=-mno-amx-int8 -DCMAKE_CXX_FLAGS=-mno-amx-int8"
+        by_clang = " -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++"
+        return flags + by_clang * (self.options.isa == "native" and "amx_int8" in self.flags)
 
     def wanted(self, peers):
         for peer in peers:
