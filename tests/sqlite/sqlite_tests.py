@@ -599,7 +599,7 @@ def interrupted(sql, value):
     ended = threading.Event()
 
     def keep_interrupting():  # one that comes before the statement runs is lost
-        ended.wait(0.3)
+        ended.wait(0.05)
         while not ended.wait(0.005):
             db.interrupt()
 
@@ -607,7 +607,7 @@ def interrupted(sql, value):
     thread.start()
     start = time.monotonic()
     message = error(sql, db=db)
-    took = time.monotonic() - start - 0.3
+    took = time.monotonic() - start - 0.05
     ended.set()
     thread.join()
     fine = len(one("SELECT nlp_embed('after')", db=db)) == 1536
