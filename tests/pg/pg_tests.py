@@ -516,7 +516,7 @@ def check_window_work():
 def check_cancel():
     for name, sql in (("an array of 64 texts", "SELECT count(*) FROM nlp_embed((SELECT array_agg(repeat('many words to compute here ', 40) || i) FROM generate_series(1, 64) i))"),
                       ("2,000 prompts", "SELECT count(*) FROM nlp_generate((SELECT array_agg('a prompt ' || i) FROM generate_series(1, 2000) i), 'writer')"),
-                      ("tokenising 20 MB", "SELECT nlp_token_count(repeat('some words and more ', 1000000))")):
+                      ("tokenising 40 MB", "SELECT nlp_token_count(repeat('some words and more ', 2000000))")):
         out, err = psql(f"SELECT nlp_embed('warm') IS NULL; SET statement_timeout = 100; \\timing on\n{sql};\n\\timing off\nRESET statement_timeout; SELECT 'usable'")
         took = re.findall(r"Time: ([0-9.]+) ms", out)
         check(f"statement_timeout in {name}", "57014" in err and "usable" in out, f"{err.splitlines()[:1]} {took} ms with a timeout of 100 ms")
