@@ -101,9 +101,8 @@ static nlp_status tokenize(nlp_task_call *call, void *job, size_t i, nlp_output 
     asking *a = job;
     asked *q = &a->asked[i];
     const nlp_text *texts = &a->texts[2 * i];
-    uint32_t limit =
-        call->options->on_overflow == NLP_OVERFLOW_CHUNK ? 0 : nlp_task_token_limit(call);
-    NLP_TRY(nlp_task_tokens_of(call, &texts[0], &texts[1], limit, &q->e, output, err));
+    NLP_TRY(nlp_task_tokens_of(call, &texts[0], &texts[1], nlp_task_whole_limit(call), &q->e,
+                               output, err));
     for (size_t k = 0; k < q->e.n; k++) {
         if (q->e.sequence[k] != 1) continue;
         if (!q->n_context) q->first = k;

@@ -133,9 +133,8 @@ static nlp_status tokenize(nlp_task_call *call, void *job, size_t i, nlp_output 
                            nlp_error *err) {
     tagging *t = job;
     tagged one = {0};
-    uint32_t limit =
-        call->options->on_overflow == NLP_OVERFLOW_CHUNK ? 0 : nlp_task_token_limit(call);
-    NLP_TRY(nlp_task_tokens_of(call, &t->texts[i], NULL, limit, &one.e, output, err));
+    NLP_TRY(nlp_task_tokens_of(call, &t->texts[i], NULL, nlp_task_whole_limit(call), &one.e, output,
+                               err));
     one.scores = nlp_arena_push_zero(call->scratch, one.e.n,
                                      call->model->head->spec.n_labels * sizeof(float));
     NLP_TRY(nlp_arena_status(call->scratch, err));

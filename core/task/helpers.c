@@ -24,6 +24,10 @@ uint32_t nlp_task_token_limit(const nlp_task_call *call) {
     return wanted && wanted < limit ? wanted : limit;
 }
 
+uint32_t nlp_task_whole_limit(const nlp_task_call *call) {
+    return call->options->on_overflow == NLP_OVERFLOW_CHUNK ? 0 : nlp_task_token_limit(call);
+}
+
 nlp_status nlp_task_over_limit(const nlp_task_call *call, size_t needs, nlp_error *err) {
     nlp_fail(err, NLP_ELIMIT, "a text needs %zu tokens, the limit is %u", needs,
              nlp_task_token_limit(call));

@@ -411,6 +411,8 @@ nlp_status nlp_task_each(nlp_task_call *call, size_t n, nlp_each_fn each, void *
                          nlp_output *outputs, nlp_error *err);
 /* The model's limit, or a lower one that the options name; special tokens included. */
 uint32_t nlp_task_token_limit(const nlp_task_call *call);
+/* The same for a task that reads a text in windows: 0, none, with 'chunk'. */
+uint32_t nlp_task_whole_limit(const nlp_task_call *call);
 /* NLP_ELIMIT with both numbers. */
 nlp_status nlp_task_over_limit(const nlp_task_call *call, size_t needs, nlp_error *err);
 /* Ids of a text or pair (NULL: none), in the call's scratch: at most `limit` of them, or an error, as

@@ -10,10 +10,6 @@ LANES_INLINE size_t live_columns(const nlp_product *p, size_t panel) {
     return left < NLP_PANEL ? left : NLP_PANEL;
 }
 
-LANES_INLINE bool only_stores(const nlp_epilogue *e) {
-    return e->act == NLP_ACT_NONE && !e->addend && !e->residual && !e->next_factors && !e->row_max;
-}
-
 /* Callers keep product and epilogue as copies of their own: a store might change any other, so that all
  * of it would be read again for each 16 columns.
  * y: 16 columns of a row, scaled and with bias; `live` of them count, 16 but in the last panel. */

@@ -13,6 +13,10 @@ LANES_INLINE void store_panel(const nlp_product *p, int row, size_t panel, v16 x
     store_live(p->out + (size_t)row * p->n + panel * NLP_PANEL, x, live_columns(p, panel));
 }
 
+LANES_INLINE bool only_stores(const nlp_epilogue *e) {
+    return e->act == NLP_ACT_NONE && !e->addend && !e->residual && !e->next_factors && !e->row_max;
+}
+
 /* The epilogue of a whole tile, while it is in the first cache level: kept out of the tiles, which
  * keep their sums in registers. */
 static __attribute__((noinline)) void finish_tile(const nlp_product *p, size_t panel,

@@ -1,7 +1,7 @@
 """What the recipes of the starter adapters share: the frozen base with low-rank adapters, batches of texts of similar
 length, one schedule, and a folder that `nlp import FOLDER --base minilm` reads.
 
-The adapters stand on query, value and both feed-forward products, at rank 8: about 7 % more time than the base alone.
+The adapters stand on query, value and both feed-forward products, at rank 8: 1.07 times the base's time on a Zen 5 CPU, 1.4 on a Sapphire Rapids without AMX, where f32 is slower.
 """
 import hashlib
 import json

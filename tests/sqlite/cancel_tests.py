@@ -5,11 +5,10 @@ import random
 import sqlite3
 import sys
 import tempfile
-import threading
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from harness import check, finish, task_packs  # noqa: E402
+from statements import interrupt_after, is_interrupt  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 LIBRARY, NLP = os.path.join(BUILD, "sqlite", "nlp"), os.path.join(BUILD, "nlp")
@@ -34,28 +33,9 @@ def connect():
 
 
 def interrupt_at(db, sql, after):
-    """Milliseconds from the interrupt to the error; None: the statement was done before. One that comes before the statement runs
-    is lost, so it is repeated."""
-    ended, begun = threading.Event(), []
-
-    def keep_interrupting():
-        if not ended.wait(after):
-            begun.append(time.perf_counter())
-        while not ended.is_set():
-            db.interrupt()
-            ended.wait(0.002)
-
-    thread = threading.Thread(target=keep_interrupting)
-    thread.start()
-    try:
-        db.execute(sql).fetchall()
-        stopped = False
-    except sqlite3.Error as problem:
-        stopped = "interrupted" in str(problem) or "canceled" in str(problem)
-    now = time.perf_counter()
-    ended.set()
-    thread.join()
-    return (now - begun[0]) * 1000 if stopped and begun else None
+    """Milliseconds from the interrupt to the error; None: the statement was done before."""
+    said, took = interrupt_after(db, sql, after)
+    return took if is_interrupt(said) else None
 
 
 def memory():

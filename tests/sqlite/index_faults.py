@@ -9,12 +9,11 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from harness import check, finish  # noqa: E402
-from statements import error, one  # noqa: E402
+from statements import error, interrupt_after, is_interrupt, one, run_tests  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 LIBRARY = os.path.join(BUILD, "sqlite", "nlp")
@@ -104,26 +103,12 @@ def test_a_build_without_room():
 
 # ---- Interrupts
 
-def interrupt_after(db, sql, after):
-    """Milliseconds from the interrupt to the error; None: the statement was done before. One that comes too early is repeated."""
-    ended, begun = threading.Event(), []
-
-    def keep_interrupting():
-        if not ended.wait(after):
-            begun.append(time.perf_counter())
-        while not ended.is_set():
-            db.interrupt()
-            ended.wait(0.002)
-
-    thread = threading.Thread(target=keep_interrupting)
-    thread.start()
-    said = error(db, sql)
-    now = time.perf_counter()
-    ended.set()
-    thread.join()
-    if said and "interrupted" not in said and "canceled" not in said:
+def interrupted_in(db, sql, after):
+    """Milliseconds from the interrupt to the error; None: the statement was done before."""
+    said, took = interrupt_after(db, sql, after)
+    if said and not is_interrupt(said):
         check(f"an interrupt says so, not {said}", False)
-    return (now - begun[0]) * 1000 if begun and said else None
+    return took if said else None
 
 
 def interrupt_often(db, name, sql, longest, before=()):
@@ -132,7 +117,7 @@ def interrupt_often(db, name, sql, longest, before=()):
     for _ in range(N_INTERRUPTS):
         for statement in before:
             db.execute(statement)
-        times.append(interrupt_after(db, sql, shuffled.uniform(0.001, longest)))
+        times.append(interrupted_in(db, sql, shuffled.uniform(0.001, longest)))
         if db.in_transaction:
             check(f"{name}: no transaction stays open", False)
             db.execute("ROLLBACK")
@@ -192,7 +177,7 @@ def test_interrupts_in_a_transaction():
         for j in range(40):
             for table, key in (("x", "rowid"), ("docs", "id")):
                 db.execute(f"INSERT OR REPLACE INTO {table}({key}, body) VALUES (?, ?)", (j + 20 * (i % 3), f"note {i} {j} about engines and fuel"))
-        stopped += interrupt_after(db, "SELECT count(*) FROM x('note', 5)", shuffled.uniform(0.001, 0.06)) is not None
+        stopped += interrupted_in(db, "SELECT count(*) FROM x('note', 5)", shuffled.uniform(0.001, 0.06)) is not None
         if db.in_transaction:  # an interrupted write rolls back, an interrupted query does not
             db.execute("COMMIT")
         problems += [problem(db)] if problem(db) else []
@@ -390,9 +375,6 @@ def test_queries_without_a_blank():
     db.close()
 
 
-TESTS = [value for name, value in sorted(globals().items(), key=lambda item: getattr(getattr(item[1], "__code__", None), "co_firstlineno", 0)) if name.startswith("test_")]
-for test in TESTS:
-    if len(sys.argv) < 3 or sys.argv[2] in test.__name__:
-        test()
+run_tests(globals())
 shutil.rmtree(FOLDER, ignore_errors=True)
 finish()

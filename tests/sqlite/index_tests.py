@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from harness import check, finish, task_packs  # noqa: E402
-from statements import error, one  # noqa: E402
+from statements import error, one, run_tests  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1])
 LIBRARY, NLP = os.path.join(BUILD, "sqlite", "nlp"), os.path.join(BUILD, "nlp")
@@ -716,9 +716,6 @@ def put_block(db, block, signatures, n):
     db.execute("INSERT OR REPLACE INTO x_sig VALUES (?, ?, ?, ?)", (block, b"\xff" * 125, rows_, bytes(signatures)))
 
 
-TESTS = [value for name, value in sorted(globals().items(), key=lambda item: getattr(getattr(item[1], "__code__", None), "co_firstlineno", 0)) if name.startswith("test_")]
-for test in TESTS:
-    if len(sys.argv) < 3 or sys.argv[2] in test.__name__:
-        test()
+run_tests(globals())
 shutil.rmtree(FOLDER, ignore_errors=True)
 finish()

@@ -21,7 +21,7 @@ static void configure(uint8_t height) {
     _tile_loadconfig(&shapes);
 }
 
-/* A panel's start values, 16 in one row, stand for all rows: a stride of 0. */
+/* What stands behind a panel's weights: scales, start values, biases, 16 of each. */
 LANES_INLINE const int8_t *trailer_of(const nlp_product *p, size_t k, size_t panel) {
     return (const int8_t *)p->panels + panel * (k + 12) * NLP_PANEL + k * NLP_PANEL;
 }
@@ -78,7 +78,8 @@ LANES_INLINE void sum_tiles(const nlp_product *p, size_t k, const uint8_t *x, si
     size_t stride = (k + 12) * NLP_PANEL, steps = k / NLP_K_MULTIPLE;
     size_t at_once = (before->n + steps - 1) / steps;
     const int8_t *w = (const int8_t *)p->panels + panel * stride;
-    const int8_t *start = trailer_of(p, k, panel) + 64;
+    const int8_t *start =
+        trailer_of(p, k, panel) + 64; /* of all rows, so loaded with a stride of 0 */
     _tile_loadd(0, start, 0);
     if (second) _tile_loadd(1, start + stride, 0);
     if (lower) _tile_loadd(2, start, 0);
