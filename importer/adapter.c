@@ -15,6 +15,7 @@
 #include "model/binding.h"
 #include "model/readout.h"
 #include "safetensors.h"
+#include "tensor/quant.h"
 
 static const char config_name[] = "adapter_config.json";
 
@@ -242,20 +243,6 @@ static nlp_status read_parts(const adapting *x, const lora_part *parts, size_t n
     return NLP_OK;
 }
 
-/* The inputs of attention.out and ffn.down come multiplied by their factors, and on a GELU's grid with
- * an offset. */
-static void take_factors_back(const nlp_weight *weight, matrix *down) {
-    for (size_t r = 0; weight->factors && r < down->n; r++) {
-        double sum = 0;
-        for (size_t j = 0; j < down->k; j++) {
-            float *w = &down->w[r * down->k + j];
-            sum += (double)*w;
-            *w /= weight->factors[j];
-        }
-        if (weight->grid == NLP_GRID_GELU) down->bias[r] = (float)(-(double)NLP_GELU_OFFSET * sum);
-    }
-}
-
 /* Values leave the qkv product multiplied by the factors of attention.out; query heads that share a
  * value head share them. */
 static void put_factors_on_values(const nlp_stack *stack, const nlp_layer *layer, matrix *up) {
@@ -269,18 +256,48 @@ static void put_factors_on_values(const nlp_stack *stack, const nlp_layer *layer
     }
 }
 
-static void fit_to_base(const adapting *x, uint32_t which, uint32_t index, matrix *down,
-                        matrix *up) {
-    const nlp_layer *layer = &x->stack->layers[index];
-    if (which == NLP_ADAPTED_ATTENTION_OUT) take_factors_back(&layer->attention_out, down);
-    if (which == NLP_ADAPTED_FFN_DOWN) take_factors_back(&layer->ffn_down, down);
-    if (which == NLP_ADAPTED_QKV) put_factors_on_values(x->stack, layer, up);
+/* factors [k], by which the columns are divided; or NULL. */
+static bool is_finite(const matrix *m, const float *factors) {
+    for (size_t i = 0; i < m->n * m->k; i++)
+        if (!isfinite(factors ? m->w[i] / factors[i % m->k] : m->w[i])) return false;
+    return true;
 }
 
-static bool is_finite(const float *numbers, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite(numbers[i])) return false;
-    return true;
+/* Over an i8 product in i8, with the factors and the grid of the bytes that it takes. */
+static void write_down(const assembly *a, const char *name, const nlp_weight *base,
+                       const matrix *down) {
+    if (base->dtype != NLP_I8) {
+        assembly_write_f32(a, name, down);
+        return;
+    }
+    void *panels =
+        assembly_tensor(a, name, NLP_I8, NLP_TENSOR_PANELS, base->grid, down->n, down->k);
+    if (panels)
+        nlp_pack_i8(&(nlp_pack_i8_args){.w = down->w,
+                                        .k = down->k,
+                                        .n = down->n,
+                                        .factors = base->factors,
+                                        .grid = base->grid},
+                    panels);
+}
+
+static nlp_status write_both(const adapting *x, uint32_t which, uint32_t index, const matrix *down,
+                             matrix *up) {
+    const nlp_layer *layer = &x->stack->layers[index];
+    const nlp_weight *base = nlp_adapted_weight(layer, which);
+    const char *role = nlp_adapted_roles[which];
+    char name[64];
+    if (which == NLP_ADAPTED_QKV) put_factors_on_values(x->stack, layer, up);
+    if (!is_finite(down, base->factors) || !is_finite(up, NULL))
+        return nlp_fail(x->a.err, NLP_EINVAL,
+                        "the adapter of layer %u's %s, scaled by %g, has numbers that are not "
+                        "finite",
+                        index, role, (double)x->scale);
+    snprintf(name, sizeof name, "layer.%u.%s.down", index, role);
+    write_down(&x->a, name, base, down);
+    snprintf(name, sizeof name, "layer.%u.%s.up", index, role);
+    assembly_write_f32(&x->a, name, up);
+    return NLP_OK;
 }
 
 static nlp_status write_adapter(const adapting *x, uint32_t which, uint32_t layer) {
@@ -291,7 +308,6 @@ static nlp_status write_adapter(const adapting *x, uint32_t which, uint32_t laye
            k = nlp_size_of(&a->config->spec, role->columns);
     lora_part parts[3] = {0};
     size_t n_parts, rank;
-    char name[64];
     matrix down = {0}, up = {0};
     if (!s) return NLP_OK;
     NLP_TRY(find_parts(x, role, s, layer, parts, &n_parts, &rank));
@@ -299,19 +315,7 @@ static nlp_status write_adapter(const adapting *x, uint32_t which, uint32_t laye
     nlp_status status = matrix_alloc(a, &down, rank, k);
     if (status == NLP_OK) status = matrix_alloc(a, &up, n, rank);
     if (status == NLP_OK) status = read_parts(x, parts, n_parts, &down, &up);
-    if (status == NLP_OK) fit_to_base(x, which, layer, &down, &up);
-    if (status == NLP_OK &&
-        !(is_finite(down.w, rank * k) && is_finite(down.bias, rank) && is_finite(up.w, n * rank)))
-        status = nlp_fail(a->err, NLP_EINVAL,
-                          "the adapter of layer %u's %s, scaled by %g, has numbers that are not "
-                          "finite",
-                          layer, role->name, (double)x->scale);
-    if (status == NLP_OK) {
-        snprintf(name, sizeof name, "layer.%u.%s.down", layer, role->name);
-        assembly_write_f32(a, name, &down);
-        snprintf(name, sizeof name, "layer.%u.%s.up", layer, role->name);
-        assembly_write_f32(a, name, &up);
-    }
+    if (status == NLP_OK) status = write_both(x, which, layer, &down, &up);
     matrix_free(a, &down);
     matrix_free(a, &up);
     return status;

@@ -20,10 +20,11 @@ typedef struct nlp_table { /* rows of an embedding: f32, or s8 with a scale a ro
     uint32_t n_rows, width;
 } nlp_table;
 
-/* What a task pack adds to a linear of its base: W x + up (down x), down [rank, k], up [n, rank], both
- * f32. down.panels NULL: nothing. */
+/* What a task pack adds to a linear of its base: W x + up (down x), down [rank, k] in f32 or, over an i8
+ * linear, in i8 for the bytes that it takes, up [n, rank] in f32. down.panels NULL: nothing. */
 typedef struct nlp_adapter {
     nlp_weight down, up;
+    const nlp_k_span *spans; /* of up's panels */
 } nlp_adapter;
 
 /* The linears that an adapter may stand on. */
@@ -50,6 +51,8 @@ typedef struct nlp_layer {
     const nlp_weight *position_keys, *position_queries;
     nlp_adapter adapters[NLP_N_ADAPTED];
 } nlp_layer;
+
+const nlp_weight *nlp_adapted_weight(const nlp_layer *layer, uint32_t which);
 
 /* One stack of layers: an encoder, a decoder, or one half of a seq2seq. */
 typedef struct nlp_stack {

@@ -48,10 +48,10 @@ nlp_status forward_adapted(const forward *f, const nlp_weight *weight, const nlp
                            float *out) {
     if (!adapter->down.panels) return forward_product(f, weight, n, rows, epilogue, out);
     nlp_epilogue own = epilogue ? *epilogue : (nlp_epilogue){.act = NLP_ACT_NONE};
-    nlp_rows low = {.f32 = f->w.low};
+    nlp_addend addend = {
+        .up = &adapter->up, .spans = adapter->spans, .rows = f->w.low, .tile = f->w.addend};
     NLP_TRY(forward_product(f, &adapter->down, n, rows, NULL, f->w.low));
-    NLP_TRY(forward_product(f, &adapter->up, n, &low, NULL, f->w.addend));
-    own.addend = f->w.addend;
+    own.addend = &addend;
     return forward_product(f, weight, n, rows, &own, out);
 }
 

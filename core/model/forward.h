@@ -24,9 +24,7 @@ typedef struct workspace {
     float *turns;     /* [2 tables][cos, sin][n][pairs] */
     uint8_t *q;       /* [n] rows of nlp_row_bytes, of the widest of hidden, queries */
     uint8_t *up_q;    /* [FFN_ROWS], of the FFN's size */
-    /* of adapters: [n, rank], and what they add to an output: [n, widest of qkv, hidden], or
-     * [FFN_ROWS, up] where that is more */
-    float *low, *addend;
+    float *low, *addend; /* of adapters: [n, rank], and nlp_addend's tile */
 } workspace;
 
 typedef struct forward {
@@ -53,8 +51,7 @@ void forward_norm(forward *f, const nlp_norm_weights *weights, const float *rows
 nlp_rows forward_rows(forward *f, const nlp_weight *weight, float *rows);
 nlp_status forward_product(const forward *f, const nlp_weight *weight, size_t n,
                            const nlp_rows *rows, const nlp_epilogue *epilogue, float *out);
-/* The same with what an adapter makes of rows->f32. For attention.out and ffn.down these are the inputs
- * as an i8 weight takes them, scaled by its factors: the adapter was made for that. */
+/* The same with what an adapter makes of the rows. */
 nlp_status forward_adapted(const forward *f, const nlp_weight *weight, const nlp_adapter *adapter,
                            size_t n, const nlp_rows *rows, const nlp_epilogue *epilogue,
                            float *out);

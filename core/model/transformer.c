@@ -60,10 +60,8 @@ static size_t lay_out(const nlp_stack *stack, const unit_shape *u, uint8_t *base
     w->q = place(base, &used, n * nlp_row_bytes_most(narrow));
     w->up_q = place(base, &used, NLP_FFN_ROWS * nlp_row_bytes_most(s->ffn_size));
     if (!stack->adapter_rank) return used;
-    size_t added = widest(n * widest(d, nlp_size_of(s, NLP_SIZE_QKV)),
-                          nlp_size_of(s, NLP_SIZE_UP) * (size_t)NLP_FFN_ROWS);
     w->low = place(base, &used, n * stack->adapter_rank * sizeof(float));
-    w->addend = place(base, &used, added * sizeof(float));
+    w->addend = place(base, &used, NLP_BLOCK_ROWS * NLP_ADDEND_PANELS * NLP_PANEL * sizeof(float));
     return used;
 }
 

@@ -5,8 +5,6 @@
 
 #include "tensor/quant.h"
 
-enum { BLOCK_ROWS = 96 };
-
 static const nlp_epilogue store_only = {.act = NLP_ACT_NONE};
 
 static size_t min_size(size_t a, size_t b) {
@@ -70,6 +68,58 @@ static product_fn product_of(const nlp_kernels *kernels, nlp_dtype dtype) {
     return kernels->product_f32;
 }
 
+static bool is_zero(const float *w, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (w[i] != 0) return false;
+    return true;
+}
+
+void nlp_k_spans(const nlp_weight *w, nlp_k_span *spans) {
+    size_t stride = nlp_panel_bytes(NLP_F32, w->k) / sizeof(float);
+    const float *panel = w->panels;
+    for (size_t i = 0; i * NLP_PANEL < w->n; i++, panel += stride) {
+        size_t first = 0, end = w->k;
+        while (end > first && is_zero(panel + (end - 1) * NLP_PANEL, NLP_PANEL)) end--;
+        while (first < end && is_zero(panel + first * NLP_PANEL, NLP_PANEL)) first++;
+        spans[i] = (nlp_k_span){(uint32_t)first, (uint32_t)end};
+    }
+}
+
+/* What several panels have between them. */
+static nlp_k_span join_spans(const nlp_k_span *spans, size_t n) {
+    nlp_k_span all = {UINT32_MAX, 0};
+    for (size_t i = 0; i < n; i++) {
+        if (spans[i].first == spans[i].end) continue;
+        if (spans[i].first < all.first) all.first = spans[i].first;
+        if (spans[i].end > all.end) all.end = spans[i].end;
+    }
+    return all;
+}
+
+/* The addend of the rows and panels of p, if there is one. The panels in question are a matrix of their
+ * own; the adapters of query, key and value are one, with zeros where a part has none. */
+static void make_addend(const nlp_kernels *kernels, const nlp_addend *addend, nlp_product *p) {
+    const nlp_weight *up = addend->up;
+    nlp_k_span span = join_spans(addend->spans + p->first_panel, p->n_panels);
+    p->addend = span.end ? addend->tile : NULL;
+    if (!span.end) return;
+    nlp_product low = {.k = up->k,
+                       .first_k = span.first,
+                       .end_k = span.end,
+                       .n = min_size(p->n_panels * NLP_PANEL, p->n - p->first_panel * NLP_PANEL),
+                       .panels = (const uint8_t *)up->panels +
+                                 p->first_panel * nlp_panel_bytes(up->dtype, up->k),
+                       .n_panels = p->n_panels,
+                       .epilogue = &store_only};
+    for (size_t done = 0; done < p->n_rows; done += low.n_rows) {
+        low.n_rows = min_size(p->n_rows - done, NLP_TILE_ROWS);
+        low.rows = addend->rows + (p->first_row + done) * up->k;
+        low.out = addend->tile + done * low.n;
+        kernels->product_f32(&low);
+    }
+    p->addend_stride = low.n;
+}
+
 /* One block of rows against one group of panels. */
 static void run_group(const nlp_kernels *kernels, nlp_product *p, const nlp_weight *w, size_t first,
                       size_t n_rows, const nlp_rows *rows, float *out) {
@@ -87,6 +137,7 @@ static void run_group(const nlp_kernels *kernels, nlp_product *p, const nlp_weig
         } else {
             p->rows = rows->f32 + p->first_row * w->k;
         }
+        if (p->epilogue->addend) make_addend(kernels, p->epilogue->addend, p);
         product(p);
         done += p->n_rows;
     }
@@ -97,14 +148,16 @@ static void run_group(const nlp_kernels *kernels, nlp_product *p, const nlp_weig
 nlp_status nlp_gemm(const nlp_kernels *kernels, const nlp_weight *w, size_t m, const nlp_rows *rows,
                     const nlp_epilogue *epilogue, float *out, nlp_poll *poll, nlp_error *err) {
     nlp_product p = {.k = w->k,
+                     .end_k = w->k,
                      .n = w->n,
                      .panels = w->panels,
                      .grid = w->grid,
                      .epilogue = epilogue ? epilogue : &store_only};
     size_t n_panels = (w->n + NLP_PANEL - 1) / NLP_PANEL;
     size_t most = w->dtype == NLP_I8 ? kernels->i8_panels : NLP_GROUP_PANELS;
-    for (size_t first = 0; first < m; first += BLOCK_ROWS) {
-        size_t n_rows = min_size(m - first, BLOCK_ROWS);
+    if (p.epilogue->addend) most = min_size(most, NLP_ADDEND_PANELS);
+    for (size_t first = 0; first < m; first += NLP_BLOCK_ROWS) {
+        size_t n_rows = min_size(m - first, NLP_BLOCK_ROWS);
         for (size_t panel = 0; panel < n_panels; panel += most) {
             p.first_panel = panel;
             p.n_panels = min_size(n_panels - panel, most);

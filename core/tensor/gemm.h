@@ -6,6 +6,9 @@
 #include "base/poll.h"
 #include "tensor/kernels.h"
 
+#define NLP_BLOCK_ROWS    96 /* rows that stay in cache while the panels stream */
+#define NLP_ADDEND_PANELS 8  /* most panels of a tile that has an addend */
+
 typedef enum nlp_dtype {
     NLP_F32 = 0,
     NLP_I8 = 1,
@@ -30,6 +33,22 @@ typedef struct nlp_rows {
     const uint8_t *q;      /* [m] rows of nlp_row_bytes, as nlp_product says */
     const float *q_scales; /* [m], for i8 and i16 */
 } nlp_rows;
+
+/* The k of a panel that have weights other than zero. */
+typedef struct nlp_k_span {
+    uint32_t first, end;
+} nlp_k_span;
+
+/* What an adapter adds to the outputs of a product: rows times a low-rank matrix. It is made tile by tile,
+ * right before the product's own tile, so that it never leaves the first cache levels. */
+typedef struct nlp_addend {
+    const nlp_weight *up;    /* f32, [rank, n], without bias */
+    const nlp_k_span *spans; /* of up's panels */
+    const float *rows;       /* [m, rank] */
+    float *tile;             /* scratch: [NLP_BLOCK_ROWS, NLP_ADDEND_PANELS * NLP_PANEL] */
+} nlp_addend;
+/* Fills the spans of an f32 matrix: [panels of n]. */
+void nlp_k_spans(const nlp_weight *weight, nlp_k_span *spans);
 
 /* Bytes of a row of k numbers that enters a product with weights of this type; 0: f32 itself. */
 size_t nlp_row_bytes(nlp_dtype dtype, size_t k);

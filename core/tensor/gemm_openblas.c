@@ -56,7 +56,6 @@ nlp_status nlp_openblas_load(nlp_error *err) {
 /* The epilogue that our kernels run on a tile, here over the finished rows. */
 static void finish_rows(const nlp_kernels *kernels, const nlp_weight *w, size_t m,
                         const nlp_epilogue *e, float *out) {
-    if (e->addend) kernels->add(out, e->addend, m * w->n);
     kernels->activate(out, m * w->n, e->act);
     if (e->residual) kernels->add(out, e->residual, m * w->n);
     if (e->next_factors) kernels->scale_columns(out, m, w->n, e->next_factors);
@@ -70,6 +69,8 @@ nlp_status nlp_gemm_openblas(const nlp_kernels *kernels, const nlp_weight *w, si
     NLP_TRY(nlp_openblas_load(err));
     if (w->dtype != NLP_F32)
         return nlp_fail(err, NLP_EUNSUPPORTED, "the backend openblas takes f32 packs only");
+    if (epilogue && epilogue->addend)
+        return nlp_fail(err, NLP_EUNSUPPORTED, "the backend openblas takes no adapters");
     sgemm_fn sgemm = find_sgemm();
     size_t bytes = nlp_panel_bytes(NLP_F32, w->k);
     for (size_t column = 0; column < w->n; column += NLP_PANEL) {

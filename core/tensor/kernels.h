@@ -50,7 +50,7 @@ typedef struct nlp_q4_group {
 /* What happens to a tile before it is stored, in this order: scale and bias, addend, activation,
  * residual, next factors, max. */
 typedef struct nlp_epilogue {
-    const float *addend; /* [m, n], row stride n: of an adapter; NULL: none */
+    const struct nlp_addend *addend; /* of an adapter (gemm.h); NULL: none */
     nlp_activation act;
     const float *residual; /* [m, n], row stride n; NULL: none */
     /* [n]: store t = y * f (GELU grid: fma(y, f, NLP_GELU_OFFSET * f)) instead of y; NULL: none */
@@ -65,6 +65,7 @@ typedef struct nlp_product {
     /* n: columns of the whole matrix; n % 16 columns of the last panel are not stored */
     size_t n_rows, k, n;
     size_t first_panel, n_panels;
+    size_t first_k, end_k; /* f32: the k to sum; in these panels all others are zero */
     /* f32 [n_rows, k]; i8: u8 [n_rows, k64], k64 = k padded to 64; i16: s16 [n_rows, k64]; q4: rows of
      * k64 s8, then k64 / 32 nlp_q4_group */
     const void *rows;
@@ -74,7 +75,11 @@ typedef struct nlp_product {
     nlp_grid grid; /* i8: zero point of the rows */
     const nlp_epilogue *epilogue;
     size_t first_row; /* index of row 0 in residual and row_max */
-    float *out;       /* [n_rows, n], row stride n */
+    /* what the epilogue's addend comes to for these rows and panels: [n_rows, columns of the panels],
+     * row stride addend_stride; NULL: none */
+    const float *addend;
+    size_t addend_stride;
+    float *out; /* [n_rows, n], row stride n */
 } nlp_product;
 
 /* Norms of rows: LayerNorm y = (x - mean) / sqrt(var + eps) * gain + bias in two passes, or with

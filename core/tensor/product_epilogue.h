@@ -16,7 +16,10 @@ LANES_INLINE size_t live_columns(const nlp_product *p, size_t panel) {
 LANES_INLINE void finish(const nlp_product *p, const nlp_epilogue *e, size_t row, size_t column,
                          size_t live, v16 y) {
     size_t full_row = p->first_row + row;
-    if (e->addend) y = v_add(y, load_live(e->addend + full_row * p->n + column, live));
+    if (p->addend) {
+        const float *addend = p->addend + row * p->addend_stride - p->first_panel * NLP_PANEL;
+        y = v_add(y, load_live(addend + column, live));
+    }
     y = v_activate(y, e->act);
     if (e->residual) y = v_add(y, load_live(e->residual + full_row * p->n + column, live));
     if (e->next_factors) {

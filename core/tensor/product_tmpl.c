@@ -36,11 +36,12 @@ static __attribute__((noinline)) void finish_tile(const nlp_product *p, size_t p
 /* All accumulators of a tile are registers; k is the only loop. */
 LANES_INLINE void tile_f32(const nlp_product *p, size_t panel, int rows, int panels) {
     size_t k = p->k, stride = (k + 1) * NLP_PANEL;
-    const float *w = (const float *)p->panels + panel * stride, *x = p->rows;
+    const float *first = (const float *)p->panels + panel * stride, *x = p->rows;
+    const float *w = first + p->first_k * NLP_PANEL;
     v16 sum[NLP_TILE_ROWS][TILE_PANELS];
     LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int j = 0; j < panels; j++)
         sum[i][j] = v_set(0);
-    for (size_t c = 0; c < k; c++, w += NLP_PANEL) {
+    for (size_t c = p->first_k; c < p->end_k; c++, w += NLP_PANEL) {
         v16 column[TILE_PANELS];
         LANES_UNROLL for (int j = 0; j < panels; j++) {
             column[j] = v_load(w + (size_t)j * stride);
@@ -53,7 +54,7 @@ LANES_INLINE void tile_f32(const nlp_product *p, size_t panel, int rows, int pan
         }
     }
     LANES_UNROLL for (int j = 0; j < panels; j++) {
-        v16 bias = v_load(w + (size_t)j * stride); /* w stands behind the last k */
+        v16 bias = v_load(first + k * NLP_PANEL + (size_t)j * stride);
         LANES_UNROLL for (int i = 0; i < rows; i++)
             store_panel(p, i, panel + (size_t)j, v_add(sum[i][j], bias));
     }

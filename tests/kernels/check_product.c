@@ -10,6 +10,7 @@
 
 typedef struct problem {
     size_t m, k, n;
+    nlp_grid grid; /* of the i8 panels */
     float *x, *w, *bias, *factors, *residual, *next;
     void *panels[NLP_Q4M + 1]; /* by dtype */
     uint8_t *q;
@@ -59,6 +60,36 @@ static void free_problem(problem *p) {
     for (size_t i = 0; i < N_DTYPES; i++) free(p->panels[dtypes[i]]);
 }
 
+/* A low-rank matrix beside a problem's weights, with rows for it. */
+enum { RANK = 5 };
+typedef struct low_rank {
+    nlp_weight up;
+    nlp_k_span *spans;
+    float *rows, *tile;
+    nlp_addend addend;
+} low_rank;
+
+static void make_low_rank(const problem *p, low_rank *low) {
+    nlp_random r = {p->m + p->n};
+    float *w = random_floats(&r, p->n * RANK, 0.3f);
+    for (size_t i = 0; i < p->n * RANK; i++) /* as two adapters, and a part that has none */
+        if (i / RANK % 144 / 48 != (i % RANK < 2 ? 0u : 2u)) w[i] = 0;
+    void *panels = panels_of(NLP_F32, RANK, p->n);
+    nlp_pack_f32(w, NULL, RANK, p->n, panels);
+    free(w);
+    low->up = (nlp_weight){.dtype = NLP_F32, .k = RANK, .n = p->n, .panels = panels};
+    low->spans = calloc(p->n / NLP_PANEL + 1, sizeof *low->spans);
+    nlp_k_spans(&low->up, low->spans);
+    low->rows = random_floats(&r, p->m * RANK, 1);
+    low->tile = malloc(NLP_BLOCK_ROWS * NLP_ADDEND_PANELS * NLP_PANEL * sizeof *low->tile);
+    low->addend =
+        (nlp_addend){.up = &low->up, .spans = low->spans, .rows = low->rows, .tile = low->tile};
+}
+
+static void free_low_rank(low_rank *low) {
+    free((void *)low->up.panels), free(low->spans), free(low->rows), free(low->tile);
+}
+
 static void quantise_input(const nlp_kernels *k, problem *p, nlp_dtype dtype) {
     nlp_weight w = {.dtype = dtype, .k = p->k, .n = p->n};
     float *t = malloc(p->m * p->k * sizeof *t);
@@ -70,7 +101,8 @@ static void quantise_input(const nlp_kernels *k, problem *p, nlp_dtype dtype) {
 
 static void multiply(const nlp_kernels *k, problem *p, nlp_dtype dtype, const nlp_epilogue *e,
                      float *out) {
-    nlp_weight w = {.dtype = dtype, .k = p->k, .n = p->n, .panels = p->panels[dtype]};
+    nlp_weight w = {
+        .dtype = dtype, .grid = p->grid, .k = p->k, .n = p->n, .panels = p->panels[dtype]};
     nlp_rows rows = {.f32 = p->x, .q = p->q, .q_scales = p->q_scales};
     if (e && e->row_max) memset(e->row_max, 0, p->m * 16 * sizeof(float));
     CHECK_STATUS(nlp_gemm(k, &w, p->m, &rows, e, out, NULL, NULL), NLP_OK, NULL);
@@ -278,35 +310,44 @@ static void test_levels_give_the_same_bits(void) {
         problem p = make_problem(sizes[s][0], sizes[s][1], sizes[s][2], s + 1);
         float *first = calloc(p.m * p.n, sizeof *first), *other = calloc(p.m * p.n, sizeof *other);
         float *tops = aligned_alloc(64, p.m * 64);
+        low_rank low;
+        make_low_rank(&p, &low);
         for (size_t a = 0; a < sizeof acts / sizeof *acts; a++)
             for (int form = 0; form < 8; form++) {
                 nlp_epilogue e = {.act = acts[a], .residual = form & 1 ? p.residual : NULL};
-                if (form & 4) e.addend = p.residual;
+                if (form & 4) e.addend = &low.addend;
                 if (form & 2) e.next_factors = p.next, e.next_grid = acts[a] == NLP_ACT_GELU_ERF;
                 for (size_t d = 0; d < N_DTYPES; d++)
                     compare_levels(&p, dtypes[d], e, first, other, tops);
             }
         free(first), free(other), free(tops);
+        free_low_rank(&low);
         free_problem(&p);
     }
 }
 
 static void test_an_addend_stands_before_the_activation(void) {
-    problem p = make_problem(7, 96, 70, 11);
+    problem p = make_problem(200, 96, 150, 11);
     float *sums = calloc(p.m * p.n, sizeof *sums), *got = calloc(p.m * p.n, sizeof *got);
+    float *added = calloc(p.m * p.n, sizeof *added);
+    low_rank low;
+    make_low_rank(&p, &low);
     const nlp_kernels *k;
     for (size_t level = 0; (k = nlp_kernels_at(level)); level++)
         for (size_t d = 0; d < N_DTYPES; d++) {
-            nlp_epilogue e = {.addend = p.residual, .act = NLP_ACT_RELU};
+            nlp_epilogue e = {.addend = &low.addend, .act = NLP_ACT_RELU};
+            nlp_rows rows = {.f32 = low.rows};
+            CHECK_STATUS(nlp_gemm(k, &low.up, p.m, &rows, NULL, added, NULL, NULL), NLP_OK, NULL);
             quantise_input(k, &p, dtypes[d]);
             multiply(k, &p, dtypes[d], NULL, sums);
             multiply(k, &p, dtypes[d], &e, got);
             for (size_t i = 0; i < p.m * p.n; i++) {
-                float want = sums[i] + p.residual[i];
+                float want = sums[i] + added[i];
                 CHECK(got[i] == (want > 0 ? want : 0));
             }
         }
-    free(sums), free(got);
+    free(sums), free(got), free(added);
+    free_low_rank(&low);
     free_problem(&p);
 }
 
@@ -342,6 +383,7 @@ static void test_the_largest_integers_are_exact(void) {
         &(nlp_pack_i8_args){
             .w = p.w, .bias = p.bias, .k = K, .n = 64, .grid = NLP_GRID_GELU, .input_mean = NULL},
         p.panels[NLP_I8]);
+    p.grid = NLP_GRID_GELU;
     memset(p.q, 255, 6 * K);
     for (int i = 0; i < 6; i++) p.q_scales[i] = 1;
     const nlp_kernels *k;

@@ -4,7 +4,7 @@
 
 #include "tensor/kernels.h"
 
-#define NLP_AMX_ROWS   96 /* most rows and panels of a call */
+#define NLP_AMX_ROWS   96 /* most rows and panels of a call; NLP_BLOCK_ROWS */
 #define NLP_AMX_PANELS 64
 
 void nlp_product_i8_amx(const nlp_product *product);
