@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the sentiment adapter on all-MiniLM-L6-v2 and measures it on texts that it has not seen.
 
-    models/recipes/sentiment.py BASE REVIEWS FOLDER [--leave-out SOURCE]
+    models/recipes/sentiment.py BASE REVIEWS FOLDER [--epochs N] [--leave-out SOURCE]
     nlp import FOLDER --base minilm --out models/sentiment.nlp
 
 BASE is the model's folder (config.json, model.safetensors, tokenizer.json ...), REVIEWS holds four collections of NLTK's data
@@ -65,9 +65,9 @@ def windows(tokenizer, texts):
     return out
 
 
-def deal(tokenizer, train):
+def deal(tokenizer, train, n_epochs):
     """Examples (ids, label) of each epoch. What is dealt of films and of pros_cons is other in each."""
-    epochs = [[] for _ in range(EPOCHS)]
+    epochs = [[] for _ in range(n_epochs)]
     for source, rows in train.items():
         cut = windows(tokenizer, [text for text, _ in rows])
         whole = source == "movie_reviews"
@@ -90,6 +90,7 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("base", "reviews", "folder"):
         parser.add_argument(name)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--leave-out", choices=SOURCES)
     options = parser.parse_args()
     os.makedirs(options.folder, exist_ok=True)
@@ -98,7 +99,7 @@ def main():
     train, test = split(options.reviews, options.folder)
     if options.leave_out:
         train[options.leave_out] = []
-    epochs = deal(tokenizer, train)
+    epochs = deal(tokenizer, train, options.epochs)
     model = lora.Adapted(options.base, len(LABELS), of_tokens=False)
 
     def loss(net, batch):
@@ -107,7 +108,7 @@ def main():
 
     def report(epoch):
         for source in SOURCES:
-            if epoch + 1 == EPOCHS or source != "movie_reviews":
+            if epoch + 1 == options.epochs or source != "movie_reviews":
                 print(f"epoch {epoch + 1}: {source} {len(test[source])} texts, accuracy {accuracy(model, tokenizer, test[source]):.4f}", flush=True)
 
     lora.train(model, epochs, loss, RATE, report)
