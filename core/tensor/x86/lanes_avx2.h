@@ -207,13 +207,18 @@ LANES_INLINE vn128 vn_load(const uint8_t *p) {
 LANES_INLINE vgroup vg_zero(void) {
     return LANES_HALVES(vgroup, _mm256_setzero_si256(), _mm256_setzero_si256());
 }
+/* gcc would make all products of a group first and keep them in memory, but not around an asm. */
+LANES_INLINE __m256i add_pairs(__m256i sum, __m256i pairs) {
+    sum = _mm256_add_epi16(sum, pairs);
+    __asm__("" : "+x"(sum));
+    return sum;
+}
 LANES_INLINE vgroup vg_dot(vgroup sum, vq4 low, vq4 high, vn128 w) {
-    return LANES_HALVES(
-        vgroup,
-        _mm256_add_epi16(sum.a, _mm256_add_epi16(_mm256_maddubs_epi16(w.low_a, low),
-                                                 _mm256_maddubs_epi16(w.high_a, high))),
-        _mm256_add_epi16(sum.b, _mm256_add_epi16(_mm256_maddubs_epi16(w.low_b, low),
-                                                 _mm256_maddubs_epi16(w.high_b, high))));
+    sum.a = add_pairs(sum.a, _mm256_maddubs_epi16(w.low_a, low));
+    sum.b = add_pairs(sum.b, _mm256_maddubs_epi16(w.low_b, low));
+    sum.a = add_pairs(sum.a, _mm256_maddubs_epi16(w.high_a, high));
+    sum.b = add_pairs(sum.b, _mm256_maddubs_epi16(w.high_b, high));
+    return sum;
 }
 LANES_INLINE vi16 vg_sum(vgroup sum, int32_t start) {
     __m256i ones = _mm256_set1_epi16(1), first = _mm256_set1_epi32(start);

@@ -173,14 +173,22 @@ LANES_INLINE vn128 vn_load(const uint8_t *p) {
 LANES_INLINE vgroup vg_zero(void) {
     return _mm512_setzero_si512();
 }
-LANES_INLINE vgroup vg_dot(vgroup sum, vq4 low, vq4 high, vn128 w) {
 #ifdef LANES_VNNI
+LANES_INLINE vgroup vg_dot(vgroup sum, vq4 low, vq4 high, vn128 w) {
     return _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, w.low, low), w.high, high);
-#else
-    return _mm512_add_epi16(sum, _mm512_add_epi16(_mm512_maddubs_epi16(w.low, low),
-                                                  _mm512_maddubs_epi16(w.high, high)));
-#endif
 }
+#else
+/* The asm: as in lanes_avx2.h. */
+LANES_INLINE vgroup add_pairs(vgroup sum, __m512i pairs) {
+    sum = _mm512_add_epi16(sum, pairs);
+    __asm__("" : "+v"(sum));
+    return sum;
+}
+LANES_INLINE vgroup vg_dot(vgroup sum, vq4 low, vq4 high, vn128 w) {
+    return add_pairs(add_pairs(sum, _mm512_maddubs_epi16(w.low, low)),
+                     _mm512_maddubs_epi16(w.high, high));
+}
+#endif
 LANES_INLINE vi16 vg_sum(vgroup sum, int32_t start) {
 #ifndef LANES_VNNI
     sum = _mm512_madd_epi16(sum, _mm512_set1_epi16(1));
