@@ -5,6 +5,7 @@
  * 8, 4, 2, 1. A stripe takes the keys that any of its queries sees; a key that a single query does
  * not see has the score -infinity and adds 0, so the bits are those of the query alone. */
 #include <math.h>
+#include <string.h>
 
 #include "tensor/lanes.h"
 
@@ -20,11 +21,9 @@ size_t NLP_LEVEL(attention_scratch_floats)(size_t n_keys, size_t head_dim) {
 LANES_INLINE void transpose_queries(const nlp_attention_args *a, size_t first, size_t live,
                                     float *out) {
     const float *q = a->q + first * a->q_stride;
-    for (size_t c = 0; c < a->head_dim; c++) {
-        float column[GROUP] = {0};
-        for (size_t i = 0; i < live; i++) column[i] = q[i * a->q_stride + c];
-        v_store(out + c * GROUP, v_mul(v_load(column), v_set(a->scale)));
-    }
+    if (live < GROUP) memset(out, 0, a->head_dim * GROUP * sizeof *out);
+    for (size_t i = 0; i < live; i++, q += a->q_stride)
+        for (size_t c = 0; c < a->head_dim; c++) out[c * GROUP + i] = q[c] * a->scale;
 }
 
 /* Scores of `keys` keys against `groups` groups of queries; keys and groups are constants. qt
@@ -47,6 +46,15 @@ LANES_INLINE void score_tile(const nlp_attention_args *a, const float *k, const 
         v_store(scores + (size_t)i * row + (size_t)g * GROUP, sum[i][g]);
 }
 
+/* As many groups at once as the registers hold sums of. */
+LANES_INLINE void score_groups(const nlp_attention_args *a, const float *k, const float *qt,
+                               float *scores, size_t row, int keys, int groups) {
+    int most = groups < LANES_TILE_PANELS ? groups : LANES_TILE_PANELS;
+    for (int g = 0; g < groups; g += most)
+        score_tile(a, k, qt + (size_t)g * a->head_dim * GROUP, scores + (size_t)g * GROUP, row,
+                   keys, most);
+}
+
 /* The keys that a stripe's queries see: first .. end - 1. */
 typedef struct key_range {
     size_t first, end;
@@ -63,9 +71,11 @@ LANES_INLINE void score_keys(const nlp_attention_args *a, key_range r, const flo
                              float *scores, size_t row, int groups) {
     size_t t = r.first;
     for (; t + KEY_ROWS <= r.end; t += KEY_ROWS, scores += KEY_ROWS * row)
-        score_tile(a, a->k + t * a->kv_stride, qt, scores, row, KEY_ROWS, groups);
+        score_groups(a, a->k + t * a->kv_stride, qt, scores, row, KEY_ROWS, groups);
+    for (; t + 2 <= r.end; t += 2, scores += 2 * row)
+        score_groups(a, a->k + t * a->kv_stride, qt, scores, row, 2, groups);
     for (; t < r.end; t++, scores += row)
-        score_tile(a, a->k + t * a->kv_stride, qt, scores, row, 1, groups);
+        score_groups(a, a->k + t * a->kv_stride, qt, scores, row, 1, groups);
 }
 
 /* Bias and cap, where the family has them. */
@@ -140,6 +150,8 @@ LANES_INLINE void weigh_values(const nlp_attention_args *a, key_range r, const f
         size_t live = a->head_dim - column < GROUP ? a->head_dim - column : GROUP, q = 0;
         for (; q + KEY_ROWS <= a->n_queries; q += KEY_ROWS)
             value_tile(a, r, scores, row, inverse, q, column, KEY_ROWS, live);
+        for (; q + 2 <= a->n_queries; q += 2)
+            value_tile(a, r, scores, row, inverse, q, column, 2, live);
         for (; q < a->n_queries; q++) value_tile(a, r, scores, row, inverse, q, column, 1, live);
     }
 }
