@@ -52,6 +52,7 @@ typedef struct nlp_layer {
     nlp_adapter adapters[NLP_N_ADAPTED];
 } nlp_layer;
 
+/* The linear of a layer that NLP_ADAPTED_... names. */
 const nlp_weight *nlp_adapted_weight(const nlp_layer *layer, uint32_t which);
 
 /* One stack of layers: an encoder, a decoder, or one half of a seq2seq. */
