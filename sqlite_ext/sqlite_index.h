@@ -138,9 +138,10 @@ int index_model_adopt(nlp_index *ix);
 typedef struct index_store {
     nlp_index *ix;
     uint32_t dims;
-    int64_t next; /* id; -1: not looked up */
-    sqlite3_stmt *insert, *remove, *of_row;
-    int64_t block; /* that is held; -1: none */
+    int64_t next;                                                 /* id; -1: not looked up */
+    sqlite3_stmt *insert, *remove, *of_row;                       /* of x_vec */
+    sqlite3_stmt *get_block, *add_block, *set_block, *drop_block; /* of x_sig */
+    int64_t block;                                                /* that is held; -1: none */
     bool is_new, is_changed;
     uint8_t valid[INDEX_BITMAP], rows[INDEX_ROWS];
     uint8_t *signatures, *q8;

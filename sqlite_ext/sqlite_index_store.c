@@ -67,22 +67,18 @@ static bool is_empty(const index_store *st) {
 
 /* A new block only becomes a row here: blobs are of full size from the start. */
 static int write_block(index_store *st) {
-    sqlite3_stmt *s;
-    const char *sql =
-        is_empty(st) ? "DELETE FROM $sig WHERE block = ?1"
-        : st->is_new ? "INSERT INTO $sig(block, valid, rows, signatures) VALUES (?1, ?2, ?3, ?4)"
-                     : "UPDATE $sig SET valid = ?2, rows = ?3, signatures = ?4 WHERE block = ?1";
     if (st->block < 0 || !st->is_changed) return SQLITE_OK;
-    int rc = index_prepare(st->ix, sql, &s);
-    if (rc != SQLITE_OK) return rc;
+    sqlite3_stmt *s = is_empty(st) ? st->drop_block : st->is_new ? st->add_block : st->set_block;
     sqlite3_bind_int64(s, 1, st->block);
-    if (!is_empty(st)) {
+    if (s != st->drop_block) {
         sqlite3_bind_blob(s, 2, st->valid, INDEX_BITMAP, SQLITE_STATIC);
         sqlite3_bind_blob(s, 3, st->rows, INDEX_ROWS, SQLITE_STATIC);
         sqlite3_bind_blob64(s, 4, st->signatures, signatures_bytes(st), SQLITE_STATIC);
     }
     st->is_changed = false;
-    return index_finish(st->ix, &s);
+    int rc = sqlite3_step(s);
+    sqlite3_reset(s);
+    return rc == SQLITE_DONE ? SQLITE_OK : index_sql_failed(st->ix, rc);
 }
 
 static void clear_block(index_store *st) {
@@ -92,14 +88,11 @@ static void clear_block(index_store *st) {
 }
 
 static int load_block(index_store *st, int64_t block) {
-    sqlite3_stmt *s;
+    sqlite3_stmt *s = st->get_block;
     index_block found;
     bool has_row;
-    int rc = index_prepare(st->ix,
-                           "SELECT block, valid, rows, signatures FROM $sig WHERE block = ?1", &s);
-    if (rc != SQLITE_OK) return rc;
     sqlite3_bind_int64(s, 1, block);
-    rc = index_step(st->ix, s, &has_row);
+    int rc = index_step(st->ix, s, &has_row);
     if (rc == SQLITE_OK && has_row) rc = index_block_read(st->ix, s, st->dims, &found);
     if (rc == SQLITE_OK && has_row) {
         memcpy(st->valid, found.valid, INDEX_BITMAP);
@@ -109,7 +102,7 @@ static int load_block(index_store *st, int64_t block) {
         clear_block(st);
     }
     st->is_new = !has_row;
-    sqlite3_finalize(s);
+    sqlite3_reset(s);
     return rc;
 }
 
@@ -124,41 +117,59 @@ static int hold(index_store *st, int64_t block) {
 
 /* ---- Writing ---- */
 
+/* All statements are made before the first write: once the held block differs from the table, nothing but a step of
+ * a statement that writes stands between it and the table, and an interrupt of such a step rolls the transaction
+ * back. An interrupt that came while SQL was being compiled would leave chunks without signatures in a transaction
+ * that goes on. */
 int index_store_open(nlp_index *ix, uint32_t dims, index_store *st) {
+    const struct {
+        sqlite3_stmt **s;
+        const char *sql;
+    } statements[] = {
+        {&st->insert, "INSERT INTO $vec(id, row, start, length, q8) VALUES (?1, ?2, ?3, ?4, ?5)"},
+        {&st->remove, "DELETE FROM $vec WHERE id = ?1"},
+        {&st->of_row, "SELECT id FROM $vec WHERE row = ?1 ORDER BY id LIMIT 1"},
+        {&st->get_block, "SELECT block, valid, rows, signatures FROM $sig WHERE block = ?1"},
+        {&st->add_block,
+         "INSERT INTO $sig(block, valid, rows, signatures) VALUES (?1, ?2, ?3, ?4)"},
+        {&st->set_block, "UPDATE $sig SET valid = ?2, rows = ?3, signatures = ?4 WHERE block = ?1"},
+        {&st->drop_block, "DELETE FROM $sig WHERE block = ?1"},
+    };
     memset(st, 0, sizeof *st);
     st->ix = ix, st->dims = dims, st->next = st->block = -1;
     st->signatures = sqlite3_malloc64(signatures_bytes(st));
     st->q8 = sqlite3_malloc64(nlp_q8_bytes(dims));
-    if (!st->signatures || !st->q8) return SQLITE_NOMEM;
-    int rc = index_prepare(
-        ix, "INSERT INTO $vec(id, row, start, length, q8) VALUES (?1, ?2, ?3, ?4, ?5)",
-        &st->insert);
-    if (rc == SQLITE_OK) rc = index_prepare(ix, "DELETE FROM $vec WHERE id = ?1", &st->remove);
-    if (rc == SQLITE_OK)
-        rc = index_prepare(ix, "SELECT id FROM $vec WHERE row = ?1 ORDER BY id LIMIT 1",
-                           &st->of_row);
+    int rc = st->signatures && st->q8 ? SQLITE_OK : SQLITE_NOMEM;
+    for (size_t i = 0; i < sizeof statements / sizeof *statements && rc == SQLITE_OK; i++)
+        rc = index_prepare(ix, statements[i].sql, statements[i].s);
     return rc;
 }
 
-/* Behind an error too the block that is held is written, since its chunks are. The first error stands. */
+static void free_store(index_store *st) {
+    sqlite3_stmt *const statements[] = {st->insert,    st->remove,    st->of_row,    st->get_block,
+                                        st->add_block, st->set_block, st->drop_block};
+    for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
+        sqlite3_finalize(statements[i]);
+    sqlite3_free(st->signatures);
+    sqlite3_free(st->q8);
+}
+
+/* Behind an error too the block that is held is written, since its chunks are, unless the error rolled them back.
+ * The first error stands. */
 int index_store_close(index_store *st, int rc) {
     sqlite3_vtab *vtab = &st->ix->base;
+    bool is_undone = sqlite3_txn_state(st->ix->c->db, st->ix->schema) != SQLITE_TXN_WRITE;
     char *message = vtab->zErrMsg;
     vtab->zErrMsg = NULL;
-    int written = write_block(st);
+    int written = rc != SQLITE_OK && is_undone ? SQLITE_OK : write_block(st);
     if (rc != SQLITE_OK || !vtab->zErrMsg) {
         sqlite3_free(vtab->zErrMsg);
         vtab->zErrMsg = message;
     } else {
         sqlite3_free(message);
     }
-    if (rc == SQLITE_OK) rc = written;
-    sqlite3_finalize(st->insert);
-    sqlite3_finalize(st->remove);
-    sqlite3_finalize(st->of_row);
-    sqlite3_free(st->signatures);
-    sqlite3_free(st->q8);
-    return rc;
+    free_store(st);
+    return rc == SQLITE_OK ? written : rc;
 }
 
 static int remove_chunk(index_store *st, int64_t id) {

@@ -149,6 +149,21 @@ def stop_at(db, sql, n):
     return said, left[0] <= 0
 
 
+def interrupt_at(db, sql, n):
+    """As stop_at, but by an interrupt, which holds until no statement runs: whatever is done behind the error meets it too."""
+    left = [n]
+
+    def handler():
+        left[0] -= 1
+        if left[0] == 0:
+            db.interrupt()
+
+    db.set_progress_handler(handler, 20)
+    said = error(db, sql)
+    db.set_progress_handler(None, 0)
+    return said, left[0] <= 0
+
+
 def test_progress_handlers_leave_the_index_whole():
     db = with_docs("progress", "deferred", 40)
     change = ("DELETE FROM docs WHERE id % 7 = 0", "INSERT INTO docs SELECT 7 * value, 'note again' FROM json_each('[1, 2, 3, 4, 5]')", "UPDATE docs SET body = body || '.' WHERE id % 5 = 0")
@@ -165,6 +180,28 @@ def test_progress_handlers_leave_the_index_whole():
             stopped, n = stopped + (said != ""), n + 1 + n // 4  # FTS5 passes over a stop within its PRAGMA data_version
         check(f"{name}, stopped at {stopped} places: the index is whole", stopped and not problems, problems[:2])
     db.close()
+
+
+def test_a_query_stopped_at_each_place_of_a_transaction():
+    for way in (stop_at, interrupt_at):
+        db = connect(file_of(way.__name__))
+        db.execute("CREATE VIRTUAL TABLE x USING nlp_index(body)")
+        db.execute("CREATE TABLE docs (id INTEGER PRIMARY KEY, body TEXT)")
+        n, stopped, went_on, problems = 1, 0, 0, []
+        while True:
+            db.execute("BEGIN")
+            for table, key in (("x", "rowid"), ("docs", "id")):
+                db.executemany(f"INSERT OR REPLACE INTO {table}({key}, body) VALUES (?, ?)", ((j + n % 5, f"note {j} {n} about engines") for j in range(8)))
+            said, reached = way(db, "SELECT count(*) FROM x('note', 5)", n)
+            if db.in_transaction:
+                went_on += said != ""
+                db.execute("COMMIT")
+            problems += [p for p in (problem(db), said if said and not is_interrupt(said) else "") if p]
+            if not reached:
+                break
+            stopped, n = stopped + (said != ""), n + 1 + n // 24
+        check(f"{way.__name__}: a query stopped at {stopped} places, {went_on} times its transaction went on: the index is the table", stopped >= went_on > 0 and not problems, problems[:2])
+        db.close()
 
 
 def test_interrupts_in_a_transaction():
