@@ -10,6 +10,12 @@
 #include "tensor/lanes.h"
 
 enum { GROUP = NLP_LANES, GROUPS = NLP_STRIPE / NLP_LANES, KEY_ROWS = 6 };
+/* Sums that the registers hold, of queries and blocks of 16 columns. */
+#if LANES_TILE_PANELS > 1
+enum { VALUE_ROWS = 8, VALUE_BLOCKS = 2 };
+#else
+enum { VALUE_ROWS = 6, VALUE_BLOCKS = 1 };
+#endif
 
 size_t NLP_LEVEL(attention_scratch_floats)(size_t n_keys, size_t head_dim);
 size_t NLP_LEVEL(attention_scratch_floats)(size_t n_keys, size_t head_dim) {
@@ -120,39 +126,49 @@ LANES_INLINE v16 exponentiate(float *scores, key_range r, size_t row) {
     return v_div(v_set(1.0f), part[0]);
 }
 
-/* Weighted sum of V for `queries` queries (a constant) over `blocks` blocks of 16 columns from
- * `column` on; the last block may have fewer live columns. */
+/* Weighted sum of V for `queries` queries over `blocks` blocks of 16 columns from `column` on, both constants; the
+ * last block has `live` columns. */
 LANES_INLINE void value_tile(const nlp_attention_args *a, key_range r, const float *scores,
                              size_t row, const float *inverse, size_t query, size_t column,
-                             int queries, size_t live) {
-    v16 sum[KEY_ROWS];
-    const float *v = a->v + r.first * a->kv_stride + column;
-    LANES_UNROLL for (int i = 0; i < queries; i++) sum[i] = v_set(0);
-    for (size_t t = 0; t < r.end - r.first; t++, v += a->kv_stride) {
-        v16 value = live == GROUP ? v_load(v) : v_load_n(v, live);
-        const float *e = scores + t * row + query;
-        LANES_UNROLL for (int i = 0; i < queries; i++) sum[i] = v_fma(v_set(e[i]), value, sum[i]);
+                             int queries, int blocks, size_t live) {
+    v16 sum[VALUE_ROWS][VALUE_BLOCKS], value[VALUE_BLOCKS];
+    const float *v = a->v + r.first * a->kv_stride + column, *e = scores + query;
+    LANES_UNROLL for (int i = 0; i < queries; i++) LANES_UNROLL for (int b = 0; b < blocks; b++)
+        sum[i][b] = v_set(0);
+    for (size_t t = r.first; t < r.end; t++, v += a->kv_stride, e += row) {
+        LANES_UNROLL for (int b = 0; b < blocks; b++) value[b] =
+            b + 1 < blocks ? v_load(v + b * GROUP) : load_live(v + b * GROUP, live);
+        LANES_UNROLL for (int i = 0; i < queries; i++) LANES_UNROLL for (int b = 0; b < blocks; b++)
+            sum[i][b] = v_fma(v_set(e[i]), value[b], sum[i][b]);
     }
-    LANES_UNROLL for (int i = 0; i < queries; i++) {
-        size_t q = a->first_query + query + (size_t)i;
-        v16 y = v_mul(sum[i], v_set(inverse[query + (size_t)i]));
-        float *out = a->out + q * a->out_stride + column;
-        if (live == GROUP)
-            v_store(out, y);
-        else
-            v_store_n(out, y, live);
-    }
+    float *out = a->out + (a->first_query + query) * a->out_stride + column;
+    LANES_UNROLL for (int i = 0; i < queries; i++) LANES_UNROLL for (int b = 0; b < blocks; b++)
+        store_live(out + (size_t)i * a->out_stride + b * GROUP,
+                   v_mul(sum[i][b], v_set(inverse[query + (size_t)i])),
+                   b + 1 < blocks ? GROUP : live);
+}
+
+/* All queries over a constant number of blocks. */
+LANES_INLINE void weigh_blocks(const nlp_attention_args *a, key_range r, const float *scores,
+                               size_t row, const float *inverse, size_t column, int blocks,
+                               size_t live) {
+    size_t q = 0;
+    for (; q + VALUE_ROWS <= a->n_queries; q += VALUE_ROWS)
+        value_tile(a, r, scores, row, inverse, q, column, VALUE_ROWS, blocks, live);
+    for (; q + 2 <= a->n_queries; q += 2)
+        value_tile(a, r, scores, row, inverse, q, column, 2, blocks, live);
+    for (; q < a->n_queries; q++)
+        value_tile(a, r, scores, row, inverse, q, column, 1, blocks, live);
 }
 
 LANES_INLINE void weigh_values(const nlp_attention_args *a, key_range r, const float *scores,
                                size_t row, const float *inverse) {
-    for (size_t column = 0; column < a->head_dim; column += GROUP) {
-        size_t live = a->head_dim - column < GROUP ? a->head_dim - column : GROUP, q = 0;
-        for (; q + KEY_ROWS <= a->n_queries; q += KEY_ROWS)
-            value_tile(a, r, scores, row, inverse, q, column, KEY_ROWS, live);
-        for (; q + 2 <= a->n_queries; q += 2)
-            value_tile(a, r, scores, row, inverse, q, column, 2, live);
-        for (; q < a->n_queries; q++) value_tile(a, r, scores, row, inverse, q, column, 1, live);
+    size_t column = 0;
+    for (; column + VALUE_BLOCKS * GROUP <= a->head_dim; column += VALUE_BLOCKS * GROUP)
+        weigh_blocks(a, r, scores, row, inverse, column, VALUE_BLOCKS, GROUP);
+    for (; column < a->head_dim; column += GROUP) {
+        size_t left = a->head_dim - column;
+        weigh_blocks(a, r, scores, row, inverse, column, 1, left < GROUP ? left : GROUP);
     }
 }
 

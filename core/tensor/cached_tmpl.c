@@ -8,6 +8,19 @@
 
 enum { BLOCK = NLP_KV_BLOCK };
 
+/* Blocks of keys, or of columns, that are summed at once for each of some heads: as many sums as the registers
+ * hold, so that one does not wait for the other. */
+#if LANES_TILE_PANELS > 1
+enum { SUMS = 16 };
+#else
+enum { SUMS = 4 };
+#endif
+enum { MOST_AT_ONCE = 4 };
+
+LANES_INLINE int at_once(int heads) {
+    return SUMS / heads < MOST_AT_ONCE ? SUMS / heads : MOST_AT_ONCE;
+}
+
 typedef struct span {
     size_t first, end; /* blocks */
     size_t row;        /* floats between the scores of two heads */
@@ -21,23 +34,34 @@ LANES_INLINE const uint8_t *block_at(const nlp_cached_attention_args *a, size_t 
     return a->blocks + a->table[block] * a->block_bytes;
 }
 
-/* Scores of all keys of the blocks, those that are not seen included. q [heads][head_dim]. */
+/* Scores of the keys of `blocks` blocks (a constant) from b on. q [heads][head_dim]. */
+LANES_INLINE void score_tile(const nlp_cached_attention_args *a, const float *q, span s, size_t b,
+                             int heads, int blocks, int half) {
+    const uint8_t *panel[MOST_AT_ONCE];
+    v16 sum[NLP_KV_QUERIES][MOST_AT_ONCE], scale = v_set(a->scale);
+    LANES_UNROLL for (int i = 0; i < blocks; i++) {
+        panel[i] = block_at(a, b + (size_t)i) + a->keys_at;
+        LANES_UNROLL for (int h = 0; h < heads; h++) sum[h][i] = v_set(0);
+    }
+    for (size_t c = 0; c < a->head_dim; c++) {
+        v16 one[NLP_KV_QUERIES];
+        LANES_UNROLL for (int h = 0; h < heads; h++) one[h] =
+            v_mul(v_set(q[(size_t)h * a->head_dim + c]), scale);
+        LANES_UNROLL for (int i = 0; i < blocks; i++) {
+            v16 keys = load_numbers(panel[i], c * BLOCK, half);
+            LANES_UNROLL for (int h = 0; h < heads; h++) sum[h][i] = v_fma(keys, one[h], sum[h][i]);
+        }
+    }
+    LANES_UNROLL for (int h = 0; h < heads; h++) LANES_UNROLL for (int i = 0; i < blocks; i++)
+        v_store(a->scratch + (size_t)h * s.row + (b + (size_t)i) * BLOCK, sum[h][i]);
+}
+
+/* Of all blocks, keys that are not seen included. */
 LANES_INLINE void score_blocks(const nlp_cached_attention_args *a, const float *q, span s,
                                int heads, int half) {
-    for (size_t b = s.first; b < s.end; b++) {
-        const uint8_t *panel = block_at(a, b) + a->keys_at;
-        v16 sum[NLP_KV_QUERIES];
-        LANES_UNROLL for (int h = 0; h < heads; h++) sum[h] = v_set(0);
-        for (size_t c = 0; c < a->head_dim; c++) {
-            v16 keys = load_numbers(panel, c * BLOCK, half);
-            LANES_UNROLL for (int h = 0; h < heads; h++) {
-                v16 one = v_set(q[(size_t)h * a->head_dim + c] * a->scale);
-                sum[h] = v_fma(keys, one, sum[h]);
-            }
-        }
-        LANES_UNROLL for (int h = 0; h < heads; h++)
-            v_store(a->scratch + (size_t)h * s.row + b * BLOCK, sum[h]);
-    }
+    size_t b = s.first, step = (size_t)at_once(heads);
+    for (; b + step <= s.end; b += step) score_tile(a, q, s, b, heads, at_once(heads), half);
+    for (; b < s.end; b++) score_tile(a, q, s, b, heads, 1, half);
 }
 
 /* Bias and cap; the keys of the first and the last block that are not seen weigh 0. */
@@ -66,24 +90,44 @@ LANES_INLINE float exponentiate(float *scores, span s) {
     return 1.0f / v_sum(sum);
 }
 
-/* Weighted sums of sixteen columns of the values. */
+/* Weighted sums of `blocks` blocks of sixteen columns of the values, the last of which has `live`. */
 LANES_INLINE void value_columns(const nlp_cached_attention_args *a, float *out, span s,
-                                const float *inverse, size_t column, int heads, int half) {
-    size_t live = a->head_dim - column < NLP_LANES ? a->head_dim - column : NLP_LANES;
-    v16 sum[NLP_KV_QUERIES];
-    LANES_UNROLL for (int h = 0; h < heads; h++) sum[h] = v_set(0);
+                                const float *inverse, size_t column, int heads, int blocks,
+                                size_t live, int half) {
+    v16 sum[NLP_KV_QUERIES][MOST_AT_ONCE];
+    LANES_UNROLL for (int h = 0; h < heads; h++) LANES_UNROLL for (int i = 0; i < blocks; i++)
+        sum[h][i] = v_set(0);
     for (size_t b = s.first; b < s.end; b++) {
         size_t low = b * BLOCK, t = low > a->first ? low : a->first;
         size_t end = low + BLOCK < a->end ? low + BLOCK : a->end;
         const uint8_t *rows = block_at(a, b) + a->values_at;
         for (; t < end; t++) {
-            v16 value = load_numbers(rows, (t - low) * a->value_stride + column, half);
-            LANES_UNROLL for (int h = 0; h < heads; h++) sum[h] =
-                v_fma(v_set(a->scratch[(size_t)h * s.row + t]), value, sum[h]);
+            size_t at = (t - low) * a->value_stride + column;
+            v16 weight[NLP_KV_QUERIES];
+            LANES_UNROLL for (int h = 0; h < heads; h++) weight[h] =
+                v_set(a->scratch[(size_t)h * s.row + t]);
+            LANES_UNROLL for (int i = 0; i < blocks; i++) {
+                v16 value = load_numbers(rows, at + (size_t)i * NLP_LANES, half);
+                LANES_UNROLL for (int h = 0; h < heads; h++) sum[h][i] =
+                    v_fma(weight[h], value, sum[h][i]);
+            }
         }
     }
-    LANES_UNROLL for (int h = 0; h < heads; h++)
-        v_store_n(out + (size_t)h * a->head_dim + column, v_mul(sum[h], v_set(inverse[h])), live);
+    LANES_UNROLL for (int h = 0; h < heads; h++) LANES_UNROLL for (int i = 0; i < blocks; i++)
+        store_live(out + (size_t)h * a->head_dim + column + (size_t)i * NLP_LANES,
+                   v_mul(sum[h][i], v_set(inverse[h])), i + 1 < blocks ? NLP_LANES : live);
+}
+
+LANES_INLINE void weigh_values(const nlp_cached_attention_args *a, float *out, span s,
+                               const float *inverse, int heads, int half) {
+    size_t column = 0, step = (size_t)at_once(heads) * NLP_LANES;
+    for (; column + step <= a->head_dim; column += step)
+        value_columns(a, out, s, inverse, column, heads, at_once(heads), NLP_LANES, half);
+    for (; column < a->head_dim; column += NLP_LANES) {
+        size_t left = a->head_dim - column;
+        value_columns(a, out, s, inverse, column, heads, 1, left < NLP_LANES ? left : NLP_LANES,
+                      half);
+    }
 }
 
 LANES_INLINE void attend_heads(const nlp_cached_attention_args *a, size_t head, int heads,
@@ -99,8 +143,7 @@ LANES_INLINE void attend_heads(const nlp_cached_attention_args *a, size_t head, 
         adjust_scores(a, bias, scores, s);
         inverse[h] = exponentiate(scores, s);
     }
-    for (size_t column = 0; column < a->head_dim; column += NLP_LANES)
-        value_columns(a, a->out + at, s, inverse, column, heads, half);
+    weigh_values(a, a->out + at, s, inverse, heads, half);
 }
 
 static __attribute__((noinline)) void attend_f32(const nlp_cached_attention_args *a) {
