@@ -17,18 +17,38 @@ LANES_INLINE bool only_stores(const nlp_epilogue *e) {
     return e->act == NLP_ACT_NONE && !e->addend && !e->residual && !e->next_factors && !e->row_max;
 }
 
+/* `is_full` and `act` are constants where it matters: a row's maximum stays in a register, and no jump stands between
+ * the columns, whose long chains of fma overlap then. */
+LANES_INLINE void finish_rows(const nlp_product *p, size_t panel, size_t panels, bool is_full,
+                              nlp_activation act) {
+    const nlp_product own = *p;
+    nlp_epilogue e = *p->epilogue;
+    e.act = act;
+    for (size_t i = 0; i < own.n_rows; i++) {
+        float *row_max = e.row_max ? e.row_max + NLP_LANES * (own.first_row + i) : NULL;
+        v16 top = row_max ? v_load(row_max) : v_set(0);
+        for (size_t j = panel; j < panel + panels; j++) {
+            size_t column = j * NLP_PANEL, live = is_full ? NLP_PANEL : live_columns(&own, j);
+            v16 y = load_live(own.out + i * own.n + column, live);
+            top = v_max_bits(top, finish_columns(&own, &e, i, column, live, y));
+        }
+        if (row_max) v_store(row_max, top);
+    }
+}
+
 /* The epilogue of a whole tile, while it is in the first cache level: kept out of the tiles, which
  * keep their sums in registers. */
 static __attribute__((noinline)) void finish_tile(const nlp_product *p, size_t panel,
                                                   size_t panels) {
-    const nlp_product own = *p;
-    const nlp_epilogue e = *p->epilogue;
-    if (only_stores(&e)) return;
-    for (size_t i = 0; i < own.n_rows; i++)
-        for (size_t j = panel; j < panel + panels; j++) {
-            size_t column = j * NLP_PANEL, live = live_columns(&own, j);
-            finish(&own, &e, i, column, live, load_live(own.out + i * own.n + column, live));
-        }
+    const nlp_epilogue *e = p->epilogue;
+    bool is_full = (panel + panels) * NLP_PANEL <= p->n;
+    if (only_stores(e)) return;
+    if (is_full && e->act == NLP_ACT_GELU_ERF)
+        finish_rows(p, panel, panels, true, NLP_ACT_GELU_ERF);
+    else if (is_full && e->act == NLP_ACT_NONE)
+        finish_rows(p, panel, panels, true, NLP_ACT_NONE);
+    else
+        finish_rows(p, panel, panels, false, e->act);
 }
 
 /* ---- f32: panel [k][16], then 16 biases ---- */
