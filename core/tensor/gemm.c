@@ -110,6 +110,7 @@ static void make_addend(const nlp_kernels *kernels, const nlp_addend *addend, nl
                        .panels = (const uint8_t *)up->panels +
                                  p->first_panel * nlp_panel_bytes(up->dtype, up->k),
                        .n_panels = p->n_panels,
+                       .fetch_step = 64,
                        .epilogue = &store_only};
     for (size_t done = 0; done < p->n_rows; done += low.n_rows) {
         low.n_rows = min_size(p->n_rows - done, NLP_TILE_ROWS);
@@ -127,8 +128,9 @@ static void run_group(const nlp_kernels *kernels, nlp_product *p, const nlp_weig
     product_fn product = product_of(kernels, w->dtype);
     size_t most = w->dtype == NLP_I8 ? kernels->i8_rows : NLP_TILE_ROWS;
     size_t n_tiles = (n_rows + most - 1) / most;
-    for (size_t done = 0, tile = 0; tile < n_tiles; tile++) {
-        p->n_rows = (n_rows - done + n_tiles - tile - 1) / (n_tiles - tile);
+    p->fetch_step = 64 / n_tiles;
+    for (size_t done = p->tile = 0; p->tile < n_tiles; p->tile++) {
+        p->n_rows = (n_rows - done + n_tiles - p->tile - 1) / (n_tiles - p->tile);
         p->first_row = first + done;
         p->out = out + p->first_row * w->n;
         if (row_bytes) {

@@ -66,6 +66,8 @@ typedef struct nlp_product {
     size_t n_rows, k, n;
     size_t first_panel, n_panels;
     size_t first_k, end_k; /* f32: the k to sum; in these panels all others are zero */
+    /* which of the calls over these panels this is, and bytes that it fetches of the next ones, for each 64 of a panel */
+    size_t tile, fetch_step;
     /* f32 [n_rows, k]; i8: u8 [n_rows, k64], k64 = k padded to 64; i16: s16 [n_rows, k64]; q4: rows of
      * k64 s8, then k64 / 32 nlp_q4_group */
     const void *rows;

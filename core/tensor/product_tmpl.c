@@ -51,6 +51,16 @@ static __attribute__((noinline)) void finish_tile(const nlp_product *p, size_t p
         finish_rows(p, panel, panels, false, e->act);
 }
 
+/* ---- Fetching ahead: while tiles sum a run of panels, they fetch the next run, each of them a share of it. All of
+ * it by the first tile would fill the CPU's list of lines that are awaited; by every tile it would be work for nothing.
+ * (q4 does that: there the count of a share costs more.) ---- */
+
+/* Where a tile's share begins, in the run after that of w; panels lie `stride` bytes apart. For each line of 64 bytes
+ * that is summed, fetch_step bytes are passed. */
+LANES_INLINE const char *next_run(const nlp_product *p, const void *w, size_t stride) {
+    return (const char *)w + p->n_panels * stride + p->tile * p->fetch_step * (stride / 64);
+}
+
 /* ---- f32: panel [k][16], then 16 biases ---- */
 
 /* All accumulators of a tile are registers; k is the only loop. */
@@ -58,14 +68,16 @@ LANES_INLINE void tile_f32(const nlp_product *p, size_t panel, int rows, int pan
     size_t k = p->k, stride = (k + 1) * NLP_PANEL;
     const float *first = (const float *)p->panels + panel * stride, *x = p->rows;
     const float *w = first + p->first_k * NLP_PANEL;
+    size_t step = p->fetch_step;
+    const char *next = next_run(p, w, stride * sizeof *w);
     v16 sum[NLP_TILE_ROWS][TILE_PANELS];
     LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int j = 0; j < panels; j++)
         sum[i][j] = v_set(0);
-    for (size_t c = p->first_k; c < p->end_k; c++, w += NLP_PANEL) {
+    for (size_t c = p->first_k; c < p->end_k; c++, w += NLP_PANEL, next += step) {
         v16 column[TILE_PANELS];
         LANES_UNROLL for (int j = 0; j < panels; j++) {
             column[j] = v_load(w + (size_t)j * stride);
-            LANES_PREFETCH(w + (size_t)(j + panels) * stride);
+            LANES_PREFETCH(next + (size_t)j * stride * sizeof *w);
         }
         LANES_UNROLL for (int i = 0; i < rows; i++) {
             v16 one = v_set(x[(size_t)i * k + c]);
@@ -88,17 +100,19 @@ LANES_INLINE void tile_i8(const nlp_product *p, size_t panel, int rows, int pane
     size_t stride = (k + 12) * NLP_PANEL;
     const int8_t *w = (const int8_t *)p->panels + panel * stride;
     const uint8_t *x = p->rows;
+    size_t step = p->fetch_step;
+    const char *next = next_run(p, w, stride);
     vi16 sum[NLP_TILE_ROWS][TILE_PANELS];
     LANES_UNROLL for (int j = 0; j < panels; j++) {
         vi16 start =
             vi_load((const int32_t *)(const void *)(w + (size_t)j * stride + k * NLP_PANEL + 64));
         LANES_UNROLL for (int i = 0; i < rows; i++) sum[i][j] = start;
     }
-    for (size_t c = 0; c < k; c += 4, w += 4 * NLP_PANEL) {
+    for (size_t c = 0; c < k; c += 4, w += 4 * NLP_PANEL, next += step) {
         vb64 four[TILE_PANELS];
         LANES_UNROLL for (int j = 0; j < panels; j++) {
             four[j] = vb_load(w + (size_t)j * stride);
-            LANES_PREFETCH(w + (size_t)(j + panels) * stride);
+            LANES_PREFETCH(next + (size_t)j * stride);
         }
         LANES_UNROLL for (int i = 0; i < rows; i++) {
             vq4 q = vq_load(x + (size_t)i * k + c);
@@ -123,6 +137,8 @@ LANES_INLINE void tile_i16(const nlp_product *p, size_t panel, int rows, int pan
     size_t stride = (k + 8) * NLP_PANEL;
     const int8_t *w = (const int8_t *)p->panels + panel * stride;
     const int16_t *x = p->rows;
+    size_t step = p->fetch_step;
+    const char *next = next_run(p, w, stride);
     v16 total[NLP_TILE_ROWS][TILE_PANELS];
     LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int j = 0; j < panels; j++)
         total[i][j] = v_set(0);
@@ -131,11 +147,11 @@ LANES_INLINE void tile_i16(const nlp_product *p, size_t panel, int rows, int pan
         vi16 sum[NLP_TILE_ROWS][TILE_PANELS];
         LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int j = 0; j < panels; j++)
             sum[i][j] = vi_set(0);
-        for (size_t c = first; c < end; c += 2, w += 2 * NLP_PANEL) {
+        for (size_t c = first; c < end; c += 2, w += 2 * NLP_PANEL, next += step / 2) {
             vs32 two[TILE_PANELS];
             LANES_UNROLL for (int j = 0; j < panels; j++) {
                 two[j] = vs_load(w + (size_t)j * stride);
-                LANES_PREFETCH(w + (size_t)(j + panels) * stride);
+                LANES_PREFETCH(next + (size_t)j * stride);
             }
             LANES_UNROLL for (int i = 0; i < rows; i++) {
                 vq2 q = vq2_load(x + (size_t)i * k + c);
