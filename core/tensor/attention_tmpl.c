@@ -126,16 +126,22 @@ LANES_INLINE v16 exponentiate(float *scores, key_range r, size_t row) {
     return v_div(v_set(1.0f), part[0]);
 }
 
+/* Exponentials of a stripe's scores, [key][row], and 1 / their sums by query. */
+typedef struct weights {
+    key_range keys;
+    const float *exponentials, *inverse;
+    size_t row;
+} weights;
+
 /* Weighted sum of V for `queries` queries over `blocks` blocks of 16 columns from `column` on, both constants; the
  * last block has `live` columns. */
-LANES_INLINE void value_tile(const nlp_attention_args *a, key_range r, const float *scores,
-                             size_t row, const float *inverse, size_t query, size_t column,
-                             int queries, int blocks, size_t live) {
+LANES_INLINE void value_tile(const nlp_attention_args *a, const weights *w, size_t query,
+                             size_t column, int queries, int blocks, size_t live) {
     v16 sum[VALUE_ROWS][VALUE_BLOCKS], value[VALUE_BLOCKS];
-    const float *v = a->v + r.first * a->kv_stride + column, *e = scores + query;
+    const float *v = a->v + w->keys.first * a->kv_stride + column, *e = w->exponentials + query;
     LANES_UNROLL for (int i = 0; i < queries; i++) LANES_UNROLL for (int b = 0; b < blocks; b++)
         sum[i][b] = v_set(0);
-    for (size_t t = r.first; t < r.end; t++, v += a->kv_stride, e += row) {
+    for (size_t t = w->keys.first; t < w->keys.end; t++, v += a->kv_stride, e += w->row) {
         LANES_UNROLL for (int b = 0; b < blocks; b++) value[b] =
             b + 1 < blocks ? v_load(v + b * GROUP) : load_live(v + b * GROUP, live);
         LANES_UNROLL for (int i = 0; i < queries; i++) LANES_UNROLL for (int b = 0; b < blocks; b++)
@@ -144,31 +150,27 @@ LANES_INLINE void value_tile(const nlp_attention_args *a, key_range r, const flo
     float *out = a->out + (a->first_query + query) * a->out_stride + column;
     LANES_UNROLL for (int i = 0; i < queries; i++) LANES_UNROLL for (int b = 0; b < blocks; b++)
         store_live(out + (size_t)i * a->out_stride + b * GROUP,
-                   v_mul(sum[i][b], v_set(inverse[query + (size_t)i])),
+                   v_mul(sum[i][b], v_set(w->inverse[query + (size_t)i])),
                    b + 1 < blocks ? GROUP : live);
 }
 
 /* All queries over a constant number of blocks. */
-LANES_INLINE void weigh_blocks(const nlp_attention_args *a, key_range r, const float *scores,
-                               size_t row, const float *inverse, size_t column, int blocks,
-                               size_t live) {
+LANES_INLINE void weigh_blocks(const nlp_attention_args *a, const weights *w, size_t column,
+                               int blocks, size_t live) {
     size_t q = 0;
     for (; q + VALUE_ROWS <= a->n_queries; q += VALUE_ROWS)
-        value_tile(a, r, scores, row, inverse, q, column, VALUE_ROWS, blocks, live);
-    for (; q + 2 <= a->n_queries; q += 2)
-        value_tile(a, r, scores, row, inverse, q, column, 2, blocks, live);
-    for (; q < a->n_queries; q++)
-        value_tile(a, r, scores, row, inverse, q, column, 1, blocks, live);
+        value_tile(a, w, q, column, VALUE_ROWS, blocks, live);
+    for (; q + 2 <= a->n_queries; q += 2) value_tile(a, w, q, column, 2, blocks, live);
+    for (; q < a->n_queries; q++) value_tile(a, w, q, column, 1, blocks, live);
 }
 
-LANES_INLINE void weigh_values(const nlp_attention_args *a, key_range r, const float *scores,
-                               size_t row, const float *inverse) {
+LANES_INLINE void weigh_values(const nlp_attention_args *a, const weights *w) {
     size_t column = 0;
     for (; column + VALUE_BLOCKS * GROUP <= a->head_dim; column += VALUE_BLOCKS * GROUP)
-        weigh_blocks(a, r, scores, row, inverse, column, VALUE_BLOCKS, GROUP);
+        weigh_blocks(a, w, column, VALUE_BLOCKS, GROUP);
     for (; column < a->head_dim; column += GROUP) {
         size_t left = a->head_dim - column;
-        weigh_blocks(a, r, scores, row, inverse, column, 1, left < GROUP ? left : GROUP);
+        weigh_blocks(a, w, column, 1, left < GROUP ? left : GROUP);
     }
 }
 
@@ -186,7 +188,7 @@ LANES_INLINE void attend(const nlp_attention_args *a, int groups) {
     if (a->before != NLP_ALL_KEYS || a->after != NLP_ALL_KEYS) hide_keys(a, r, scores, row);
     for (int g = 0; g < groups; g++)
         v_store(inverse + g * GROUP, exponentiate(scores + g * GROUP, r, row));
-    weigh_values(a, r, scores, row, inverse);
+    weigh_values(a, &(weights){r, scores, inverse, row});
 }
 
 static __attribute__((noinline)) void attend_1(const nlp_attention_args *a) {
