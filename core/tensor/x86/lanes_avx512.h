@@ -80,8 +80,7 @@ LANES_INLINE v16 v_round(v16 x) {
     return _mm512_roundscale_ps(x, 8);
 }
 LANES_INLINE v16 v_scale2(v16 x, v16 n) {
-    return _mm512_castsi512_ps(
-        _mm512_add_epi32(_mm512_castps_si512(x), _mm512_slli_epi32(_mm512_cvtps_epi32(n), 23)));
+    return _mm512_scalef_ps(x, n);
 }
 LANES_INLINE v16 v_zero_below(v16 x, float limit, v16 y) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(limit), _CMP_NLT_UQ), y);
