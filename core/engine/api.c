@@ -96,11 +96,12 @@ nlp_status nlp_engine_open(const nlp_engine_options *options, nlp_engine **engin
 void nlp_isa_problem(char *message, size_t size) {
     const char *name, *own = nlp_level_names[nlp_cpu_level()];
     uint32_t wanted = nlp_wanted_level(&name);
+    char known[80] = "base";
+    for (size_t i = 1, n = strlen(known); i < NLP_N_LEVELS && n < sizeof known; i++)
+        n += (size_t)snprintf(known + n, sizeof known - n, ", %s", nlp_level_names[i]);
     *message = 0;
     if (name && wanted == NLP_N_LEVELS)
-        snprintf(message, size,
-                 "NLP_ISA=%.32s is none of base, avx2, avx512, avx512vnni, amx; %s is used", name,
-                 own);
+        snprintf(message, size, "NLP_ISA=%.32s is none of %s; %s is used", name, known, own);
     else if (name && wanted > nlp_cpu_level())
         snprintf(message, size, "NLP_ISA=%s is above what this CPU can run; %s is used", name, own);
 }

@@ -8,6 +8,9 @@
 
 #include "tensor/kernels.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
@@ -57,32 +60,49 @@ uint64_t nlp_fp_enter(void) {
 void nlp_fp_restore(uint64_t saved) {
     if ((saved & ~(uint64_t)0x3F) != 0x1F80) _mm_setcsr((uint32_t)saved);
 }
-#else
+
+const char *const nlp_level_names[NLP_N_LEVELS] = {"base", "avx2", "avx512", "avx512vnni", "amx"};
+#elif defined(__aarch64__)
+const char *const nlp_level_names[NLP_N_LEVELS] = {"base", "neon", "dotprod", "i8mm"};
+
+/* Advanced SIMD is part of AArch64; what came later is asked of the kernel, where it is Linux. */
 static uint32_t probe(uint32_t most) {
     (void)most;
-    return NLP_LEVEL_BASE;
+#if defined(__linux__)
+    const unsigned long dotprod = 1ul << 20, i8mm = 1ul << 13; /* HWCAP_ASIMDDP, HWCAP2_I8MM */
+    if (!(getauxval(AT_HWCAP) & dotprod)) return NLP_LEVEL_NEON;
+    return getauxval(AT_HWCAP2) & i8mm ? NLP_LEVEL_I8MM : NLP_LEVEL_DOTPROD;
+#else
+    return NLP_LEVEL_NEON;
+#endif
 }
-#if defined(__aarch64__)
+
 uint64_t nlp_fp_enter(void) {
     uint64_t mode, standard = 0;
     __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
     if (mode != standard) __asm__ volatile("msr fpcr, %0" ::"r"(standard));
     return mode;
 }
+
 void nlp_fp_restore(uint64_t saved) {
     if (saved) __asm__ volatile("msr fpcr, %0" ::"r"(saved));
 }
 #else
+const char *const nlp_level_names[NLP_N_LEVELS] = {"base"};
+
+static uint32_t probe(uint32_t most) {
+    (void)most;
+    return NLP_LEVEL_BASE;
+}
+
 uint64_t nlp_fp_enter(void) {
     return 0;
 }
+
 void nlp_fp_restore(uint64_t saved) {
     (void)saved;
 }
 #endif
-#endif
-
-const char *const nlp_level_names[NLP_N_LEVELS] = {"base", "avx2", "avx512", "avx512vnni", "amx"};
 
 uint32_t nlp_wanted_level(const char **name) {
     uint32_t level = 0;
@@ -94,6 +114,6 @@ uint32_t nlp_wanted_level(const char **name) {
 uint32_t nlp_cpu_level(void) {
     const char *name;
     uint32_t wanted = nlp_wanted_level(&name);
-    uint32_t most = name && wanted < NLP_N_LEVELS ? wanted : NLP_LEVEL_AMX, level = probe(most);
+    uint32_t most = name && wanted < NLP_N_LEVELS ? wanted : NLP_N_LEVELS - 1, level = probe(most);
     return level < most ? level : most;
 }

@@ -154,7 +154,7 @@ typedef struct nlp_cached_attention_args {
 } nlp_cached_attention_args;
 
 typedef struct nlp_kernels {
-    const char *name;          /* "base", "avx2", "avx512", "avx512vnni", "amx" */
+    const char *name;          /* of its level (cpu.h) */
     size_t i8_rows, i8_panels; /* most rows and panels of a call of product_i8 */
     uint32_t level;
 

@@ -9,6 +9,10 @@ extern const nlp_kernels nlp_kernels_avx2, nlp_kernels_avx512, nlp_kernels_avx51
 static const nlp_kernels *const tables[] = {&nlp_kernels_base, &nlp_kernels_avx2,
                                             &nlp_kernels_avx512, &nlp_kernels_avx512vnni,
                                             &nlp_kernels_amx};
+#elif defined(__aarch64__)
+extern const nlp_kernels nlp_kernels_neon, nlp_kernels_dotprod, nlp_kernels_i8mm;
+static const nlp_kernels *const tables[] = {&nlp_kernels_base, &nlp_kernels_neon,
+                                            &nlp_kernels_dotprod, &nlp_kernels_i8mm};
 #else
 static const nlp_kernels *const tables[] = {&nlp_kernels_base};
 #endif

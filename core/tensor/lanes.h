@@ -16,6 +16,17 @@
 #define NLP_LEVEL(name) nlp_##name##_avx512vnni
 #define LANES_VNNI
 #include "tensor/x86/lanes_avx512.h"
+#elif defined(NLP_ISA_NEON)
+#define NLP_LEVEL(name) nlp_##name##_neon
+#include "tensor/arm/lanes_neon.h"
+#elif defined(NLP_ISA_DOTPROD)
+#define NLP_LEVEL(name) nlp_##name##_dotprod
+#define LANES_DOTPROD
+#include "tensor/arm/lanes_neon.h"
+#elif defined(NLP_ISA_I8MM)
+#define NLP_LEVEL(name) nlp_##name##_i8mm
+#define LANES_I8MM
+#include "tensor/arm/lanes_neon.h"
 #else
 #define NLP_LEVEL(name) nlp_##name##_base
 #include "tensor/lanes_base.h"
@@ -23,7 +34,7 @@
 
 /* Loops over constants that must vanish, so that what they index stays in registers; base has no
  * registers to gain. */
-#if !defined(NLP_ISA_AVX2) && !defined(NLP_ISA_AVX512) && !defined(NLP_ISA_AVX512VNNI)
+#if defined(NLP_ISA_BASE)
 #define LANES_UNROLL
 #elif defined(__clang__)
 #define LANES_UNROLL _Pragma("clang loop unroll(full)")

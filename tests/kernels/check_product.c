@@ -1,8 +1,10 @@
 /* check_product: products at every level of this CPU: against sums in double, bit for bit between
  * levels, and independent of how many rows go together. */
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "random.h"
 #include "tensor/quant.h"
@@ -400,21 +402,6 @@ static void test_the_largest_integers_are_exact(void) {
     free_problem(&p);
 }
 
-static void test_openblas_agrees(void) {
-    problem p = make_problem(13, 100, 70, 4);
-    float *own = calloc(p.m * p.n, sizeof *own), *blas = calloc(p.m * p.n, sizeof *blas);
-    nlp_weight w = {.dtype = NLP_F32, .k = p.k, .n = p.n, .panels = p.panels[NLP_F32]};
-    nlp_rows rows = {.f32 = p.x};
-    nlp_epilogue e = {.act = NLP_ACT_GELU_ERF, .residual = p.residual};
-    nlp_error err = {0};
-    multiply(nlp_kernels_select(99), &p, NLP_F32, &e, own);
-    CHECK_STATUS(nlp_gemm_openblas(nlp_kernels_select(99), &w, p.m, &rows, &e, blas, NULL, &err),
-                 NLP_OK, &err);
-    CHECK(relative_to(own, blas, p.m * p.n, 1) < 2e-5);
-    free(own), free(blas);
-    free_problem(&p);
-}
-
 static void test_unpacking_is_the_way_back(void) {
     problem p = make_problem(1, 37, 21, 5);
     float w[37 * 21], bias[21];
@@ -453,6 +440,77 @@ static void test_a_product_can_be_stopped(void) {
     free_problem(&p);
 }
 
+/* FNV-1a of the bytes. */
+static uint64_t add_to_digest(uint64_t digest, const void *bytes, size_t n) {
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < n; i++) digest = (digest ^ at[i]) * 0x100000001B3u;
+    return digest;
+}
+
+/* Of another compiler or kind of CPU too. A change here is a change of NLP_NUMERICS. */
+static void test_the_bits_are_those_of_every_cpu(void) {
+    problem p = make_problem(13, 200, 50, 11);
+    float *out = calloc(p.m * p.n, sizeof *out);
+    nlp_epilogue e = {.act = NLP_ACT_GELU_ERF, .residual = p.residual};
+    const nlp_kernels *k;
+    for (size_t level = 0; (k = nlp_kernels_at(level)); level++) {
+        uint64_t digest = 0xCBF29CE484222325u;
+        for (size_t d = 0; d < N_DTYPES; d++) {
+            quantise_input(k, &p, dtypes[d]);
+            multiply(k, &p, dtypes[d], &e, out);
+            digest = add_to_digest(digest, out, p.m * p.n * sizeof *out);
+        }
+        if (digest != 0x43DA9A231B4B2B16u)
+            nlp_test_fail(__FILE__, __LINE__, "%s gives %016llx", k->name,
+                          (unsigned long long)digest);
+    }
+    free(out);
+    free_problem(&p);
+}
+
+/* What a handler does in the middle of another product: one of its own, of all vector registers and tiles. */
+static const nlp_kernels *of_handler;
+static problem small_problem;
+static float small_out[7 * 80];
+static volatile sig_atomic_t n_signals;
+
+static void on_alarm(int signal) {
+    nlp_weight w = {.dtype = NLP_I8, .k = 96, .n = 80, .panels = small_problem.panels[NLP_I8]};
+    nlp_rows rows = {.q = small_problem.q, .q_scales = small_problem.q_scales};
+    (void)signal;
+    nlp_gemm(of_handler, &w, 7, &rows, NULL, small_out, NULL, NULL);
+    n_signals++;
+}
+
+static void multiply_under_signals(problem *p, nlp_dtype dtype) {
+    float *undisturbed = calloc(p->m * p->n, sizeof *undisturbed),
+          *out = calloc(p->m * p->n, sizeof *out);
+    quantise_input(of_handler, p, dtype);
+    multiply(of_handler, p, dtype, NULL, undisturbed);
+    for (int i = 0, end = n_signals + 20; n_signals < end && i < 20000; i++) {
+        multiply(of_handler, p, dtype, NULL, out);
+        CHECK(!memcmp(out, undisturbed, p->m * p->n * sizeof *out));
+    }
+    free(out), free(undisturbed);
+}
+
+static void test_signals_change_no_bit(void) {
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART}, before;
+    struct itimerval often = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
+    problem p = make_problem(33, 200, 24, 7);
+    small_problem = make_problem(7, 96, 80, 8);
+    for (size_t level = 0; (of_handler = nlp_kernels_at(level)); level++) {
+        quantise_input(of_handler, &small_problem, NLP_I8);
+        sigaction(SIGALRM, &action, &before);
+        setitimer(ITIMER_REAL, &often, NULL);
+        for (size_t d = 0; d < N_DTYPES; d++) multiply_under_signals(&p, dtypes[d]);
+        setitimer(ITIMER_REAL, &never, NULL);
+        sigaction(SIGALRM, &before, NULL);
+    }
+    CHECK(n_signals > 0);
+    free_problem(&p), free_problem(&small_problem);
+}
+
 int main(int argc, char **argv) {
     static const nlp_test tests[] = {
         {"f32_is_near_the_double_sum", test_f32_is_near_the_double_sum},
@@ -466,9 +524,10 @@ int main(int argc, char **argv) {
         {"an_addend_stands_before_the_activation", test_an_addend_stands_before_the_activation},
         {"a_row_does_not_depend_on_its_batch", test_a_row_does_not_depend_on_its_batch},
         {"the_largest_integers_are_exact", test_the_largest_integers_are_exact},
-        {"openblas_agrees", test_openblas_agrees},
         {"unpacking_is_the_way_back", test_unpacking_is_the_way_back},
         {"a_product_can_be_stopped", test_a_product_can_be_stopped},
+        {"the_bits_are_those_of_every_cpu", test_the_bits_are_those_of_every_cpu},
+        {"signals_change_no_bit", test_signals_change_no_bit},
     };
     return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }
