@@ -201,10 +201,29 @@ nlp_status nlp_file_write(const char *path, const void *bytes, size_t n_bytes, b
 
 /* ---- Maps ---- */
 
+/* The kernel chooses such an address by itself only where the file system is told to use huge pages. Too large a piece
+ * is reserved, the file mapped over its middle, and what is left at both ends given back. */
+void *nlp_map_aligned(int fd, size_t n_bytes, int protection) {
+    const size_t huge = NLP_HUGE_PAGE, page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t n = (n_bytes + page - 1) / page * page;
+    if (n < huge) return mmap(NULL, n_bytes, protection, MAP_SHARED, fd, 0);
+    const int reserve = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    uint8_t *room = mmap(NULL, n + huge, PROT_NONE, reserve, -1, 0);
+    if (room == MAP_FAILED) return mmap(NULL, n_bytes, protection, MAP_SHARED, fd, 0);
+    size_t before = (huge - (uintptr_t)room % huge) % huge;
+    if (before) munmap(room, before);
+    if (before < huge) munmap(room + before + n, huge - before);
+    void *at = mmap(room + before, n_bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+    int number = errno;
+    if (at == MAP_FAILED) munmap(room + before, n);
+    errno = number;
+    return at;
+}
+
 nlp_status nlp_map_file(int fd, size_t n_bytes, nlp_map *map, nlp_error *err) {
     *map = (nlp_map){0};
     if (!n_bytes) return nlp_fail(err, NLP_ECORRUPT, "the file is empty");
-    void *at = mmap(NULL, n_bytes, PROT_READ, MAP_SHARED, fd, 0);
+    void *at = nlp_map_aligned(fd, n_bytes, PROT_READ);
     if (at == MAP_FAILED)
         return nlp_fail(err, NLP_ENOMEM, "can't map %zu bytes: %s", n_bytes, strerror(errno));
     *map = (nlp_map){.bytes = at, .n_bytes = n_bytes};

@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "base/poll.h"
 
+#define NLP_HUGE_PAGE ((size_t)2 << 20) /* of x86-64, and of AArch64 with pages of 4 KB */
+
 typedef struct nlp_map {
     const uint8_t *bytes;
     size_t n_bytes;
@@ -40,7 +42,10 @@ nlp_status nlp_file_identify(const char *path, nlp_file_identity *identity, nlp_
 /* NLP_EDENIED with the reason where others than root and this user could change the file or its
  * folder. */
 nlp_status nlp_file_check_owner(const char *path, int fd, nlp_error *err);
+/* Read-only and shared, at an address that huge pages can have. */
 nlp_status nlp_map_file(int fd, size_t n_bytes, nlp_map *map, nlp_error *err);
+/* mmap of a whole file at such an address. MAP_FAILED with errno. */
+void *nlp_map_aligned(int fd, size_t n_bytes, int protection);
 void nlp_map_close(nlp_map *map);
 /* Processes, as far as this user can see them, that map a file with this path; 0 where it can't be
  * known. */

@@ -104,11 +104,20 @@ nlp_status nlp_shm_allocate(int fd, size_t n_bytes, nlp_poll *poll, nlp_error *e
 }
 
 nlp_status nlp_shm_map_write(int fd, size_t n_bytes, uint8_t **bytes, nlp_error *err) {
-    void *at = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *at = nlp_map_aligned(fd, n_bytes, PROT_READ | PROT_WRITE);
     *bytes = NULL;
     if (at == MAP_FAILED) return fail(err, "can't map", "", errno);
     madvise(at, n_bytes, MADV_DONTFORK);
     *bytes = at;
+    return NLP_OK;
+}
+
+nlp_status nlp_shm_join_pages(uint8_t *bytes, size_t n_bytes, nlp_poll *poll, nlp_error *err) {
+    const int collapse = 25; /* MADV_COLLAPSE, since Linux 6.1; others say EINVAL */
+    for (size_t at = 0; at + NLP_HUGE_PAGE <= n_bytes; at += NLP_HUGE_PAGE) {
+        if (madvise(bytes + at, NLP_HUGE_PAGE, collapse) != 0) return NLP_OK;
+        NLP_TRY(nlp_poll_now(poll, err));
+    }
     return NLP_OK;
 }
 

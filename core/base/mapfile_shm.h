@@ -29,6 +29,9 @@ bool nlp_lock_try(int fd);
 nlp_status nlp_shm_allocate(int fd, size_t n_bytes, nlp_poll *poll, nlp_error *err);
 /* A writable view, not inherited by children. */
 nlp_status nlp_shm_map_write(int fd, size_t n_bytes, uint8_t **bytes, nlp_error *err);
+/* Makes huge pages of the pages of a writable view, as far as the kernel can: products that stream weights from memory
+ * are about 15 % faster. Polls. Its only error is to be stopped. */
+nlp_status nlp_shm_join_pages(uint8_t *bytes, size_t n_bytes, nlp_poll *poll, nlp_error *err);
 void nlp_shm_unmap_write(uint8_t *bytes, size_t n_bytes);
 nlp_status nlp_shm_publish(int fd, uint32_t mode, nlp_error *err);
 /* After a file was copied: its page cache is not needed twice. */

@@ -212,6 +212,7 @@ static nlp_status fill(pack_file *f, int fd) {
     at_step(f, "allocated");
     NLP_TRY(nlp_shm_map_write(fd, (size_t)f->n_bytes, &bytes, f->err));
     nlp_status status = copy_and_hash(f, bytes);
+    if (status == NLP_OK) status = nlp_shm_join_pages(bytes, (size_t)f->n_bytes, &f->poll, f->err);
     if (status == NLP_OK) {
         at_step(f, "copied");
         memcpy(bytes, f->page, sizeof f->page);
