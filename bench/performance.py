@@ -154,18 +154,19 @@ def level_part(level, stem, lines):
     busy, n = sum(line.get("busy_rounds", 0) for line in lines), sum(len(line.get("rounds", [])) for line in lines)
     held = f" Engines were held to {first['isa']} by their switches." if first["isa"] != "native" else ""
     quick = " A quick run: short rounds." if any(line["quick"] for line in lines) else ""
-    return [f"### {LEVELS[level]}", "", f"{first['cpu']}, {first['date']}; {busy} of {n} rounds busy.{held}{quick} Raw: [{os.path.basename(stem)}.csv]({os.path.relpath(stem, os.path.dirname(PAGE))}.csv).", "",
+    return [f"### {LEVELS[level]}: {first['cpu']}", "", f"{first['date']}; {busy} of {n} rounds busy.{held}{quick} Raw: [{os.path.basename(stem)}.csv]({os.path.relpath(stem, os.path.dirname(PAGE))}.csv).", "",
             *goal_table(lines), *memory_table(lines), *accuracy_table(lines), *plots(stem), *all_figures(lines), *versions(lines), *missing(lines), ""]
 
 
 def write_docs(folder):
     """Puts the tables between the page's two marks."""
     found = newest(folder)
-    parts = [line for level in LEVELS if level in found for line in level_part(level, *found[level])] or ["No results are kept here yet.", ""]
+    order = sorted(found, key=lambda key: list(LEVELS).index(key[0]))
+    parts = [line for key in order for line in level_part(key[0], *found[key])] or ["No results are kept here yet.", ""]
     with open(PAGE, encoding="utf-8") as file:
         page = file.read()
     begin, end = "<!-- made by bench/compare --write docs: begin -->\n", "<!-- end -->"
     page = re.sub(f"(?s){begin}.*{end}", lambda _: begin + "\n" + "\n".join(parts) + "\n" + end, page)
     with open(PAGE, "w", encoding="utf-8") as file:
         file.write(page)
-    say(f"{PAGE}: {', '.join(found) or 'no results'}")
+    say(f"{PAGE}: {', '.join(' '.join(key) for key in order) or 'no results'}")

@@ -75,11 +75,11 @@ def save(lines, folder=FOLDER):
 
 
 def newest(folder=FOLDER):
-    """Of each level, the lines of its newest day: {level: (path without its ending, lines)}."""
+    """Of each level and CPU, the lines of its newest day: {(level, CPU): (path without its ending, lines)}."""
     found = {}
     for path in sorted(glob.glob(os.path.join(folder, "*.jsonl"))):
         lines = read(path)
-        found[lines[0]["level"]] = path.removesuffix(".jsonl"), lines
+        found[lines[0]["level"], lines[0]["cpu"]] = path.removesuffix(".jsonl"), lines
     return found
 
 
