@@ -120,7 +120,8 @@ def check_bad_input():
     fails("a token id out of range", "SELECT nlp_detokenize('{-1}')", "22023", "-1")
     fails("no head", "SELECT nlp_classify('x', 'minilm')", "0A000", "no classifier", "nlp_fit")
     fails("a backend with other bits where the model is named", "SET nlp.backend = 'openblas'; SELECT nlp_embed('x', 'minilm')", "22023")
-    fails("a setting out of range", "SELECT nlp_version(); SET nlp.threads = 0", "22023")
+    for threads in ("0", "-1", "10000"):
+        fails(f"nlp.threads = {threads}", f"SELECT nlp_version(); SET nlp.threads = {threads}", "22023")
     fails("a setting of superusers", "SELECT nlp_version(); SET nlp.max_memory = '2GB'", "42501", user="plain")
     fails("memory", "SET nlp.max_memory = '1MB'; SELECT nlp_embed(repeat('word ', 200))", "53200", "1048576")
     fails("a model that is not allowed", "SET nlp.allowed_models = 'other'; SELECT nlp_embed('x', 'minilm')", "42501", "allowed")

@@ -207,6 +207,8 @@ def check_settings():
     check("a form that names its model ignores settings", len(one(f"SELECT nlp_embed('{'word ' * 300}', 'minilm')")) == 1536)
     one("SELECT nlp_config('on_overflow', '')")
     check("nlp_config refuses nonsense", error("SELECT nlp_config('on_overflow', 'explode')") and error("SELECT nlp_config('nosuch', 1)") and error("SELECT nlp_config('threads', '0')"))
+    for threads in ("-1", "10000", "many"):
+        check(f"nlp_config('threads', '{threads}') says the range", "1 to 256" in error(f"SELECT nlp_config('threads', '{threads}')"))
     before = one("SELECT nlp_embed('threads')")
     one("SELECT nlp_config('threads', '2')")
     check("2 threads, the same bits", one("SELECT nlp_embed('threads')") == before)
