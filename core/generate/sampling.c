@@ -202,14 +202,27 @@ uint32_t nlp_draw(const nlp_candidates *c, double u) {
     return c->ids ? c->ids[last] : (uint32_t)last;
 }
 
+enum { CHUNK = 64 };
+
+/* Without a way out in between, so that compilers compare many at once. */
+static bool any_above(const float *x, float limit) {
+    int above = 0;
+    for (int i = 0; i < CHUNK; i++) above |= x[i] > limit;
+    return above;
+}
+
 uint32_t nlp_best_token(const float *logits, uint32_t n, float *gap) {
     uint32_t best = 0;
     float second = -INFINITY;
-    for (uint32_t i = 1; i < n; i++)
-        if (logits[i] > logits[best])
-            second = logits[best], best = i;
-        else if (logits[i] > second)
-            second = logits[i];
+    for (uint32_t at = 0; at < n; at += CHUNK) {
+        uint32_t end = n - at < CHUNK ? n : at + CHUNK;
+        if (end - at == CHUNK && !any_above(logits + at, second)) continue;
+        for (uint32_t i = at ? at : 1; i < end; i++)
+            if (logits[i] > logits[best])
+                second = logits[best], best = i;
+            else if (logits[i] > second)
+                second = logits[i];
+    }
     *gap = logits[best] - second;
     return best;
 }

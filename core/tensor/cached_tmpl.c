@@ -90,10 +90,12 @@ LANES_INLINE float exponentiate(float *scores, span s) {
     return 1.0f / v_sum(sum);
 }
 
-/* Weighted sums of `blocks` blocks of sixteen columns of the values, the last of which has `live`. */
+/* Weighted sums of `blocks` blocks of sixteen columns of the values; the last block of a head may have fewer. */
 LANES_INLINE void value_columns(const nlp_cached_attention_args *a, float *out, span s,
                                 const float *inverse, size_t column, int heads, int blocks,
-                                size_t live, int half) {
+                                int half) {
+    size_t left = a->head_dim - column - (size_t)(blocks - 1) * NLP_LANES;
+    size_t live = left < NLP_LANES ? left : NLP_LANES;
     v16 sum[NLP_KV_QUERIES][MOST_AT_ONCE];
     LANES_UNROLL for (int h = 0; h < heads; h++) LANES_UNROLL for (int i = 0; i < blocks; i++)
         sum[h][i] = v_set(0);
@@ -122,12 +124,9 @@ LANES_INLINE void weigh_values(const nlp_cached_attention_args *a, float *out, s
                                const float *inverse, int heads, int half) {
     size_t column = 0, step = (size_t)at_once(heads) * NLP_LANES;
     for (; column + step <= a->head_dim; column += step)
-        value_columns(a, out, s, inverse, column, heads, at_once(heads), NLP_LANES, half);
-    for (; column < a->head_dim; column += NLP_LANES) {
-        size_t left = a->head_dim - column;
-        value_columns(a, out, s, inverse, column, heads, 1, left < NLP_LANES ? left : NLP_LANES,
-                      half);
-    }
+        value_columns(a, out, s, inverse, column, heads, at_once(heads), half);
+    for (; column < a->head_dim; column += NLP_LANES)
+        value_columns(a, out, s, inverse, column, heads, 1, half);
 }
 
 LANES_INLINE void attend_heads(const nlp_cached_attention_args *a, size_t head, int heads,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "generate/sampling.h"
+#include "random.h"
 #include "test.h"
 
 enum { N = 6 };
@@ -137,6 +138,17 @@ static void test_the_best_token_and_its_lead(void) {
     float gap;
     CHECK(nlp_best_token(logits, 4, &gap) == 1 && gap == 0);
     CHECK(nlp_best_token(logits, 3, &gap) == 1 && gap == 0.5f);
+    nlp_random r = {3}; /* wherever the two best of many stand */
+    float *many = random_floats(&r, 1000, 1);
+    for (uint32_t n = 1; n <= 1000; n += 37)
+        for (uint32_t i = 0; i < n; i += 7) {
+            uint32_t other = (i * 31 + 5) % n;
+            many[i] += 9, many[other] += 6;
+            CHECK(nlp_best_token(many, n, &gap) == i);
+            CHECK(n == 1 || i == other || gap == many[i] - many[other]);
+            many[i] -= 9, many[other] -= 6;
+        }
+    free(many);
 }
 
 int main(int argc, char **argv) {
