@@ -86,6 +86,7 @@ int cli_spawn(char *const argv[]);
 extern const nlp_stop cli_stop; /* true once Ctrl-C was pressed */
 void cli_catch_interrupt(void);
 void cli_forget_interrupt(void); /* what Ctrl-C has stopped is over */
+bool cli_await_input(void);      /* false: Ctrl-C came, before or while it waited */
 bool cli_terminated(void);       /* asked to end, not only to stop */
 double cli_seconds(void);        /* monotonic */
 

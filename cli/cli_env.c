@@ -2,6 +2,8 @@
  * Ctrl-C, programs. */
 #include <errno.h>
 #include <ftw.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
@@ -46,6 +48,19 @@ void cli_catch_interrupt(void) {
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_DFL);
+}
+
+/* With the signals held back but while it waits, so that none falls between a look and the wait. */
+bool cli_await_input(void) {
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    sigset_t ours, before;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGINT);
+    sigaddset(&ours, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &ours, &before);
+    int n = was_interrupted(NULL) ? -1 : ppoll(&input, 1, NULL, &before);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return n >= 0;
 }
 
 double cli_seconds(void) {

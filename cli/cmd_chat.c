@@ -77,13 +77,12 @@ static int converse(conversation *c) {
     while (!cli_terminated()) {
         fputs("> ", stdout);
         fflush(stdout);
-        ssize_t n = getline(&line, &capacity, stdin);
-        if (n < 0 && cli_stop.should_stop(NULL)) { /* Ctrl-C at the prompt */
+        if (!cli_await_input()) { /* Ctrl-C at the prompt */
             cli_forget_interrupt();
-            clearerr(stdin);
             putchar('\n');
             continue;
         }
+        ssize_t n = getline(&line, &capacity, stdin);
         if (n < 0) break;
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) n--;
         if (n > 0) take_turn(c, line, (size_t)n);
