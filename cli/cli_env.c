@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <ftw.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
