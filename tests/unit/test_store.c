@@ -259,6 +259,41 @@ static void test_the_umask_is_not_touched(void) {
     drop_all();
 }
 
+/* A number of /proc/self/smaps, in KB, of the mapping at an address; 0 where it says none. */
+static long smaps_number(const void *address, const char *key) {
+    char line[512];
+    bool is_here = false;
+    unsigned long first, end;
+    long number = 0;
+    FILE *smaps = fopen("/proc/self/smaps", "re");
+    while (smaps && fgets(line, sizeof line, smaps)) {
+        if (sscanf(line, "%lx-%lx ", &first, &end) == 2) is_here = first == (uintptr_t)address;
+        if (is_here && !strncmp(line, key, strlen(key))) number = atol(line + strlen(key));
+    }
+    if (smaps) fclose(smaps);
+    return number;
+}
+
+/* Whether the kernel joins pages is its own affair (Linux 6.1 on, if memory is in one piece), but where it does the
+ * mapping must be one that can have them. */
+static void test_weights_lie_where_huge_pages_can(void) {
+    setup();
+    nlp_store_options o = options();
+    nlp_mapping mapping;
+    nlp_error err;
+    CHECK_STATUS(nlp_store_map(&o, path, NULL, &mapping, &err), NLP_OK, &err);
+    CHECK(mapping.backing == NLP_BACKING_SHM && mapping.n_bytes > 2 * NLP_HUGE_PAGE);
+    CHECK((uintptr_t)mapping.bytes % NLP_HUGE_PAGE == 0);
+    volatile uint8_t sum = 0;
+    for (size_t at = 0; at < mapping.n_bytes; at += 4096) sum = (uint8_t)(sum + mapping.bytes[at]);
+    long joined = smaps_number(mapping.bytes, "ShmemPmdMapped:"),
+         resident = smaps_number(mapping.bytes, "Rss:");
+    printf("of %ld KB in memory, %ld KB in huge pages\n", resident, joined);
+    CHECK(resident >= (long)(mapping.n_bytes / 1024) && joined % 2048 == 0);
+    nlp_store_unmap(&mapping);
+    drop_all();
+}
+
 int main(int argc, char **argv) {
     static const nlp_test tests[] = {
         {"a_segment_is_made_once_and_shared", test_a_segment_is_made_once_and_shared},
@@ -273,6 +308,7 @@ int main(int argc, char **argv) {
         {"a_file_that_others_may_change_is_not_mapped",
          test_a_file_that_others_may_change_is_not_mapped},
         {"the_umask_is_not_touched", test_the_umask_is_not_touched},
+        {"weights_lie_where_huge_pages_can", test_weights_lie_where_huge_pages_can},
     };
     return nlp_test_main(argc, argv, tests, sizeof tests / sizeof *tests);
 }
